@@ -1,0 +1,70 @@
+"""Where the C-arm stands: source, detector and the directions of the picture, in the equipment frame."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["BeamAxes", "CArmPose", "beam_axes"]
+
+Vector = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class CArmPose:
+    """The pose of an isocentric C-arm in the equipment frame.
+
+    Attributes
+    ----------
+    primary_deg, secondary_deg
+        Equipment angles (p, s): ``d = (sin p cos s, −cos p cos s, sin s)`` points from the isocentre to the detector.
+    source_to_isocenter_mm, source_to_detector_mm
+        Distances along the central ray, mm; 0 < source_to_isocenter < source_to_detector.
+    isocenter_mm
+        The isocentre in the equipment frame, mm; other than 0 when the whole C-arm was moved.
+    detector_rotation_deg
+        Image roll: 0 for ``u = (cos p, sin p, 0)``, positive when u turns toward v.
+    """
+
+    primary_deg: float
+    secondary_deg: float
+    source_to_isocenter_mm: float
+    source_to_detector_mm: float
+    isocenter_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    detector_rotation_deg: float = 0.0
+
+    def __post_init__(self) -> None:
+        numbers = (
+            self.primary_deg,
+            self.secondary_deg,
+            self.source_to_isocenter_mm,
+            self.source_to_detector_mm,
+            self.detector_rotation_deg,
+            *self.isocenter_mm,
+        )
+        if not all(np.isfinite(numbers)):
+            raise ValueError("C-arm pose has a value that is not a finite number")
+        if not 0.0 < self.source_to_isocenter_mm < self.source_to_detector_mm:
+            raise ValueError(
+                "source_to_isocenter_mm must lie between 0 and source_to_detector_mm, got "
+                f"{self.source_to_isocenter_mm} and {self.source_to_detector_mm}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class BeamAxes:
+    """Unit vectors of a pose, each (3,): to the detector ``d``, along columns ``u``, along rows ``v``."""
+
+    d: Vector
+    u: Vector
+    v: Vector
+
+
+def beam_axes(pose: CArmPose) -> BeamAxes:
+    """Return the unit vectors of ``pose`` in the equipment frame."""
+    p, s, roll = np.deg2rad([pose.primary_deg, pose.secondary_deg, pose.detector_rotation_deg])
+    d = np.array([np.sin(p) * np.cos(s), -np.cos(p) * np.cos(s), np.sin(s)])
+    u0 = np.array([np.cos(p), np.sin(p), 0.0])
+    v0 = np.cross(u0, d)
+    u = np.cos(roll) * u0 + np.sin(roll) * v0
+    return BeamAxes(d=d, u=u, v=np.cross(u, d))

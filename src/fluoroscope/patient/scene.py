@@ -1,0 +1,55 @@
+"""What stands in the beam at one moment: the patient's parts and the instruments."""
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fluoroscope.patient.volume import BasisVolume
+
+__all__ = ["Body", "Cylinder", "MovingScene", "Scene", "Sphere"]
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A rigid voxel part: the resting patient, or one vertebra moved by ``world_from_body`` (4, 4)."""
+
+    name: str
+    volume: BasisVolume
+    world_from_body: NDArray[np.float64] = field(default_factory=lambda: np.eye(4))
+
+
+@dataclass(frozen=True, slots=True)
+class Cylinder:
+    """A straight solid rod with flat ends (needle, wire, marker); ``basis`` is its (water, bone) per mm of path."""
+
+    start_mm: tuple[float, float, float]
+    end_mm: tuple[float, float, float]
+    radius_mm: float
+    basis: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Sphere:
+    """A solid ball (marker); ``basis`` is its (water, bone) per mm of path."""
+
+    center_mm: tuple[float, float, float]
+    radius_mm: float
+    basis: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Everything in the beam at one moment, in patient coordinates. Line integrals of its parts add."""
+
+    bodies: tuple[Body, ...]
+    shapes: tuple[Cylinder | Sphere, ...] = ()
+
+
+class MovingScene(Protocol):
+    """A scene as a function of time."""
+
+    def at(self, time_s: float) -> Scene:
+        """Return the scene ``time_s`` seconds after the exam began; unchanged parts are the same objects."""
+        ...
