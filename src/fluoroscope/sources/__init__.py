@@ -1,0 +1,1 @@
+"""Where frames come from: the virtual C-arm and recorded clips, behind the same protocols."""
