@@ -72,7 +72,8 @@ class Frame:
     acquired_ns
         Monotonic time of the pulse, ns.
     pixels
-        uint16 (rows, columns), read-only, meaning as `intensity`; larger is brighter (more X-ray) in all three.
+        uint16 (rows, columns), read-only, meaning as `intensity`; larger is brighter (more X-ray) in all
+        three.
     intensity
         LIN from a source; the image chain gives DISP.
     pitch_mm
@@ -99,5 +100,6 @@ class Frame:
 
     def __post_init__(self) -> None:
         if self.pixels.ndim != 2 or self.pixels.dtype != np.uint16:
-            raise ValueError(f"a frame holds uint16 (rows, columns), got {self.pixels.dtype} {self.pixels.shape}")
+            raise ValueError(f"a frame holds uint16 (rows, columns), got {self.pixels.dtype}
+            {self.pixels.shape}")
         self.pixels.setflags(write=False)

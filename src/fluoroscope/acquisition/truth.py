@@ -1,4 +1,4 @@
-"""Ground truth of a simulated frame, in a side channel keyed by frame uid. Guarded: see the import contract."""
+"""Ground truth of a simulated frame, a side channel keyed by frame uid. Guarded by an import contract."""
 
 from dataclasses import dataclass
 
