@@ -1,5 +1,4 @@
-"""What an X-ray source gives: frames, irradiation events, pulses on a true clock, and the protocols of
-sources.
+"""What an X-ray source gives: frames, irradiation events, pulses on a true clock, and protocols of sources.
 
 Nothing here knows how a frame is made. A source says what it can do by which protocol it implements: every
 one is a `FrameSource`, one that may be triggered is `Exposable`, one that may be moved is `Positionable`.

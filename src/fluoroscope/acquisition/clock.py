@@ -100,8 +100,7 @@ class PulseTick:
 
 
 class PulseTimer:
-    """Pulses on a true clock: pulse n is due at start + n/rate; late ones are dropped and counted, never
-    queued.
+    """Pulses on a true clock: pulse n is due at start + n/rate; late ones are dropped and counted.
 
     Parameters
     ----------

@@ -100,6 +100,6 @@ class Frame:
 
     def __post_init__(self) -> None:
         if self.pixels.ndim != 2 or self.pixels.dtype != np.uint16:
-            raise ValueError(f"a frame holds uint16 (rows, columns), got {self.pixels.dtype}
-            {self.pixels.shape}")
+            got = f"{self.pixels.dtype} {self.pixels.shape}"
+            raise ValueError(f"a frame holds uint16 (rows, columns), got {got}")
         self.pixels.setflags(write=False)

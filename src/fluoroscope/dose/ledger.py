@@ -254,7 +254,7 @@ class KermaLedger:
 
 
 def _rate(press: _Press, now_ns: int) -> float | None:
-    """Return mGy/min over the whole pulse periods nearest to `RATE_WINDOW_S`, at most since the first pulse."""
+    """Return mGy/min over the whole pulse periods nearest to 1 s, at most those since the first pulse."""
     if press.last_ns is None:
         return 0.0
     if press.period_ns <= 0.0:
