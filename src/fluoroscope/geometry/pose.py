@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BeamAxes", "CArmPose", "beam_axes"]
+__all__ = ["BeamAxes", "CArmPose", "angles_from_axes", "beam_axes", "wrap_deg"]
 
 Vector = NDArray[np.float64]
 
@@ -17,7 +17,8 @@ class CArmPose:
     Attributes
     ----------
     primary_deg, secondary_deg
-        Equipment angles (p, s): ``d = (sin p cos s, −cos p cos s, sin s)`` points from the isocentre to the detector.
+        Equipment angles (p, s): ``d = (sin p cos s, −cos p cos s, sin s)`` points from the isocentre to the
+        detector.
     source_to_isocenter_mm, source_to_detector_mm
         Distances along the central ray, mm; 0 < source_to_isocenter < source_to_detector.
     isocenter_mm
@@ -68,3 +69,28 @@ def beam_axes(pose: CArmPose) -> BeamAxes:
     v0 = np.cross(u0, d)
     u = np.cos(roll) * u0 + np.sin(roll) * v0
     return BeamAxes(d=d, u=u, v=np.cross(u, d))
+
+
+def wrap_deg(angle_deg: float) -> float:
+    """Return ``angle_deg`` brought into (−180, 180]; what lies within 1e-9° of −180 becomes +180."""
+    wrapped = float(angle_deg) % 360.0
+    if wrapped > 180.0 + 1e-9:
+        wrapped -= 360.0
+    return min(wrapped, 180.0) + 0.0
+
+
+def angles_from_axes(axes: BeamAxes) -> tuple[float, float, float]:
+    """Return (primary_deg, secondary_deg, roll_deg) of orthonormal axes: the inverse of `beam_axes`.
+
+    Primary and roll lie in (−180, 180], secondary in [−90, 90]. At the poles (secondary ±90) primary and roll
+    turn about the same line; there roll is called 0 and primary takes the whole turn.
+    """
+    d, u = axes.d, axes.u
+    across = float(np.hypot(d[0], d[1]))
+    secondary_deg = float(np.rad2deg(np.arctan2(d[2], across)))
+    if across < 1e-9:
+        return wrap_deg(np.rad2deg(np.arctan2(u[1], u[0]))), secondary_deg, 0.0
+    primary = np.arctan2(d[0], -d[1])
+    u0 = np.array([np.cos(primary), np.sin(primary), 0.0])
+    roll = np.arctan2(u @ np.cross(u0, d), u @ u0)
+    return wrap_deg(np.rad2deg(primary)), secondary_deg, wrap_deg(np.rad2deg(roll))

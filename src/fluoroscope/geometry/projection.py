@@ -19,8 +19,8 @@ class ProjectionGeometry:
     Attributes
     ----------
     pixel_from_world
-        (3, 4) matrix: ``(row·w, column·w, w) = P · (x, y, z, 1)`` with ``w`` the depth of the point along the central
-        ray from the source, mm.
+        (3, 4) matrix: ``(row·w, column·w, w) = P · (x, y, z, 1)`` with ``w`` the depth of the point along the
+        central ray from the source, mm.
     source_mm
         The focal spot, (3,), mm.
     source_to_detector_mm
@@ -42,9 +42,8 @@ class ProjectionGeometry:
 
     @property
     def direction_from_pixel(self) -> NDArray[np.float64]:
-        """(3, 3) matrix from (row, column, 1) to the ray direction per mm of depth: ``X = source + w · M · (r, c, 1)``."""
-        direction: NDArray[np.float64] = np.linalg.inv(self.pixel_from_world[:, :3])
-        return direction
+        """(3, 3) from (row, column, 1) to the ray per mm of depth: ``X = source + w · M · (r, c, 1)``."""
+        return np.asarray(np.linalg.inv(self.pixel_from_world[:, :3]), dtype=np.float64)
 
 
 def projection_geometry(
@@ -59,7 +58,8 @@ def projection_geometry(
     grid
         Pixels, centred on the central ray.
     patient_from_equipment
-        Rigid (4, 4); the identity when absent (patient head-first supine, isocentre given in patient coordinates).
+        Rigid (4, 4); the identity when absent (patient head-first supine, isocentre given in patient
+        coordinates).
     """
     axes = beam_axes(pose)
     isocenter = np.asarray(pose.isocenter_mm, dtype=np.float64)
