@@ -1,0 +1,417 @@
+"""Runs and stored images as X-Ray Angiographic Images (1.2.840.10008.5.1.4.1.1.12.1), JPEG-LS lossless.
+
+Frames are coded one at a time straight into the file: a run of any length needs the memory of one frame.
+"""
+
+import itertools
+import struct
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from jpeg_ls import CharLS
+from numpy.typing import NDArray
+from pydicom import dcmwrite
+from pydicom.dataset import Dataset
+from pydicom.uid import JPEGLSLossless, XRayAngiographicImageStorage
+
+from fluoroscope.acquisition.event import IrradiationEvent
+from fluoroscope.acquisition.frame import Collimation, PixelIntensity
+from fluoroscope.beam.technique import RadiationMode
+from fluoroscope.geometry.table import PatientPosition, TablePose
+from fluoroscope.records.identity import ExamIdentity, PatientAngles
+from fluoroscope.records.uids import derived_uid
+from fluoroscope.records.writing import code_item, decimal, exam_modules, file_meta, set_time, whole_file
+
+__all__ = ["XARun", "collimator_edges", "write_xa"]
+
+# Frame times this near to the pulse grid are the grid: the clock's own jitter, not a change of rate.
+_GRID_TOLERANCE_MS = 1.0
+# Explicit VR writes the length of a decimal string in 16 bits.
+_LONGEST_DS_BYTES = 0xFFFE
+_LARGEST_BASIC_OFFSET = 0xFFFFFFFF
+_STORED_IMAGES_SERIES = 9000
+_STILL_MOVE_DEG, _STILL_MOVE_MM = 0.05, 0.05
+# +1 where the patient's left is toward +x of the equipment frame; decubitus: left is up or down, no sign.
+_LEFT_SIGN = {
+    PatientPosition.HFS: 1.0,
+    PatientPosition.HFP: -1.0,
+    PatientPosition.FFS: -1.0,
+    PatientPosition.FFP: 1.0,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class XARun:
+    """What is known of the frames of one run, or of one stored image.
+
+    Attributes
+    ----------
+    event
+        The pedal press they come from.
+    acquired_ns
+        Monotonic time of every frame, ns, rising: as many as there are frames.
+    window_center, window_width
+        Display window, pixel values; the width at least 1.
+    pitch_mm
+        Pixel pitch at the detector, mm; None when not known.
+    angles
+        Patient angles: none, one for all frames, or one per frame.
+    tables
+        Table poses in the equipment frame: none, one for all frames, or one per frame.
+    intensity
+        DISP, what the image chain gives; or LIN for raw frames.
+    orientation
+        Anatomical directions of growing column and growing row, such as ("L", "F"); None when not known.
+    image_number
+        0 for the run itself; from 1 for a stored image of the exam.
+    derivation
+        How a stored image was made, such as "mean of the last 4 frames"; "" for frames as they came.
+    """
+
+    event: IrradiationEvent
+    acquired_ns: tuple[int, ...]
+    window_center: float
+    window_width: float
+    pitch_mm: float | None = None
+    angles: tuple[PatientAngles, ...] = ()
+    tables: tuple[TablePose, ...] = ()
+    intensity: PixelIntensity = PixelIntensity.DISP
+    orientation: tuple[str, str] | None = None
+    image_number: int = 0
+    derivation: str = ""
+
+    def __post_init__(self) -> None:
+        count = len(self.acquired_ns)
+        if count == 0:
+            raise ValueError("a run needs at least one frame; nothing was acquired, so store nothing")
+        if any(b <= a for a, b in itertools.pairwise(self.acquired_ns)):
+            raise ValueError("frame times must rise; give each frame its own time of acquisition")
+        for name in ("angles", "tables"):
+            given = len(getattr(self, name))
+            if given not in (0, 1, count):
+                raise ValueError(f"{name} must be none, one, or one per frame ({count}), got {given}")
+        if self.intensity is PixelIntensity.LOG:
+            raise ValueError("LOG pixels need a modality lookup table in an XA object; store DISP or LIN")
+        if not (np.isfinite(self.window_center) and self.window_width >= 1.0):
+            raise ValueError(
+                f"window must be finite and at least 1 wide, got {self.window_center}/{self.window_width}"
+            )
+        if self.pitch_mm is not None and not self.pitch_mm > 0.0:
+            raise ValueError(f"pixel pitch must be above 0 mm, got {self.pitch_mm}")
+        if self.image_number < 0 or (self.image_number > 0 and count != 1):
+            raise ValueError("image_number counts stored images from 1, and a stored image has one frame")
+
+    @property
+    def sop_instance_uid(self) -> str:
+        """The object's UID: the same event and image give the same one."""
+        return derived_uid(self.event.uid, "xa", str(self.image_number))
+
+
+def write_xa(path: Path, frames: Iterable[NDArray[np.uint16]], run: XARun, exam: ExamIdentity) -> str:
+    """Write a run, or a stored image, as one XA file.
+
+    Parameters
+    ----------
+    path
+        Where to; the file appears there only when it is whole.
+    frames
+        uint16 (rows, columns), all of one shape, as many as ``run.acquired_ns``; taken one at a time. Larger
+        is brighter (more X-ray).
+    run
+        What is known of them.
+    exam
+        Patient, study and machine.
+
+    Returns
+    -------
+    str
+        SOP Instance UID.
+
+    Raises
+    ------
+    ValueError
+        When the frames are not as said.
+    OSError
+        When the file cannot be written; nothing half-written is left.
+    """
+    iterator = iter(frames)
+    first = next(iterator, None)
+    if first is None:
+        raise ValueError("a run needs at least one frame; the frames given hold none")
+    _check_frame(first, None, 0)
+    shape = (int(first.shape[0]), int(first.shape[1]))
+    dataset = _header(run, exam, shape)
+    with whole_file(path) as file:
+        dcmwrite(file, dataset, enforce_file_format=True)
+        writer = _Encapsulated(file, len(run.acquired_ns), shape)
+        writer.add(first)
+        for index, frame in enumerate(iterator, start=1):
+            _check_frame(frame, shape, index)
+            writer.add(frame)
+        writer.finish()
+    return run.sop_instance_uid
+
+
+def collimator_edges(
+    collimation: Collimation, shape: tuple[int, int], pitch_mm: float
+) -> tuple[int, int, int, int]:
+    """Return the 1-based left column, right column, upper row and lower row of the open field.
+
+    The first and last pixels whose centres lie in the field (PS3.3 C.8.7.3), kept within the picture. Our
+    pixels count from 0 and the central ray meets the middle of the grid: the two conventions meet here.
+    """
+    rows, columns = shape
+    middle_row, middle_column = (rows + 1) / 2.0, (columns + 1) / 2.0
+    left = int(np.ceil(middle_column - collimation.left_mm / pitch_mm - 1e-9))
+    right = int(np.floor(middle_column + collimation.right_mm / pitch_mm + 1e-9))
+    upper = int(np.ceil(middle_row - collimation.upper_mm / pitch_mm - 1e-9))
+    lower = int(np.floor(middle_row + collimation.lower_mm / pitch_mm + 1e-9))
+    return (
+        min(max(left, 1), columns),
+        min(max(right, 1), columns),
+        min(max(upper, 1), rows),
+        min(max(lower, 1), rows),
+    )
+
+
+def _check_frame(frame: NDArray[np.uint16], shape: tuple[int, int] | None, index: int) -> None:
+    if frame.dtype != np.uint16 or frame.ndim != 2:
+        raise ValueError(f"frame {index} is {frame.dtype} {frame.shape}; frames are uint16 (rows, columns)")
+    if shape is not None and frame.shape != shape:
+        raise ValueError(f"frame {index} is {frame.shape}, the first was {shape}; a run has one size")
+    if not all(1 <= n <= 65535 for n in frame.shape):
+        raise ValueError(f"frame {index} is {frame.shape}; DICOM holds 1 to 65535 rows and columns")
+
+
+class _Encapsulated:
+    """Writes the pixel data element: a reserved offset table, a fragment per frame, then the table filled in."""
+
+    def __init__(self, file: BinaryIO, count: int, shape: tuple[int, int]) -> None:
+        self._file = file
+        self._count = count
+        self._shape = shape
+        self._offsets: list[int] = []
+        self._lengths: list[int] = []
+        # JPEG-LS never grows a frame by more than a few per cent.
+        worst = count * (shape[0] * shape[1] * 2 * 5 // 4 + 1024)
+        self._extended = worst > _LARGEST_BASIC_OFFSET
+        self._table_at = file.tell()
+        if self._extended:
+            for element in (0x0001, 0x0002):
+                file.write(struct.pack("<HH2sHI", 0x7FE0, element, b"OV", 0, 8 * count) + bytes(8 * count))
+        file.write(struct.pack("<HH2sHI", 0x7FE0, 0x0010, b"OB", 0, 0xFFFFFFFF))
+        basic_bytes = 0 if self._extended else 4 * count
+        file.write(struct.pack("<HHI", 0xFFFE, 0xE000, basic_bytes))
+        if not self._extended:
+            self._table_at = file.tell()
+        file.write(bytes(basic_bytes))
+        self._first_item = file.tell()
+
+    def add(self, frame: NDArray[np.uint16]) -> None:
+        """Code one frame and write it."""
+        if len(self._offsets) == self._count:
+            raise ValueError(f"more frames than the {self._count} times of acquisition given")
+        pixels = np.ascontiguousarray(frame, dtype="<u2").tobytes()
+        # encode_array would guess the depth from the largest value: 0 bits for a dark frame.
+        coded = CharLS.encode_buffer(pixels, *self._shape, 1, 16)
+        self._offsets.append(self._file.tell() - self._first_item)
+        self._lengths.append(len(coded))
+        self._file.write(struct.pack("<HHI", 0xFFFE, 0xE000, len(coded) + len(coded) % 2))
+        self._file.write(coded)
+        self._file.write(b"\0" * (len(coded) % 2))
+
+    def finish(self) -> None:
+        """End the element and fill in the offset table."""
+        if len(self._offsets) != self._count:
+            raise ValueError(
+                f"{len(self._offsets)} frames, but {self._count} times of acquisition were given"
+            )
+        self._file.write(struct.pack("<HHI", 0xFFFE, 0xE0DD, 0))
+        end = self._file.tell()
+        if self._extended:
+            self._file.seek(self._table_at + 12)
+            self._file.write(np.array(self._offsets, dtype="<u8").tobytes())
+            self._file.seek(12, 1)
+            self._file.write(np.array(self._lengths, dtype="<u8").tobytes())
+        else:
+            self._file.seek(self._table_at)
+            self._file.write(np.array(self._offsets, dtype="<u4").tobytes())
+        self._file.seek(end)
+
+
+def _header(run: XARun, exam: ExamIdentity, shape: tuple[int, int]) -> Dataset:
+    dataset = exam_modules(exam)
+    dataset.file_meta = file_meta(XRayAngiographicImageStorage, run.sop_instance_uid, JPEGLSLossless)
+    dataset.SOPClassUID = XRayAngiographicImageStorage
+    dataset.SOPInstanceUID = run.sop_instance_uid
+    _series_and_image(dataset, run, exam)
+    _pixels(dataset, run, shape)
+    _acquisition(dataset, run, shape)
+    _cine(dataset, run, exam)
+    _positioner(dataset, run)
+    _table(dataset, run, exam.position)
+    return dataset
+
+
+def _series_and_image(dataset: Dataset, run: XARun, exam: ExamIdentity) -> None:
+    event, still = run.event, run.image_number > 0
+    dataset.Modality = "XA"
+    title = "Stored" if still else f"Run {event.number}"
+    series = "stored images" if still else f"run {event.number}"
+    dataset.SeriesInstanceUID = derived_uid(exam.study_uid, "series", series)
+    dataset.SeriesNumber = _STORED_IMAGES_SERIES if still else event.number
+    dataset.InstanceNumber = run.image_number or 1
+    dataset.AcquisitionNumber = event.number
+    dataset.SeriesDescription = f"{title}: {exam.statement}"[:64]
+    set_time(dataset, "Series", exam.started if still else event.started)
+    set_time(dataset, "Acquisition", event.started)
+    set_time(dataset, "Content", event.started)
+    dataset.PatientPosition = exam.position.value
+    dataset.PatientOrientation = list(run.orientation) if run.orientation else ""
+    dataset.ImageType = ["DERIVED" if run.derivation else "ORIGINAL", "PRIMARY", "SINGLE PLANE"]
+    derivation = f"; {run.derivation}" if run.derivation else ""
+    dataset.DerivationDescription = f"{exam.statement}{derivation}"
+    dropped = f"; {event.dropped_pulses} late pulses dropped" if event.dropped_pulses else ""
+    dataset.ImageComments = f"{exam.statement}{dropped}"
+    part, code, meaning = exam.anatomy.value
+    dataset.BodyPartExamined = part
+    dataset.AnatomicRegionSequence = [code_item(code, "SCT", meaning)]
+    dataset.IrradiationEventUID = event.uid
+
+
+def _pixels(dataset: Dataset, run: XARun, shape: tuple[int, int]) -> None:
+    dataset.SamplesPerPixel = 1
+    dataset.PhotometricInterpretation = "MONOCHROME2"
+    dataset.Rows, dataset.Columns = shape
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, 16, 15
+    dataset.PixelRepresentation = 0
+    dataset.PixelIntensityRelationship = run.intensity.value
+    dataset.BurnedInAnnotation = "NO"
+    dataset.LossyImageCompression = "00"
+    dataset.WindowCenter = decimal(run.window_center)
+    dataset.WindowWidth = decimal(run.window_width)
+
+
+def _acquisition(dataset: Dataset, run: XARun, shape: tuple[int, int]) -> None:
+    event = run.event
+    mode = event.technique.mode if event.technique else RadiationMode.FLUOROSCOPY
+    dataset.RadiationSetting = "GR" if mode is RadiationMode.ACQUISITION else "SC"
+    dataset.RadiationMode = "PULSED"
+    kv, ma, width_ms = event.mean_tube_voltage_kv, event.mean_tube_current_ma, event.mean_pulse_width_ms
+    dataset.KVP = decimal(round(kv, 3)) if kv is not None else None
+    dataset.ImageAndFluoroscopyAreaDoseProduct = decimal(event.kap_gy_cm2 * 10.0)  # dGy·cm²
+    time_ms = event.beam_on_time_s * 1000.0
+    dataset.ExposureTime = round(time_ms)
+    dataset.ExposureTimeInuS = decimal(time_ms * 1000.0)
+    if ma is not None:
+        dataset.XRayTubeCurrent = round(ma)
+        dataset.XRayTubeCurrentInuA = decimal(ma * 1000.0)
+        # The integer of mAs rounds fluoroscopy to 0, the one of µAs does not.
+        dataset.Exposure = round(ma * time_ms / 1000.0)
+        dataset.ExposureInuAs = round(ma * time_ms)
+    if width_ms is not None:
+        dataset.AveragePulseWidth = decimal(width_ms)
+    if run.pitch_mm is not None:
+        dataset.ImagerPixelSpacing = [decimal(run.pitch_mm), decimal(run.pitch_mm)]
+        if event.collimation is not None:
+            left, right, upper, lower = collimator_edges(event.collimation, shape, run.pitch_mm)
+            dataset.CollimatorShape = "RECTANGULAR"
+            dataset.CollimatorLeftVerticalEdge, dataset.CollimatorRightVerticalEdge = left, right
+            dataset.CollimatorUpperHorizontalEdge, dataset.CollimatorLowerHorizontalEdge = upper, lower
+
+
+def _cine(dataset: Dataset, run: XARun, exam: ExamIdentity) -> None:
+    count = len(run.acquired_ns)
+    if count == 1:
+        return  # NumberOfFrames 1 without a frame increment is an error in viewers' eyes
+    dataset.NumberOfFrames = count
+    elapsed_ms = (np.array(run.acquired_ns, dtype=np.int64) - run.acquired_ns[0]) / 1e6
+    period_ms = 1000.0 / run.event.pulse_rate_hz
+    if np.abs(elapsed_ms - period_ms * np.arange(count)).max() <= _GRID_TOLERANCE_MS:
+        dataset.FrameIncrementPointer = 0x00181063
+        dataset.FrameTime = decimal(round(period_ms, 6))
+        if float(run.event.pulse_rate_hz).is_integer():  # both are integers: 7.5 per second does not fit
+            dataset.RecommendedDisplayFrameRate = dataset.CineRate = int(run.event.pulse_rate_hz)
+        return
+    vector = _decimal_vector(elapsed_ms)
+    if vector is not None:
+        dataset.FrameIncrementPointer = 0x00181065
+        dataset.FrameTimeVector = [vector[0], *_steps(vector)]
+        return
+    dataset.FrameIncrementPointer = 0x00181063
+    dataset.FrameTime = decimal(round(float(elapsed_ms[-1]) / (count - 1), 6))
+    dataset.ImageComments += "; frame times vary, Frame Time is their mean: too many frames for a vector"
+
+
+def _steps(elapsed: Sequence[str]) -> list[str]:
+    """Return the differences of decimal strings, with as many decimals: rounding must not add up."""
+    decimals = len(elapsed[0].partition(".")[2])
+    scaled = [round(float(text) * 10**decimals) for text in elapsed]
+    return [f"{(b - a) / 10**decimals:.{decimals}f}" for a, b in itertools.pairwise(scaled)]
+
+
+def _decimal_vector(values: NDArray[np.float64]) -> list[str] | None:
+    """Return ``values`` with as many decimals (3 to 0) as an explicit-VR decimal string holds, else None."""
+    for decimals in (3, 2, 1, 0):
+        texts = [f"{value + 0.0:.{decimals}f}" for value in values]
+        if sum(len(text) + 1 for text in texts) <= _LONGEST_DS_BYTES and max(map(len, texts)) <= 16:
+            return texts
+    return None
+
+
+def _positioner(dataset: Dataset, run: XARun) -> None:
+    pose = run.event.first_pose
+    if pose is not None:
+        dataset.DistanceSourceToDetector = decimal(pose.source_to_detector_mm)
+        dataset.DistanceSourceToPatient = decimal(pose.source_to_isocenter_mm)
+        magnification = pose.source_to_detector_mm / pose.source_to_isocenter_mm
+        dataset.EstimatedRadiographicMagnificationFactor = decimal(magnification)
+    first = run.angles[0] if run.angles else None
+    dataset.PositionerPrimaryAngle = decimal(round(first.primary_deg, 4)) if first else None
+    dataset.PositionerSecondaryAngle = decimal(round(first.secondary_deg, 4)) if first else None
+    if len(run.acquired_ns) == 1:
+        return
+    primary = np.unwrap([a.primary_deg for a in run.angles], period=360.0) if run.angles else np.zeros(1)
+    secondary = np.array([a.secondary_deg for a in run.angles]) if run.angles else np.zeros(1)
+    moved = np.ptp(primary) > _STILL_MOVE_DEG or np.ptp(secondary) > _STILL_MOVE_DEG
+    dataset.PositionerMotion = "DYNAMIC" if moved else ("STATIC" if run.angles else "")
+    if moved:  # increments of a standing C-arm are an error
+        dataset.PositionerPrimaryAngleIncrement = _increments(primary)
+        dataset.PositionerSecondaryAngleIncrement = _increments(secondary)
+
+
+def _increments(values: NDArray[np.float64]) -> list[str] | str:
+    """Return offsets from the first value, one per frame (PS3.3 C.8.7.5.1.3); the mean step when too many."""
+    vector = _decimal_vector(values - values[0])
+    return (
+        vector
+        if vector is not None
+        else str(decimal(round(float(values[-1] - values[0]) / (len(values) - 1), 9)))
+    )
+
+
+def _table(dataset: Dataset, run: XARun, position: PatientPosition) -> None:
+    """Table motion. DICOM's names are those of an operator at the table's side: longitudinal is across it.
+
+    Longitudinal is positive toward the patient's left (primary +90), lateral toward the head (secondary +90)
+    (PS3.3 C.8.7.4.1), vertical downward.
+    """
+    if not run.tables or len(run.acquired_ns) == 1:
+        dataset.TableMotion = "STATIC" if run.tables else ""
+        return
+    shifts = np.array([(t.lateral_mm, t.longitudinal_mm, t.height_mm) for t in run.tables])
+    moved = bool(np.ptp(shifts, axis=0).max() > _STILL_MOVE_MM)
+    dataset.TableMotion = "DYNAMIC" if moved else "STATIC"
+    dataset.TableAngle = decimal(round(run.tables[0].tilt_deg, 4))
+    if not moved:
+        return
+    head_sign = 1.0 if position.value.startswith("HF") else -1.0
+    left_sign = _LEFT_SIGN.get(position)
+    dataset.TableVerticalIncrement = _increments(-shifts[:, 2])
+    dataset.TableLongitudinalIncrement = (
+        _increments(left_sign * shifts[:, 0]) if left_sign is not None else None
+    )
+    dataset.TableLateralIncrement = _increments(head_sign * shifts[:, 1])
