@@ -1,4 +1,4 @@
-"""A small real room for tests and for work on the page: a drawn spine that moves, and an honest state machine.
+"""A small real room for tests and for work on the page: a drawn spine that moves, and honest states.
 
 Serve it with the real server: ``python tests/monitor/phantom_room.py --port 8123``.
 """
@@ -21,13 +21,21 @@ SOURCE_TO_ISOCENTER_MM = 510.0
 MAGNIFICATION = SOURCE_TO_DETECTOR_MM / SOURCE_TO_ISOCENTER_MM
 FIELDS_MM = (300.0, 220.0, 150.0)
 TABLE_LIMITS = {
-    "lateral_mm": [-150, 150], "longitudinal_mm": [-300, 300], "height_mm": [-100, 100],
-    "tilt_deg": [-15, 15], "cradle_deg": [-15, 15], "yaw_deg": [-10, 10],
-}  # fmt: skip
+    "lateral_mm": [-150, 150],
+    "longitudinal_mm": [-300, 300],
+    "height_mm": [-100, 100],
+    "tilt_deg": [-15, 15],
+    "cradle_deg": [-15, 15],
+    "yaw_deg": [-10, 10],
+}
 PATIENTS = (
     {"name": "drawn-spine", "description": "A drawn spine, no patient", "available": True},
     {"name": "far-away", "description": "A patient that was not fetched", "available": False},
-    {"name": "عمود فقري مرسوم", "description": "A right-to-left name and a very long description " * 3, "available": True},
+    {
+        "name": "عمود فقري مرسوم",
+        "description": "A right-to-left name and a very long description " * 3,
+        "available": True,
+    },
 )
 KEPT_FRAMES = 90
 KEPT_RUNS = 3
@@ -45,9 +53,14 @@ class Joint:
 
     def told(self) -> dict[str, Any]:
         return {
-            "name": self.name, "label": self.label, "unit": self.unit, "value": self.value,
-            "min": self.minimum, "max": self.maximum, "step": self.step,
-        }  # fmt: skip
+            "name": self.name,
+            "label": self.label,
+            "unit": self.unit,
+            "value": self.value,
+            "min": self.minimum,
+            "max": self.maximum,
+            "step": self.step,
+        }
 
 
 def _wrap(angle_deg: float) -> float:
@@ -55,7 +68,7 @@ def _wrap(angle_deg: float) -> float:
 
 
 def view_text(primary_deg: float, secondary_deg: float) -> str:
-    """Say a patient-based view: primary +90 is the detector at the patient's left, 0 at the patient's front."""
+    """Say a patient-based view: primary +90 is the detector at the patient's left, 0 at the front."""
     side, size = ("LEFT" if primary_deg > 0 else "RIGHT"), abs(primary_deg)
     if size <= 5:
         text = "postero-anterior"
@@ -92,15 +105,22 @@ class PhantomRoom:
         self._field = 0
         self._collimation = dict.fromkeys(("left_mm", "right_mm", "upper_mm", "lower_mm"), 150.0)
         self._technique: dict[str, Any] = {
-            "tube_voltage_kv": 70.0, "tube_current_ma": 3.0, "pulse_width_ms": 8.0, "pulse_rate_hz": 7.5,
-            "copper_mm": 0.1, "automatic": True, "dose_level": "normal",
-        }  # fmt: skip
+            "tube_voltage_kv": 70.0,
+            "tube_current_ma": 3.0,
+            "pulse_width_ms": 8.0,
+            "pulse_rate_hz": 7.5,
+            "copper_mm": 0.1,
+            "automatic": True,
+            "dose_level": "normal",
+        }
         self._mode = "fluoroscopy"
         self._recursion = 0.5
         self._noise = np.random.default_rng(7).normal(0.0, 900.0, (rows + 64, columns + 64)).astype(np.int32)
         self._dose_of_exam()
         self._patient = PATIENTS[0]
-        self._messages = [{"id": "drawn", "level": "info", "text": "This is a drawn spine, for work on the page."}]
+        self._messages = [
+            {"id": "drawn", "level": "info", "text": "This is a drawn spine, for work on the page."}
+        ]
         self._state, self._reason = "READY", ""
         self._pedal = False
         self._frames: dict[str, MonitorFrame] = {}
@@ -128,39 +148,63 @@ class PhantomRoom:
                 sides = ("P", "A") if axes.u[1] < 0 else ("A", "P")
             isocenter = np.array(pose.isocenter_mm)
             return {
-                "state": self._state, "state_reason": self._reason, "simulated": True,
+                "state": self._state,
+                "state_reason": self._reason,
+                "simulated": True,
                 "patient": {
-                    "name": self._patient["name"], "id": "PHANTOM-1", "position": "HFP",
-                    "description": self._patient["description"], "source": "drawn",
+                    "name": self._patient["name"],
+                    "id": "PHANTOM-1",
+                    "position": "HFP",
+                    "description": self._patient["description"],
+                    "source": "drawn",
                 },
                 "patients": [dict(p) for p in PATIENTS],
-                "exam": {"uid": self._exam_uid, "folder": "/data/exams/phantom", "started": self._exam_started},
+                "exam": {
+                    "uid": self._exam_uid,
+                    "folder": "/data/exams/phantom",
+                    "started": self._exam_started,
+                },
                 "carm": {
-                    "model": "phantom C-arm 1020/510", "joints": [j.told() for j in self._joints.values()],
-                    "primary_deg": pose.primary_deg, "secondary_deg": pose.secondary_deg, "roll_deg": 0.0,
-                    "patient_primary_deg": patient_primary, "patient_secondary_deg": pose.secondary_deg,
+                    "model": "phantom C-arm 1020/510",
+                    "joints": [j.told() for j in self._joints.values()],
+                    "primary_deg": pose.primary_deg,
+                    "secondary_deg": pose.secondary_deg,
+                    "roll_deg": 0.0,
+                    "patient_primary_deg": patient_primary,
+                    "patient_secondary_deg": pose.secondary_deg,
                     "view_text": view_text(patient_primary, pose.secondary_deg),
-                    "source_to_detector_mm": SOURCE_TO_DETECTOR_MM, "source_to_isocenter_mm": SOURCE_TO_ISOCENTER_MM,
+                    "source_to_detector_mm": SOURCE_TO_DETECTOR_MM,
+                    "source_to_isocenter_mm": SOURCE_TO_ISOCENTER_MM,
                 },
                 "table": {**self._table, "limits": TABLE_LIMITS},
                 "detector": {
-                    "rows": self._shape[0], "columns": self._shape[1], "pitch_mm": size_mm / self._shape[1],
+                    "rows": self._shape[0],
+                    "columns": self._shape[1],
+                    "pitch_mm": size_mm / self._shape[1],
                     "field_index": self._field,
                     "fields": [{"label": f"{f / 10:.0f} cm", "size_mm": f} for f in FIELDS_MM],
                 },
                 "collimation": {**self._collimation, "field_mm": size_mm},
                 "technique": {
-                    **self._technique, "mode": self._mode,
-                    "pulse_rates_hz": [1, 2, 3.75, 7.5, 15, 30], "coppers_mm": [0, 0.1, 0.2, 0.3],
+                    **self._technique,
+                    "mode": self._mode,
+                    "pulse_rates_hz": [1, 2, 3.75, 7.5, 15, 30],
+                    "coppers_mm": [0, 0.1, 0.2, 0.3],
                 },
                 "chain": {"recursion": self._recursion},
                 "dose": {
                     "air_kerma_rate_mgy_min": self._rate_mgy_min() if self._state == "EXPOSING" else 0.0,
-                    **self._dose, "reference_point": "15 cm from isocentre toward the source", "source": "simulated",
+                    **self._dose,
+                    "reference_point": "15 cm from isocentre toward the source",
+                    "source": "simulated",
                     "five_minute_signal": self._dose["fluoroscopy_time_s"] - self._signal_from_s >= 300.0,
                     "event": dict(self._event),
                 },
-                "pulses": {"delivered": self._delivered, "dropped": self._dropped, "render_ms": self._render_ms},
+                "pulses": {
+                    "delivered": self._delivered,
+                    "dropped": self._dropped,
+                    "render_ms": self._render_ms,
+                },
                 "stored": [dict(told) for told, _ in self._stored],
                 "runs": [
                     {"event_number": n, "time": t, "frames": c, "recorded": n in self._runs}
@@ -172,12 +216,14 @@ class PhantomRoom:
                     "detector_center_mm": (
                         isocenter + (SOURCE_TO_DETECTOR_MM - SOURCE_TO_ISOCENTER_MM) * axes.d
                     ).tolist(),
-                    "u": axes.u.tolist(), "v": axes.v.tolist(), "isocenter_mm": list(pose.isocenter_mm),
+                    "u": axes.u.tolist(),
+                    "v": axes.v.tolist(),
+                    "isocenter_mm": list(pose.isocenter_mm),
                     "patient_position": "HFP",
                 },
                 "replay": dict(self._replay_told),
                 "messages": [dict(m) for m in self._messages],
-            }  # fmt: skip
+            }
 
     def command(self, name: str, args: Mapping[str, Any]) -> Mapping[str, Any]:
         with self._changed:
@@ -248,7 +294,7 @@ class PhantomRoom:
             joint = self._joint(name)
             if not joint.minimum <= value <= joint.maximum:
                 raise RefusedError(
-                    f"{joint.label} {value:g} {joint.unit} is out of reach: {joint.minimum:g} to {joint.maximum:g}"
+                    f"{joint.label} {value:g} is out of reach ({joint.minimum:g} to {joint.maximum:g})"
                 )
         for name, value in joints.items():
             self._joints[name].value = value
@@ -279,7 +325,7 @@ class PhantomRoom:
         self._field = index
         self._do_set_collimation(open=True)
 
-    def _do_set_collimation(self, open: bool = False, **edges: float) -> None:  # noqa: A002
+    def _do_set_collimation(self, open: bool = False, **edges: float) -> None:
         half = FIELDS_MM[self._field] / 2
         wanted = dict.fromkeys(self._collimation, half) if open else {**self._collimation, **edges}
         if wanted["left_mm"] + wanted["right_mm"] < 10 or wanted["upper_mm"] + wanted["lower_mm"] < 10:
@@ -300,13 +346,15 @@ class PhantomRoom:
         if frame is None or not frame.pixels.size:
             raise RefusedError("there is no picture to store: take an X-ray first")
         told = {
-            "id": f"image-{len(self._stored) + 1}", "label": f"run {frame.event_number}",
-            "time": datetime.now(UTC).strftime("%H:%M:%S"), "event_number": frame.event_number,
-        }  # fmt: skip
+            "id": f"image-{len(self._stored) + 1}",
+            "label": f"run {frame.event_number}",
+            "time": datetime.now(UTC).strftime("%H:%M:%S"),
+            "event_number": frame.event_number,
+        }
         self._stored.append((told, frame))
         return {"id": told["id"]}
 
-    def _do_show_stored(self, id: str | None = None, step: int = 0) -> dict[str, Any]:  # noqa: A002
+    def _do_show_stored(self, id: str | None = None, step: int = 0) -> dict[str, Any]:
         if not self._stored:
             raise RefusedError("no image is stored yet: press K while one is shown")
         ids = [told["id"] for told, _ in self._stored]
@@ -325,7 +373,12 @@ class PhantomRoom:
         number = event_number if event_number is not None else max(self._runs, default=0)
         if number not in self._runs:
             raise RefusedError(f"run {number} is not recorded")
-        self._replay_told = {"playing": True, "clip": number, "frame": 0, "frames": len(self._runs[number][1])}
+        self._replay_told = {
+            "playing": True,
+            "clip": number,
+            "frame": 0,
+            "frames": len(self._runs[number][1]),
+        }
 
     def _do_to_reference(self) -> None:
         frame = self._frames.get("live")
@@ -333,7 +386,7 @@ class PhantomRoom:
             raise RefusedError("there is no held image: take an X-ray first")
         self._to_reference(frame, f"run {frame.event_number}")
 
-    def _do_acknowledge(self, id: str) -> None:  # noqa: A002
+    def _do_acknowledge(self, id: str) -> None:
         if not any(m["id"] == id for m in self._messages):
             raise RefusedError(f"message {id} is gone")
         self._messages = [m for m in self._messages if m["id"] != id]
@@ -356,14 +409,20 @@ class PhantomRoom:
         self._dose_of_exam()
         self._state, self._reason = "READY", ""
         for channel in ("live", "reference"):
-            self.show(MonitorFrame(channel, "stored", np.zeros((0, 0), np.uint16), time.monotonic_ns(), 0, 1, None, 0, 0))
+            self.show(
+                MonitorFrame(
+                    channel, "stored", np.zeros((0, 0), np.uint16), time.monotonic_ns(), 0, 1, None, 0, 0
+                )
+            )
 
     # Inside
 
     def _dose_of_exam(self) -> None:
         self._exam_uid = f"2.25.{time.time_ns()}"
         self._exam_started = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        self._dose = dict.fromkeys(("air_kerma_mgy", "kap_gy_cm2", "fluoroscopy_time_s", "acquisition_time_s"), 0.0)
+        self._dose = dict.fromkeys(
+            ("air_kerma_mgy", "kap_gy_cm2", "fluoroscopy_time_s", "acquisition_time_s"), 0.0
+        )
         self._event = {"number": 0, "pulses": 0, "air_kerma_mgy": 0.0, "kap_gy_cm2": 0.0, "time_s": 0.0}
         self._signal_from_s = 0.0
         self._delivered = self._dropped = self._place = 0
@@ -381,9 +440,12 @@ class PhantomRoom:
     def _pose(self) -> CArmPose:
         value = {name: joint.value for name, joint in self._joints.items()}
         return CArmPose(
-            value["orbital"], value["angulation"], SOURCE_TO_ISOCENTER_MM, SOURCE_TO_DETECTOR_MM,
+            value["orbital"],
+            value["angulation"],
+            SOURCE_TO_ISOCENTER_MM,
+            SOURCE_TO_DETECTOR_MM,
             (value["lateral"], -value["lift"], value["longitudinal"]),
-        )  # fmt: skip
+        )
 
     def _shown_ns(self, channel: str) -> int:
         return self._frames[channel].acquired_ns if channel in self._frames else 0
@@ -401,11 +463,14 @@ class PhantomRoom:
         return self._kerma_mgy() * float(self._technique["pulse_rate_hz"]) * 60
 
     def _draw(self, seconds: float) -> np.ndarray[Any, Any]:
-        """Draw a pulse: the anatomy of this geometry (kept), breathing, a needle that advances, fresh noise."""
+        """Draw a pulse: the anatomy of this geometry (kept), breathing, a needle, fresh noise."""
         rows, columns = self._shape
         key = (*(j.value for j in self._joints.values()), *self._table.values(), float(self._field))
         if self._anatomy is None or self._anatomy[0] != key:
-            self._anatomy = key, draw_spine(self._pose(), self._table, rows + 32, columns, FIELDS_MM[self._field])
+            self._anatomy = (
+                key,
+                draw_spine(self._pose(), self._table, rows + 32, columns, FIELDS_MM[self._field]),
+            )
         breathing = 16 + round(12 * np.sin(2 * np.pi * seconds / 4.0))
         i, j = np.random.default_rng(round(seconds * 1e6)).integers(0, 64, 2)
         pixels = self._anatomy[1][breathing : breathing + rows] + self._noise[i : i + rows, j : j + columns]
@@ -413,8 +478,12 @@ class PhantomRoom:
         tip = int(columns * (0.15 + 0.3 * (seconds / 6.0 % 1.0)))
         pixels[rows // 3 : rows // 3 + max(2, rows // 256), columns // 10 : tip] //= 3
         open_mm, pitch = self._collimation, FIELDS_MM[self._field] / columns
-        top, bottom = (round(rows / 2 + s * open_mm[n] / pitch) for s, n in ((-1, "upper_mm"), (1, "lower_mm")))
-        left, right = (round(columns / 2 + s * open_mm[n] / pitch) for s, n in ((-1, "left_mm"), (1, "right_mm")))
+        top, bottom = (
+            round(rows / 2 + s * open_mm[n] / pitch) for s, n in ((-1, "upper_mm"), (1, "lower_mm"))
+        )
+        left, right = (
+            round(columns / 2 + s * open_mm[n] / pitch) for s, n in ((-1, "left_mm"), (1, "right_mm"))
+        )
         pixels[: max(top, 0)] = 0
         pixels[bottom:] = 0
         pixels[:, : max(left, 0)] = 0
@@ -429,9 +498,12 @@ class PhantomRoom:
                     return
                 self._state = "EXPOSING"
                 self._event = {
-                    "number": self._event["number"] + 1, "pulses": 0,
-                    "air_kerma_mgy": 0.0, "kap_gy_cm2": 0.0, "time_s": 0.0,
-                }  # fmt: skip
+                    "number": self._event["number"] + 1,
+                    "pulses": 0,
+                    "air_kerma_mgy": 0.0,
+                    "kap_gy_cm2": 0.0,
+                    "time_s": 0.0,
+                }
                 run: list[MonitorFrame] = []
                 rate = float(self._technique["pulse_rate_hz"])
                 self._changed.notify_all()
@@ -460,13 +532,22 @@ class PhantomRoom:
                 totals["kap_gy_cm2"] += kap
             self._event["pulses"] += 1
             self._event["time_s"] = time.monotonic() - start
-            self._dose["fluoroscopy_time_s" if self._mode == "fluoroscopy" else "acquisition_time_s"] += 1 / rate
+            self._dose["fluoroscopy_time_s" if self._mode == "fluoroscopy" else "acquisition_time_s"] += (
+                1 / rate
+            )
             self._delivered += 1
             self._render_ms = (time.monotonic_ns() - began) / 1e6
             frame = MonitorFrame(
-                "live", "live", pixels, time.monotonic_ns(), 30000.0, 52000.0,
-                FIELDS_MM[self._field] / self._shape[1], self._event["pulses"] - 1, int(self._event["number"]),
-            )  # fmt: skip
+                "live",
+                "live",
+                pixels,
+                time.monotonic_ns(),
+                30000.0,
+                52000.0,
+                FIELDS_MM[self._field] / self._shape[1],
+                self._event["pulses"] - 1,
+                int(self._event["number"]),
+            )
             run.append(frame)
             del run[:-KEPT_FRAMES]
             self.show(frame)
@@ -476,12 +557,22 @@ class PhantomRoom:
             if self._state == "EXPOSING":
                 self._state = "HOLD"
             last = np.mean([f.pixels for f in run[-4:]], axis=0).astype(np.uint16)
-            self.show(replace(run[-1], kind="hold", pixels=last, acquired_ns=time.monotonic_ns(), label="last image hold"))
+            self.show(
+                replace(
+                    run[-1],
+                    kind="hold",
+                    pixels=last,
+                    acquired_ns=time.monotonic_ns(),
+                    label="last image hold",
+                )
+            )
             number = int(self._event["number"])
             self._runs[number] = (rate, run)
             for old in sorted(self._runs)[:-KEPT_RUNS]:
                 del self._runs[old]
-            self._run_list.append((number, datetime.now(UTC).strftime("%H:%M:%S"), int(self._event["pulses"])))
+            self._run_list.append(
+                (number, datetime.now(UTC).strftime("%H:%M:%S"), int(self._event["pulses"]))
+            )
 
     def _replay(self) -> None:
         while not self._closed:
@@ -504,7 +595,9 @@ def draw_spine(
     """Draw a prone spine from boxes and ellipses: int32 (rows, columns), bright where much X-ray arrives."""
     pitch = field_mm / columns / MAGNIFICATION
     axes = beam_axes(pose)
-    shift = np.array([table["lateral_mm"], -table["height_mm"], table["longitudinal_mm"]]) - np.array(pose.isocenter_mm)
+    shift = np.array([table["lateral_mm"], -table["height_mm"], table["longitudinal_mm"]]) - np.array(
+        pose.isocenter_mm
+    )
     y, x = np.ogrid[:rows, :columns]
     across = (x - (columns - 1) / 2) * pitch - float(axes.u @ shift)
     along = (y - (rows - 1) / 2) * pitch - float(axes.v @ shift)
@@ -524,7 +617,9 @@ def draw_spine(
         depth += 0.35 * blob(0.0, 48.0, head - 9.0, 5.0 + 14.0 * side, 9.0, 7.0)
         for left in (-13.0, 13.0):
             depth += 0.45 * blob(left, 26.0, head + 4.0, 5.0 + 3.0 * side, 6.5, 9.0)
-        depth += 0.25 * blob(35.0, 10.0, head - 2.0, 12.0, 4.0, 7.0) + 0.25 * blob(-35.0, 10.0, head, 12.0, 4.0, 7.0)
+        depth += 0.25 * blob(35.0, 10.0, head - 2.0, 12.0, 4.0, 7.0) + 0.25 * blob(
+            -35.0, 10.0, head, 12.0, 4.0, 7.0
+        )
     # A lead L on the patient's left at the head end tells left from right and up from down.
     depth += 4.0 * (blob(60.0, 60.0, 50.0, 1.5, 9.0, 30.0) + blob(55.0, 60.0, 42.0, 5.0, 1.5, 30.0))
     return np.asarray(62000.0 * np.exp(-0.75 * np.maximum(depth, 0.0)), dtype=np.int32)

@@ -25,9 +25,10 @@ class MonitorFrame:
     kind
         "live" (X-ray on), "hold" (last image hold), "stored" (a stored image or replayed run).
     pixels
-        uint16 (rows, columns), DISP.
+        uint16 (rows, columns), DISP; never written to again. Shape (0, 0) clears the monitor (another patient).
     acquired_ns
-        Monotonic, the clock of the server process.
+        Monotonic, the clock of the server process; of kinds hold and stored the time at which it was put on its
+        monitor. Must grow with every picture of a channel.
     window_center, window_width
         The default display window of the run, in pixel values.
     pitch_mm
@@ -35,7 +36,7 @@ class MonitorFrame:
     index, event_number
         Frame within its event, event within the exam.
     label
-        Shown with the picture, such as "run 2, 14:03:11".
+        Shown with the picture, such as "run 2, 14:03:11"; 24 bytes of UTF-8 are sent.
     """
 
     channel: str
@@ -62,9 +63,9 @@ class RoomControl(Protocol):
         ...
 
     def latest(self, channel: str, after_ns: int, timeout_s: float) -> MonitorFrame | None:
-        """Wait up to ``timeout_s`` for a frame of ``channel`` newer than ``after_ns``; the newest one, or None."""
+        """Wait up to ``timeout_s`` for a frame of ``channel`` newer than ``after_ns``; the newest, or None."""
         ...
 
     def operator_lost(self) -> None:
-        """The operator's connection or heartbeat is gone: end any exposure now."""
+        """End any exposure now: the operator's connection or heartbeat is gone. Must return at once."""
         ...
