@@ -143,7 +143,7 @@ class ExamIdentity:
 
 @dataclass(frozen=True, slots=True)
 class PatientAngles:
-    """Positioner angles relative to the **patient** (PS3.3 C.8.7.5.1.2): primary + LAO, secondary + cranial."""
+    """Positioner angles, patient-based (PS3.3 C.8.7.5.1.2), degrees: primary + LAO, secondary + cranial."""
 
     primary_deg: float
     secondary_deg: float

@@ -187,7 +187,7 @@ def _check_frame(frame: NDArray[np.uint16], shape: tuple[int, int] | None, index
 
 
 class _Encapsulated:
-    """Writes the pixel data element: a reserved offset table, a fragment per frame, then the table filled in."""
+    """Writes the pixel data: a reserved offset table, a fragment per frame, then the table filled in."""
 
     def __init__(self, file: BinaryIO, count: int, shape: tuple[int, int]) -> None:
         self._file = file
