@@ -1,0 +1,1 @@
+"""Line integrals of volumes and instruments through the cone beam: the projector."""

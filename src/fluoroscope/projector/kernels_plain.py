@@ -1,0 +1,273 @@
+"""The shear-warp Joseph kernel as plain loops: the definition every vector level must equal bit for bit.
+
+Slices are resampled in whole numbers (rows with 15-bit weights, columns with 10-bit weights, sums of 64 slices in 32
+bits), so the levels agree exactly whatever order they work in; a weight of 10 bits moves a sample by at most 1/2048 of
+a voxel.
+"""
+
+import numpy as np
+from numba import njit, prange
+
+from fluoroscope.projector.plan import (
+    BLOCK,
+    F_A0,
+    F_B0,
+    F_DA,
+    F_DB,
+    F_INDEX,
+    F_SCALE0,
+    F_SI,
+    F_SK,
+    F_SR,
+    F_WORLD,
+    J_CHUNK,
+    J_COLUMN0,
+    J_COLUMN1,
+    J_CORNERS,
+    J_DATA0,
+    J_GROUPS,
+    J_I,
+    J_K,
+    J_OCC0,
+    J_OFFSET,
+    J_R,
+    J_ROW0,
+    J_ROW1,
+    J_ROW_STRIDE,
+    J_AXIS,
+    J_SHARED,
+    J_SLICE_STRIDE,
+    J_STRIDE,
+    J_TILE,
+    J_TILES,
+    J_U,
+    J_V,
+    TILE_ROWS,
+    span_in_band,
+)
+from fluoroscope.projector.simd import fetch_add, get_f32, get_i16, get_i64, put_f32
+
+__all__: list[str] = []
+
+RUN = 64
+"""Slices summed in 32-bit whole numbers: 32767 · 1024 · 64 < 2³¹."""
+KEYS = -0.65
+WARP_ROWS = 8
+
+
+@njit(nogil=True, cache=True)
+def rows_of_slice(whole, real, tile, k, offsets, weights):  # type: ignore[no-untyped-def]
+    """Place a tile's rows in slice ``k``: byte offsets and 15-bit weights; return (first, last, occupied groups)."""
+    step = k - real[F_SK]
+    dy = step * real[F_DB]
+    y0 = real[F_SR] + step * (real[F_B0] + real[F_DB] * (tile * TILE_ROWS))
+    count = whole[J_R]
+    first = int(min(max(np.floor((-1.0 - y0) / dy) + 1.0, 0.0), TILE_ROWS))
+    last = int(min(max(np.ceil((count - y0) / dy), 0.0), TILE_ROWS))
+    for v in range(first, last):
+        y = y0 + v * dy
+        row = int(np.floor(y))
+        row = min(max(row, -1), count - 1)
+        offsets[v] = 2 * row * whole[J_ROW_STRIDE]
+        weights[v] = min(max(int((y - row) * 32768.0 + 0.5), 0), 32767)
+    return first, last
+
+
+@njit(nogil=True, cache=True)
+def occupied(whole, channel, k, top, bottom):  # type: ignore[no-untyped-def]
+    """Return the column chunks with anything in them in rows ``top`` to ``bottom`` of slice ``k``, as bits."""
+    group = max(top, 0) >> 3
+    final = min(bottom, whole[J_R] - 1) >> 3
+    at = whole[J_OCC0 + channel] + 8 * (k * whole[J_GROUPS])
+    mask = np.int64(0)
+    while group <= final:
+        mask |= get_i64(at + 8 * group)
+        group += 1
+    return mask
+
+
+@njit(nogil=True, cache=True)
+def flush(acc, stride, target, first, last):  # type: ignore[no-untyped-def]
+    """Add a run's whole-number sums to the slope image and clear them."""
+    for v in range(TILE_ROWS):
+        for u in range(first, last):
+            at = v * stride + u
+            target[at] += np.float32(acc[at])
+            acc[at] = 0
+
+
+@njit(nogil=True, cache=True)
+def tile_plain(whole, real, tile, channels, floats, acc, window, offsets, weights, image):  # type: ignore[no-untyped-def]
+    """Sum all slices into one tile of slope rows, for every channel."""
+    stride = whole[J_STRIDE]
+    start = whole[J_OFFSET] + tile * TILE_ROWS * stride
+    for channel in range(channels):
+        image[channel * floats + start : channel * floats + start + TILE_ROWS * stride] = 0.0
+    low, high = span_in_band(real, whole[J_CORNERS], tile * TILE_ROWS - 3.0, tile * TILE_ROWS + TILE_ROWS + 3.0, whole[J_U])
+    first_block, last_block = low // BLOCK, (high + BLOCK - 1) // BLOCK
+    chunk = np.int64(1) << whole[J_CHUNK]
+    for run in range(0, whole[J_K], RUN):
+        for k in range(run, min(run + RUN, whole[J_K])):
+            first, last = rows_of_slice(whole, real, tile, k, offsets, weights)
+            if first >= last:
+                continue
+            step = k - real[F_SK]
+            dx = step * real[F_DA]
+            x0 = real[F_SI] + step * real[F_A0]
+            stride_bytes = 2 * whole[J_ROW_STRIDE]
+            top, bottom = offsets[first] // stride_bytes, offsets[last - 1] // stride_bytes + 1
+            for channel in range(channels):
+                mask = occupied(whole, channel, k, top, bottom)
+                if mask == 0:
+                    continue
+                data = whole[J_DATA0 + channel] + 2 * k * whole[J_SLICE_STRIDE]
+                for block in range(first_block, last_block):
+                    x = x0 + (block * BLOCK) * dx
+                    if x <= -32.0 or x >= whole[J_I]:
+                        continue
+                    base = int(np.floor(x))
+                    if (mask >> ((base + chunk) >> whole[J_CHUNK])) & 3 == 0:
+                        continue
+                    fraction = int((x - base) * 1048576.0) + 512
+                    pace = int(dx * 1048576.0)
+                    for v in range(first, last):
+                        here = data + offsets[v] + 2 * base
+                        below = here + stride_bytes
+                        w = np.int32(weights[v])
+                        for i in range(32):
+                            upper = np.int32(get_i16(here + 2 * i))
+                            lower = np.int32(get_i16(below + 2 * i))
+                            window[i] = upper + (((lower - upper) * w + 16384) >> 15)
+                        at = (channel * TILE_ROWS + v) * stride + block * BLOCK
+                        for lane in range(BLOCK):
+                            position = fraction + lane * pace
+                            i, part = position >> 20, (position >> 10) & 1023
+                            acc[at + lane] += np.int32(window[i] * (1024 - part) + window[i + 1] * part)
+        for channel in range(channels):
+            part_of = channel * TILE_ROWS * stride
+            flush(
+                acc[part_of : part_of + TILE_ROWS * stride],
+                stride,
+                image[channel * floats + start :],
+                first_block * BLOCK,
+                last_block * BLOCK,
+            )
+
+
+@njit(nogil=True, cache=True)
+def find_job(whole, jobs, tile):  # type: ignore[no-untyped-def]
+    """Return the job a tile belongs to."""
+    job = 0
+    while job + 1 < jobs and tile >= whole[job + 1, J_TILE]:
+        job += 1
+    return job
+
+
+@njit(nogil=True, cache=True, parallel=True)
+def slopes_plain(whole, real, jobs, tiles, channels, floats, image, workers, width, counter):  # type: ignore[no-untyped-def]
+    """Fill the slope images of all jobs; tiles go to whichever worker is free."""
+    for _worker in prange(workers):
+        acc = np.zeros(channels * TILE_ROWS * width, np.int32)
+        window = np.empty(32, np.int32)
+        offsets, weights = np.empty(TILE_ROWS, np.int64), np.empty(TILE_ROWS, np.int16)
+        tile = fetch_add(counter)
+        while tile < tiles:
+            job = find_job(whole, jobs, tile)
+            tile_plain(
+                whole[job], real[job], tile - whole[job, J_TILE], channels, floats, acc, window, offsets, weights, image
+            )
+            tile = fetch_add(counter)
+
+
+@njit(nogil=True, cache=True)
+def keys(x):  # type: ignore[no-untyped-def]
+    """Weight of Keys' cubic convolution at distance ``x`` (doi:10.1109/TASSP.1981.1163711)."""
+    x = abs(x)
+    a = np.float32(KEYS)
+    one, two, three = np.float32(1.0), np.float32(2.0), np.float32(3.0)
+    if x < one:
+        return ((a + two) * x - (a + three)) * x * x + one
+    if x < two:
+        return (((x - np.float32(5.0)) * x + np.float32(8.0)) * x - np.float32(4.0)) * a
+    return np.float32(0.0)
+
+
+@njit(nogil=True, cache=True)
+def warp_pixels(whole, real, row, first, last, channels, floats, image, line, width):  # type: ignore[no-untyped-def]
+    """Add one job's line integrals to pixels ``first`` to ``last`` of a row held in ``line``."""
+    f = np.float32
+    r = float(row)
+    d = real[F_INDEX : F_INDEX + 9]
+    m = real[F_WORLD : F_WORLD + 9]
+    di0, dr0, dk0 = d[0] * r + d[2], d[3] * r + d[5], d[6] * r + d[8]
+    mx0, my0, mz0 = m[0] * r + m[2], m[3] * r + m[5], m[6] * r + m[8]
+    inverse_a, inverse_b = 1.0 / real[F_DA], 1.0 / real[F_DB]
+    limit_u, limit_v = whole[J_U] - 3.0, whole[J_V] - 3.0
+    k = whole[J_AXIS]
+    row_before, column_before = (0 if k else 1) < k, (1 if k == 2 else 2) < k
+    sign = 1.0 if real[F_DA] > 0.0 else -1.0
+    stride = whole[J_STRIDE]
+    for c in range(first, last):
+        di, dr, dk = di0 + d[1] * c, dr0 + d[4] * c, dk0 + d[7] * c
+        if whole[J_SHARED] != 0:
+            size = dk * sign
+            if size < abs(di) or size < abs(dr) or (column_before and size == abs(di)) or (row_before and size == abs(dr)):
+                continue
+        u = (di / dk - real[F_A0]) * inverse_a
+        v = (dr / dk - real[F_B0]) * inverse_b
+        if not (u > 1.0 and v > 1.0 and u < limit_u and v < limit_v):
+            continue
+        iu, iv = int(u), int(v)
+        fu, fv = f(u - iu), f(v - iv)
+        mx, my, mz = mx0 + m[1] * c, my0 + m[4] * c, mz0 + m[7] * c
+        path = np.sqrt(mx * mx + my * my + mz * mz) / abs(dk)
+        u0, u1, u2, u3 = keys(fu + f(1.0)), keys(fu), keys(f(1.0) - fu), keys(f(2.0) - fu)
+        for channel in range(channels):
+            total = f(0.0)
+            for j in range(4):
+                at = channel * floats + whole[J_OFFSET] + (iv - 1 + j) * stride + iu - 1
+                across = u0 * image[at] + u1 * image[at + 1] + u2 * image[at + 2] + u3 * image[at + 3]
+                total += across * keys(fv + f(1.0) - f(j))
+            line[channel * width + c] += total * f(path * real[F_SCALE0 + channel])
+
+
+@njit(nogil=True, cache=True)
+def add_line(line, width, channel, row, out, columns, fresh):  # type: ignore[no-untyped-def]
+    """Write or add one finished row to the picture and clear it."""
+    if fresh:
+        for c in range(columns):
+            out[channel, row, c] = line[channel * width + c]
+    else:
+        for c in range(columns):
+            out[channel, row, c] += line[channel * width + c]
+    line[channel * width : channel * width + columns] = 0.0
+
+
+@njit(nogil=True, cache=True, parallel=True)
+def warp_plain(whole, real, jobs, channels, floats, image, out, fresh, workers, counter):  # type: ignore[no-untyped-def]
+    """Warp every slope image onto the detector: ``out`` (channels, rows, columns) is written, or added to."""
+    rows, columns = out.shape[1], out.shape[2]
+    width = (columns + 15) // 16 * 16
+    bands = (rows + WARP_ROWS - 1) // WARP_ROWS
+    for _worker in prange(workers):
+        line = np.zeros(channels * width, np.float32)
+        band = fetch_add(counter)
+        while band < bands:
+            for row in range(band * WARP_ROWS, min(band * WARP_ROWS + WARP_ROWS, rows)):
+                for job in range(jobs):
+                    if whole[job, J_ROW0] <= row < whole[job, J_ROW1]:
+                        warp_pixels(
+                            whole[job],
+                            real[job],
+                            row,
+                            whole[job, J_COLUMN0],
+                            whole[job, J_COLUMN1],
+                            channels,
+                            floats,
+                            image,
+                            line,
+                            width,
+                        )
+                for channel in range(channels):
+                    add_line(line, width, channel, row, out, columns, fresh)
+            band = fetch_add(counter)
