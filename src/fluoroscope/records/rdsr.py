@@ -34,8 +34,8 @@ _FLUOROSCOPY: Code = _SCT.Fluoroscopy
 _STATIONARY: Code = _DCM.StationaryAcquisition
 _ROTATIONAL: Code = _DCM.RotationalAcquisition
 _HAS_INTENT = Code("363703001", "SCT", "Has Intent")
-# "Element or compound": in CID 10006 since its first edition and what vendors' reports hold. The element codes
-# of newer editions are unknown to the validators and dose trackers in use.
+# "Element or compound": in CID 10006 since its first edition, and what vendors' reports hold. Validators and
+# dose trackers in use do not know the element codes of newer editions.
 _ALUMINIUM = Code("105830007", "SCT", "Aluminum or Aluminum compound")
 _COPPER = Code("105837005", "SCT", "Copper or Copper compound")
 _NO_UNITS = Code("1", "UCUM", "no units")
@@ -304,7 +304,7 @@ def _geometry(dose_event: DoseEvent) -> list[Dataset]:
 
 
 def _table(table: TablePose) -> list[Dataset]:
-    """Table position in DICOM's words: longitudinal across toward LAO, lateral toward cranial, height downward.
+    """Table position in DICOM's words: longitudinal across toward LAO, lateral toward the head, height down.
 
     Named as by an operator at the table's side and signed for a head-first supine patient, as our equipment
     frame is (PS3.16 annex D, PS3.3 C.8.19.6.11). Real angiography units write it so too.
