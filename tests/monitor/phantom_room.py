@@ -85,6 +85,15 @@ def view_text(primary_deg: float, secondary_deg: float) -> str:
     return text
 
 
+def side_letters(pose: CArmPose) -> dict[str, str]:
+    """Return the letters at the picture's edges: prone, the patient's left is −x and the back is −y."""
+    u = beam_axes(pose).u
+    sides = ("R", "L") if u[0] > 0 else ("L", "R")
+    if abs(u[0]) < 0.5:
+        sides = ("P", "A") if u[1] < 0 else ("A", "P")
+    return {"column_right": sides[0], "column_left": sides[1], "top": "H", "bottom": "F"}
+
+
 class PhantomRoom:
     """Implements ``RoomControl``: frames of a drawn spine at the pulse rate while the pedal is down."""
 
@@ -142,10 +151,6 @@ class PhantomRoom:
             pose, size_mm = self._pose(), FIELDS_MM[self._field]
             axes = beam_axes(pose)
             patient_primary = _wrap(pose.primary_deg + 180.0)
-            left_of_patient = -axes.u[0]
-            sides = ("L", "R") if left_of_patient > 0 else ("R", "L")
-            if abs(left_of_patient) < 0.5:
-                sides = ("P", "A") if axes.u[1] < 0 else ("A", "P")
             isocenter = np.array(pose.isocenter_mm)
             return {
                 "state": self._state,
@@ -210,7 +215,8 @@ class PhantomRoom:
                     {"event_number": n, "time": t, "frames": c, "recorded": n in self._runs}
                     for n, t, c in self._run_list
                 ],
-                "markers": {"column_right": sides[0], "column_left": sides[1], "top": "H", "bottom": "F"},
+                "markers": side_letters(pose),
+                "shown": dict(self._shown),
                 "room": {
                     "source_mm": (isocenter - SOURCE_TO_ISOCENTER_MM * axes.d).tolist(),
                     "detector_center_mm": (
@@ -427,6 +433,8 @@ class PhantomRoom:
         self._signal_from_s = 0.0
         self._delivered = self._dropped = self._place = 0
         self._render_ms = 0.0
+        self._taken: dict[tuple[int, int], dict[str, Any]] = {}
+        self._shown: dict[str, Any] = {"live": None, "reference": None}
         self._stored: list[tuple[dict[str, Any], MonitorFrame]] = []
         self._runs: dict[int, tuple[float, list[MonitorFrame]]] = {}
         self._run_list: list[tuple[int, str, int]] = []
@@ -451,9 +459,22 @@ class PhantomRoom:
         return self._frames[channel].acquired_ns if channel in self._frames else 0
 
     def _to_reference(self, frame: MonitorFrame, label: str) -> None:
+        self._shown["reference"] = {**self._taken[frame.event_number, frame.index], "label": label}
         self.show(
             replace(frame, channel="reference", kind="stored", acquired_ns=time.monotonic_ns(), label=label)
         )
+
+    def _taken_with(self, label: str) -> dict[str, Any]:
+        pose = self._pose()
+        named = ("tube_voltage_kv", "tube_current_ma", "pulse_width_ms", "pulse_rate_hz")
+        return {
+            "label": label,
+            "markers": side_letters(pose),
+            "view_text": view_text(_wrap(pose.primary_deg + 180.0), pose.secondary_deg),
+            "source_to_detector_mm": SOURCE_TO_DETECTOR_MM,
+            "source_to_isocenter_mm": SOURCE_TO_ISOCENTER_MM,
+            **{name: self._technique[name] for name in named},
+        }
 
     def _kerma_mgy(self) -> float:
         t = self._technique
@@ -548,6 +569,7 @@ class PhantomRoom:
                 self._event["pulses"] - 1,
                 int(self._event["number"]),
             )
+            self._shown["live"] = self._taken[frame.event_number, frame.index] = self._taken_with("")
             run.append(frame)
             del run[:-KEPT_FRAMES]
             self.show(frame)

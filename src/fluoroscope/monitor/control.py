@@ -25,10 +25,10 @@ class MonitorFrame:
     kind
         "live" (X-ray on), "hold" (last image hold), "stored" (a stored image or replayed run).
     pixels
-        uint16 (rows, columns), DISP; never written to again. Shape (0, 0) clears the monitor (another patient).
+        uint16 (rows, columns), DISP; never written to again. (0, 0) clears the monitor (another patient).
     acquired_ns
-        Monotonic, the clock of the server process; of kinds hold and stored the time at which it was put on its
-        monitor. Must grow with every picture of a channel.
+        Monotonic, the clock of the server process; of kinds hold and stored when it was put on its monitor.
+        Must grow with every picture of a channel.
     window_center, window_width
         The default display window of the run, in pixel values.
     pitch_mm
@@ -63,7 +63,7 @@ class RoomControl(Protocol):
         ...
 
     def latest(self, channel: str, after_ns: int, timeout_s: float) -> MonitorFrame | None:
-        """Wait up to ``timeout_s`` for a frame of ``channel`` newer than ``after_ns``; the newest, or None."""
+        """Wait up to ``timeout_s`` for a frame of ``channel`` after ``after_ns``; the newest, or None."""
         ...
 
     def operator_lost(self) -> None:

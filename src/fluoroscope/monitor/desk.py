@@ -85,10 +85,13 @@ class CommandDesk:
         self._ends = 0
         self._seats = 0
         self._queued = 0
+        self._halted = False
         self.dead_man = DeadMan(self._heartbeat_lost)
 
     def submit(self, name: str, args: Mapping[str, Any]) -> Future[Mapping[str, Any]]:
         """Carry out a command of the operator; the future gives its result or its `RefusedError`."""
+        if self._halted:
+            return _refused(name, "the monitor is closing")
         if name == "stop" or (name == "pedal" and not args["down"]):
             self.dead_man.disarm()
             with self._lock:
@@ -96,9 +99,7 @@ class CommandDesk:
             return self._urgent.submit(self._room.command, name, args)
         with self._lock:
             if self._queued >= QUEUED_COMMANDS:
-                refused: Future[Mapping[str, Any]] = Future()
-                refused.set_exception(RefusedError(f"{name} refused: the room is busy"))
-                return refused
+                return _refused(name, "the room is busy")
             self._queued += 1
             ends, seats = self._ends, self._seats
         pressing = name == "pedal"
@@ -106,17 +107,24 @@ class CommandDesk:
             self.dead_man.arm()
         return self._ordered.submit(self._carry_out, name, args, ends if pressing else None, seats)
 
-    def operator_lost(self) -> Future[None]:
+    def operator_lost(self) -> None:
         """End any exposure now, and forget what the operator still had in the queue."""
+        if self._halted:
+            return
         self.dead_man.disarm()
         self._void()
-        return self._urgent.submit(self._room.operator_lost)
+        self._urgent.submit(self._room.operator_lost)
+
+    def halt(self) -> None:
+        """End any exposure, take no further command. May be called twice, from any thread."""
+        self._halted = True
+        self._void()
+        self._room.operator_lost()
 
     def stop(self) -> None:
         """End any exposure and the threads."""
+        self.halt()
         self.dead_man.stop()
-        self._void()
-        self._room.operator_lost()
         self._ordered.shutdown(cancel_futures=True)
         self._urgent.shutdown(cancel_futures=True)
 
@@ -154,3 +162,9 @@ class CommandDesk:
                 self._room.operator_lost()
                 raise RefusedError("pedal refused: it was released before the X-ray began")
         return result
+
+
+def _refused(name: str, reason: str) -> Future[Mapping[str, Any]]:
+    refused: Future[Mapping[str, Any]] = Future()
+    refused.set_exception(RefusedError(f"{name} refused: {reason}"))
+    return refused

@@ -1,6 +1,7 @@
 """The pages that look on: who is the operator, what each is sent, and the room's status for all."""
 
 import asyncio
+import contextlib
 import json
 import logging
 import threading
@@ -56,6 +57,7 @@ class Page:
         self.status: str | None = None
         self.wake = asyncio.Event()
         self.errors = 0
+        self.closing = False
         self._seq = 0
         self._buffers = {channel: bytearray() for channel in CHANNELS}
         self._allowed, self._counted_s = _BURST, time.monotonic()
@@ -93,10 +95,15 @@ class Page:
 
     async def _send_words(self) -> None:
         while self.replies:
-            await self.websocket.send_text(self.replies.popleft())
+            await self._send({"type": "websocket.send", "text": self.replies.popleft()})
         if self.status is not None:
             status, self.status = self.status, None
-            await self.websocket.send_text(status)
+            await self._send({"type": "websocket.send", "text": status})
+
+    async def _send(self, message: dict[str, Any]) -> None:
+        # Nothing may follow a close that is on its way.
+        if not self.closing:
+            await self.websocket.send(message)
 
     async def _send_picture(self, stream: ChannelStream, picture: Picture, quality: Quality) -> None:
         frame = picture.frame
@@ -124,7 +131,7 @@ class Page:
         if pixels.size:
             memoryview(buffer)[HEADER_BYTES:] = pixels.reshape(-1).view(np.uint8).data
         stream.sent(self._seq, sent_ns)
-        await self.websocket.send({"type": "websocket.send", "bytes": buffer})
+        await self._send({"type": "websocket.send", "bytes": buffer})
 
     def streaming(self, now_ns: int) -> dict[str, Any]:
         """Return how the LIVE stream does, for the status."""
@@ -165,7 +172,10 @@ class Hub:
         def deliver(picture: Picture) -> None:
             loop.call_soon_threadsafe(self._deliver, picture)
 
-        pumps = [ChannelPump(self._room, channel, deliver, lambda: self._wanted) for channel in CHANNELS]
+        pumps = [
+            ChannelPump(self._room, channel, deliver, lambda: self._wanted, self._picture_lost)
+            for channel in CHANNELS
+        ]
         asker = ThreadPoolExecutor(1, thread_name_prefix="monitor-status")
         telling = asyncio.create_task(self._tell_status(asker))
         for pump in pumps:
@@ -176,6 +186,7 @@ class Hub:
             await ended.wait()
         finally:
             telling.cancel()
+            await asyncio.gather(telling, return_exceptions=True)
             for pump in pumps:
                 pump.stop()
             await loop.run_in_executor(asker, self._stop_threads, self._desk, pumps)
@@ -186,6 +197,11 @@ class Hub:
         desk.stop()
         for pump in pumps:
             pump.join()
+
+    def halt(self) -> None:
+        """End any exposure and take no further command; may be called from any thread."""
+        if self._desk is not None:
+            self._desk.halt()
 
     # Pages
 
@@ -235,6 +251,13 @@ class Hub:
                 self._desk.operator_lost()
         self._wake_status()
 
+    async def _turn_out(self, page: Page, code: int, reason: str) -> None:
+        # The seat first: closing waits for a page that may not be reading.
+        self._leave(page)
+        page.closing = True
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(page.websocket.close(code, reason), 1.0)
+
     async def _receive(self, page: Page) -> None:
         while True:
             received = await page.websocket.receive()
@@ -242,21 +265,17 @@ class Hub:
                 return
             text = received.get("text")
             if text is None:
-                await page.websocket.close(1003, "only text messages")
-                return
+                return await self._turn_out(page, 1003, "only text messages")
             if len(text) > MESSAGE_BYTES:
-                await page.websocket.close(1009, "message too long")
-                return
+                return await self._turn_out(page, 1009, "message too long")
             if page.floods():
-                await page.websocket.close(1008, "too many messages")
-                return
+                return await self._turn_out(page, 1008, "too many messages")
             try:
                 self._handle(page, parse_message(text))
             except WireError as error:
                 page.errors += 1
                 if page.errors > _MOST_ERRORS:
-                    await page.websocket.close(1008, "too many messages that are not of the protocol")
-                    return
+                    return await self._turn_out(page, 1008, "too many messages not of the protocol")
                 page.tell({"type": "error", "error": str(error)})
 
     def _handle(self, page: Page, message: Message) -> None:
@@ -312,8 +331,15 @@ class Hub:
 
     # Pictures and status
 
+    def _picture_lost(self) -> None:
+        _log.error("a stream of pictures ended: X-ray is off")
+        if self._desk is not None:
+            self._desk.operator_lost()
+
     def _deliver(self, picture: Picture) -> None:
         self._latest[picture.frame.channel] = picture
+        if picture.frame.kind != "live":
+            self._wake_status()
         for page in self._pages:
             page.offer(picture)
         self._wanted = frozenset(s.quality for p in self._pages for s in p.streams.values()) - {Quality.FULL}

@@ -380,6 +380,7 @@ class MonitorServer:
 
     def stop(self) -> None:
         """End any exposure, close every page, free the port. May be called twice."""
+        self._hub.halt()
         self._uvicorn.should_exit = True
         if self._thread is not None:
             self._thread.join(10.0)

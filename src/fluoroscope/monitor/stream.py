@@ -193,8 +193,10 @@ class ChannelPump:
         channel: str,
         deliver: Callable[[Picture], None],
         wanted: Callable[[], frozenset[Quality]],
+        died: Callable[[], None],
     ) -> None:
         self._room, self._channel, self._deliver, self._wanted = room, channel, deliver, wanted
+        self._died = died
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"monitor-{channel}", daemon=True)
 
@@ -211,6 +213,14 @@ class ChannelPump:
         self._thread.join(5.0)
 
     def _run(self) -> None:
+        try:
+            self._pass_on()
+        finally:
+            # Without pictures nobody sees what the X-ray does: a thread that ends unasked ends it too.
+            if not self._stopped.is_set():
+                self._died()
+
+    def _pass_on(self) -> None:
         after_ns = 0
         while not self._stopped.is_set():
             frame = self._room.latest(self._channel, after_ns, 0.25)
