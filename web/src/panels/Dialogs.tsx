@@ -1,0 +1,88 @@
+/** Key list and patient picker, over the room; X-ray and ESC work from both. */
+
+import type { ComponentChildren } from "preact";
+import { useEffect, useRef } from "preact/hooks";
+
+import { command } from "../room/room";
+import { KEY_HELP } from "../room/keys";
+import { helpOpen, patientsOpen, status, tell } from "../room/state";
+
+function Dialog({ title, onClose, children }: { title: string; onClose: () => void; children: ComponentChildren }) {
+  const box = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    const before = document.activeElement;
+    box.current?.querySelector<HTMLElement>("button, [href], input")?.focus();
+    return () => {
+      if (before instanceof HTMLElement) before.focus();
+    };
+  }, []);
+  const keepInside = (event: KeyboardEvent): void => {
+    if (event.key !== "Tab" || box.current === null) return;
+    const inside = [...box.current.querySelectorAll<HTMLElement>("button:not(:disabled)")];
+    const first = inside[0];
+    const last = inside.at(-1);
+    if (first === undefined || last === undefined) return;
+    if (event.shiftKey && document.activeElement === first) {
+      last.focus();
+      event.preventDefault();
+    } else if (!event.shiftKey && document.activeElement === last) {
+      first.focus();
+      event.preventDefault();
+    }
+  };
+  return (
+    <div class="dialog-back" onPointerDown={(event) => {
+      if (event.target === event.currentTarget) onClose();
+    }}>
+      <div class="dialog" role="dialog" aria-modal="true" aria-label={title} ref={box} onKeyDown={keepInside}>
+        <header><h2>{title}</h2><button type="button" class="plain" onClick={onClose}>Close <kbd>ESC</kbd></button></header>
+        {children}
+      </div>
+    </div>
+  );
+}
+
+export function Help() {
+  if (!helpOpen.value) return null;
+  return (
+    <Dialog title="Keys" onClose={() => (helpOpen.value = false)}>
+      <div class="keys">
+        {KEY_HELP.map(({ group, keys }) => (
+          <section key={group}>
+            <h3>{group}</h3>
+            <dl>{keys.map(([key, text]) => <div key={key}><dt><kbd>{key}</kbd></dt><dd>{text}</dd></div>)}</dl>
+          </section>
+        ))}
+      </div>
+    </Dialog>
+  );
+}
+
+export function Patients() {
+  if (!patientsOpen.value) return null;
+  const now = status.value;
+  const close = (): void => void (patientsOpen.value = false);
+  const choose = (name: string): void => {
+    void command("set_patient", { name }).then((reply) => {
+      if (!reply.ok) return;
+      close();
+      tell(`new exam: ${name}`);
+    });
+  };
+  return (
+    <Dialog title="Patients" onClose={close}>
+      <p class="hint">Choosing a patient closes this exam (its dose report is written) and opens a new one.</p>
+      <ul class="patients">
+        {(now?.patients ?? []).map((choice) => (
+          <li key={choice.name}>
+            <button type="button" class={choice.name === now?.patient?.name ? "is-on" : ""} disabled={!choice.available} onClick={() => choose(choice.name)}>
+              <bdi class="patient-name">{choice.name}</bdi>
+              <bdi class="patient-text">{choice.description}</bdi>
+              {!choice.available && <code>fluoroscope patients fetch {choice.name}</code>}
+            </button>
+          </li>
+        ))}
+      </ul>
+    </Dialog>
+  );
+}

@@ -1,0 +1,73 @@
+/** The dose, readable from two metres, and the next step. */
+
+import { adaptive, clockText } from "../room/format";
+import { nextStep, type Step } from "../room/nextstep";
+import { storeImage, toggleReplay } from "../room/controls";
+import { act, link } from "../room/room";
+import * as s from "../room/state";
+import { HoldButton } from "./HoldButton";
+
+function Figure({ name, value, unit, note }: { name: string; value: string; unit: string; note?: string }) {
+  return (
+    <div class="figure">
+      <span class="figure-value">{value}<small>{unit}</small></span>
+      <span class="figure-name">{name}{note !== undefined && <em>{note}</em>}</span>
+    </div>
+  );
+}
+
+export function DoseBar() {
+  const now = s.status.value;
+  const dose = now?.dose ?? null;
+  const point = dose?.reference_point ?? "";
+  return (
+    <footer class="dose" aria-label="Dose">
+      <Figure name="Dose rate" value={adaptive(dose?.air_kerma_rate_mgy_min)} unit="mGy/min" />
+      <Figure name="Air kerma" note={point} value={adaptive(dose?.air_kerma_mgy)} unit="mGy" />
+      <Figure name="Kerma-area product" value={adaptive(dose?.kap_gy_cm2)} unit="Gy·cm²" />
+      <Figure name="X-ray time" value={clockText(total(dose?.fluoroscopy_time_s, dose?.acquisition_time_s))} unit="min:s" />
+      <FiveMinutes />
+      <span class="dose-source">{dose?.source ?? ""}</span>
+      <Pulses />
+      <NextStep />
+    </footer>
+  );
+}
+
+function total(a: number | null | undefined, b: number | null | undefined): number | null {
+  return a === null || a === undefined ? null : a + (b ?? 0);
+}
+
+function FiveMinutes() {
+  const dose = s.status.value?.dose;
+  if (dose?.five_minute_signal !== true) return null;
+  return (
+    <button type="button" class="five-minutes" disabled={!s.mayAct.value} onClick={() => act("five_minute_reset")}>
+      <strong>5 minutes of X-ray</strong><span>Acknowledge</span>
+    </button>
+  );
+}
+
+function Pulses() {
+  const pulses = s.status.value?.pulses;
+  if (pulses === undefined || pulses.dropped === 0) return null;
+  return <span class="dropped" title="This computer was too slow for them">{pulses.dropped} of {pulses.delivered + pulses.dropped} pulses dropped</span>;
+}
+
+function NextStep() {
+  const step = nextStep({ connected: s.connected.value, narrow: s.narrow.value, status: s.status.value });
+  if (step.kind === "none") return <div class="next next-none" aria-live="polite">{step.text}</div>;
+  if (step.kind === "pedal") return <HoldButton className="next next-act">{step.text}</HoldButton>;
+  return <button type="button" class="next next-act" onClick={() => take(step.act)}>{step.text}</button>;
+}
+
+function take(what: Extract<Step, { kind: "act" }>["act"]): void {
+  switch (what) {
+    case "claim": link.claim(); return;
+    case "patients": s.patientsOpen.value = true; return;
+    case "store": void storeImage(); return;
+    case "replay": toggleReplay(); return;
+    case "lateral":
+    case "ap": act("view", { name: what }); return;
+  }
+}

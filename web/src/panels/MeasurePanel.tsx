@@ -1,0 +1,46 @@
+/** Measuring: the object plane it is calibrated at, and the results. */
+
+import { complete, deleteMeasurement, depthMm, depthUncertaintyMm, measurements, measuring, selected, setMeasuring, undo } from "../tools/measurements";
+import { resultText } from "../tools/result";
+import { monitors } from "../room/state";
+import { Choice } from "./Sliders";
+
+function NumberField({ label, value, min, max, onSet }: { label: string; value: number; min: number; max: number; onSet: (mm: number) => void }) {
+  return (
+    <label class="number">
+      <span>{label}</span>
+      <input type="number" value={value} min={min} max={max} step={1} onChange={(event) => {
+        const mm = event.currentTarget.valueAsNumber;
+        if (Number.isFinite(mm)) onSet(Math.min(max, Math.max(min, mm)));
+      }} />
+      <small>mm</small>
+    </label>
+  );
+}
+
+export function MeasurePanel() {
+  const all = measurements.value.filter(complete);
+  // Results depend on what the monitors show and on the plane.
+  void monitors.live.value;
+  void monitors.reference.value;
+  return (
+    <>
+      <Choice label="Measure" keys="M" value={measuring.value ?? "off"} disabled={false}
+        options={[{ value: "off", text: "off" }, { value: "distance", text: "distance" }, { value: "angle", text: "angle" }]}
+        onChoose={(kind) => setMeasuring(kind === "off" ? null : (kind as "distance" | "angle"))} />
+      <p class="hint">Object plane, from the isocentre toward the detector. A spine off the plane reads wrong: the ± says by how much.</p>
+      <NumberField label="Depth" value={depthMm.value} min={-400} max={400} onSet={(mm) => (depthMm.value = mm)} />
+      <NumberField label="Depth ±" value={depthUncertaintyMm.value} min={0} max={300} onSet={(mm) => (depthUncertaintyMm.value = mm)} />
+      <ul class="results">
+        {all.map((m) => (
+          <li key={m.id} class={m.id === selected.value ? "is-on" : ""}>
+            <button type="button" class="plain result" onClick={() => (selected.value = m.id)}>{m.channel === "live" ? "LIVE" : "REF"} · {resultText(m)}</button>
+            <button type="button" class="fine" aria-label="Delete this measurement" onClick={() => deleteMeasurement(m.id)}>×</button>
+          </li>
+        ))}
+      </ul>
+      {all.length === 0 && <p class="hint">Click two points for a distance, three for an angle; drag the handles.</p>}
+      <div class="views"><button type="button" onClick={undo}>Undo</button></div>
+    </>
+  );
+}

@@ -1,0 +1,35 @@
+/** The right column: the room above, one panel open below; on small windows all of them are tabs. */
+
+import type { FunctionComponent } from "preact";
+
+import { panel } from "../room/state";
+import { CArmPanel } from "./CArmPanel";
+import { MeasurePanel } from "./MeasurePanel";
+import { PicturePanel } from "./PicturePanel";
+import { RoomView } from "./RoomView";
+import { TechniquePanel } from "./TechniquePanel";
+
+const PANELS: readonly { id: "room" | "carm" | "technique" | "picture" | "measure"; name: string; Body: FunctionComponent | null }[] = [
+  { id: "room", name: "Room", Body: null },
+  { id: "carm", name: "C-arm", Body: CArmPanel },
+  { id: "technique", name: "Technique", Body: TechniquePanel },
+  { id: "picture", name: "Picture", Body: PicturePanel },
+  { id: "measure", name: "Measure", Body: MeasurePanel },
+];
+
+export function Side() {
+  const open = panel.value;
+  const Body = PANELS.find((p) => p.id === open)?.Body ?? null;
+  return (
+    <aside class={`side ${open === "room" ? "side-room" : ""}`} aria-label="Controls">
+      <RoomView />
+      <div class="tabs" role="tablist" aria-label="Panels">
+        {PANELS.map(({ id, name }) => (
+          <button type="button" key={id} role="tab" id={`tab-${id}`} aria-selected={open === id} aria-controls="panel"
+            class={`tab tab-${id} ${open === id ? "is-on" : ""}`} onClick={() => (panel.value = id)}>{name}</button>
+        ))}
+      </div>
+      <div class="panel" id="panel" role="tabpanel" aria-labelledby={`tab-${open}`}>{Body !== null && <Body />}</div>
+    </aside>
+  );
+}

@@ -1,0 +1,53 @@
+/** kV, mA, pulses, filter, zoom and blades. */
+
+import { setCollimation, stepZoom } from "../room/controls";
+import { act } from "../room/room";
+import { mayAct, pedalMode, status } from "../room/state";
+import { SMALLEST_HALF_MM } from "../tools/collimation";
+import { Choice, Slider } from "./Sliders";
+
+export function TechniquePanel() {
+  const now = status.value;
+  if (now === null) return null;
+  const off = !mayAct.value;
+  const { technique, detector, collimation } = now;
+  const half = collimation.field_mm / 2;
+  const set = (args: Record<string, unknown>): void => act("set_technique", args);
+  return (
+    <>
+      <Choice label="Pulses per second" keys="[ ]" value={technique.pulse_rate_hz} disabled={off}
+        options={technique.pulse_rates_hz.map((hz) => ({ value: hz, text: String(hz) }))} onChoose={(hz) => set({ pulse_rate_hz: hz })} />
+      <Choice label="Dose level" value={technique.dose_level} disabled={off}
+        options={(["low", "normal", "high"] as const).map((level) => ({ value: level, text: level }))} onChoose={(level) => set({ dose_level: level })} />
+      <Choice label="Pedal gives" value={pedalMode.value} disabled={off}
+        options={(["fluoroscopy", "acquisition"] as const).map((mode) => ({ value: mode, text: mode }))} onChoose={(mode) => (pedalMode.value = mode)} />
+      <Choice label="Copper filter, mm" value={technique.copper_mm} disabled={off}
+        options={technique.coppers_mm.map((mm) => ({ value: mm, text: String(mm) }))} onChoose={(mm) => set({ copper_mm: mm })} />
+      <Choice label="Technique" value={technique.automatic ? "automatic" : "manual"} disabled={off}
+        options={[{ value: "automatic", text: "automatic" }, { value: "manual", text: "manual" }]} onChoose={(how) => set({ automatic: how === "automatic" })} />
+      <Slider label="Tube voltage" unit="kV" value={technique.tube_voltage_kv} min={40} max={125} step={1} disabled={off || technique.automatic}
+        onSet={(kv) => set({ tube_voltage_kv: kv })} />
+      <Slider label="Tube current" unit="mA" value={technique.tube_current_ma} min={0.1} max={100} step={0.1} disabled={off || technique.automatic}
+        onSet={(ma) => set({ tube_current_ma: ma })} />
+      <Slider label="Pulse width" unit="ms" value={technique.pulse_width_ms} min={1} max={30} step={0.5} disabled={off || technique.automatic}
+        onSet={(ms) => set({ pulse_width_ms: ms })} />
+      <h3>Field</h3>
+      <Choice label="Zoom" keys="Z X" value={detector.field_index} disabled={off}
+        options={detector.fields.map((field, index) => ({ value: index, text: field.label }))}
+        onChoose={(index) => (index === detector.field_index ? undefined : act("set_field", { index }))} />
+      <Slider label="Blades left" unit="mm" keys="J ← →" value={collimation.left_mm} min={SMALLEST_HALF_MM} max={half} step={5} fine={5} disabled={off}
+        onSet={(mm) => setCollimation({ left_mm: mm })} />
+      <Slider label="Blades right" unit="mm" value={collimation.right_mm} min={SMALLEST_HALF_MM} max={half} step={5} fine={5} disabled={off}
+        onSet={(mm) => setCollimation({ right_mm: mm })} />
+      <Slider label="Blades upper" unit="mm" keys="J ↑ ↓" value={collimation.upper_mm} min={SMALLEST_HALF_MM} max={half} step={5} fine={5} disabled={off}
+        onSet={(mm) => setCollimation({ upper_mm: mm })} />
+      <Slider label="Blades lower" unit="mm" value={collimation.lower_mm} min={SMALLEST_HALF_MM} max={half} step={5} fine={5} disabled={off}
+        onSet={(mm) => setCollimation({ lower_mm: mm })} />
+      <div class="views">
+        <button type="button" disabled={off} onClick={() => act("set_collimation", { open: true })}>Open blades</button>
+        <button type="button" disabled={off} onClick={() => stepZoom(1)}>Zoom in</button>
+        <button type="button" disabled={off} onClick={() => stepZoom(-1)}>Zoom out</button>
+      </div>
+    </>
+  );
+}

@@ -1,0 +1,208 @@
+/** Hands on the room: pedal, keys and movement joined to the link. */
+
+import { joint, helpOpen, invert, mayAct, narrow, operator, orientation, patientsOpen, pedalDown, pedalMode, status, connected, tell } from "./state";
+import * as s from "./state";
+import { flipped, turned } from "../picture/orientation";
+import { deleteSelected, toggleMeasuring, undo } from "../tools/measurements";
+import { act, command, link } from "./room";
+import { belongsToFocus, intention, type Axis, type Blade, type Intention, type KeyPress } from "./keys";
+import { Movement, NUDGE_MS, throttled } from "./movement";
+import { Pedal, releaseWhenUnwatched } from "./pedal";
+import { bladesAfter } from "../tools/collimation";
+
+export const pedal = new Pedal({
+  async send(down) {
+    const args = down ? { down, mode: pedalMode.peek() } : { down };
+    return (await command("pedal", args)).ok;
+  },
+  heartbeat: () => link.heartbeat(),
+  refusal: refusal,
+  changed: (down) => void (pedalDown.value = down),
+  tell: (text) => tell(text, "warning"),
+});
+
+function refusal(): string | null {
+  if (narrow.peek()) return "this window is too small for X-ray: viewing only";
+  if (!connected.peek()) return "no connection to the room";
+  if (!operator.peek()) return "someone else operates the C-arm: this page is watching";
+  if (status.peek()?.state === "FAULT") return status.peek()?.state_reason ?? "the room is in a fault";
+  return null;
+}
+
+const TABLE_AXES = {
+  table_longitudinal: "longitudinal_mm",
+  table_lateral: "lateral_mm",
+  table_height: "height_mm",
+} as const;
+const TABLE_STEP_MM = 5;
+
+export const movement = new Movement({
+  step(axis) {
+    if (axis === "orbital" || axis === "angulation") return joint(axis)?.step ?? null;
+    return TABLE_STEP_MM;
+  },
+  nudge(moves) {
+    if (!mayAct.peek()) return;
+    const joints: Record<string, number> = {};
+    const table: Record<string, number> = {};
+    for (const [axis, delta] of moves) {
+      if (axis === "orbital" || axis === "angulation") {
+        const moved = joint(axis);
+        if (moved !== null) joints[moved.name] = delta;
+      } else table[TABLE_AXES[axis]] = delta;
+    }
+    if (Object.keys(joints).length > 0) act("nudge_joints", joints);
+    if (Object.keys(table).length > 0) act("nudge_table", table);
+  },
+});
+
+export const nudgeJoint = (name: string, delta: number): void => act("nudge_joints", { [name]: delta });
+export const moveJoints = throttled((values: Readonly<Record<string, number>>) => act("move_joints", values), NUDGE_MS);
+export const moveTable = throttled((values: Readonly<Record<string, number>>) => act("move_table", values), NUDGE_MS);
+export const setCollimation = throttled((values: Readonly<Record<string, number>>) => act("set_collimation", values), NUDGE_MS);
+
+export function stepPulseRate(step: -1 | 1): void {
+  const technique = status.peek()?.technique;
+  if (technique === undefined) return;
+  const rates = technique.pulse_rates_hz;
+  const at = rates.indexOf(technique.pulse_rate_hz);
+  const next = rates[Math.min(rates.length - 1, Math.max(0, at + step))];
+  if (next !== undefined && next !== technique.pulse_rate_hz) act("set_technique", { pulse_rate_hz: next });
+}
+
+export function stepZoom(step: -1 | 1): void {
+  const detector = status.peek()?.detector;
+  if (detector === undefined) return;
+  const next = Math.min(detector.fields.length - 1, Math.max(0, detector.field_index + step));
+  if (next !== detector.field_index) act("set_field", { index: next });
+}
+
+export function stepBlades(pair: Blade, sign: -1 | 1): void {
+  const now = status.peek()?.collimation;
+  if (now !== undefined) act("set_collimation", bladesAfter(now, pair, sign));
+}
+
+export async function storeImage(): Promise<void> {
+  const reply = await command("store_image");
+  if (reply.ok) tell("image stored");
+}
+
+export function showStored(args: { id: string } | { step: -1 | 1 }): void {
+  const images = status.peek()?.stored ?? [];
+  if (images.length === 0) {
+    tell("no stored image yet: K stores the image on LIVE");
+    return;
+  }
+  let id: string | undefined;
+  if ("id" in args) id = args.id;
+  else {
+    const at = images.findIndex((image) => image.id === s.shownStored.peek());
+    const next = at < 0 ? (args.step < 0 ? images.length - 1 : 0) : at + args.step;
+    id = images[Math.min(images.length - 1, Math.max(0, next))]?.id;
+  }
+  if (id === undefined) return;
+  const chosen = id;
+  void command("show_stored", { id: chosen }).then((reply) => {
+    if (reply.ok) s.shownStored.value = chosen;
+  });
+}
+
+export function toggleReplay(eventNumber?: number): void {
+  const now = status.peek();
+  if (now === null) return;
+  if (now.replay.playing && eventNumber === undefined) act("replay_run", { stop: true });
+  else if (now.runs.length === 0) tell("no run yet: hold SPACE for X-ray");
+  else {
+    s.shownStored.value = null;
+    act("replay_run", eventNumber === undefined ? {} : { event_number: eventNumber });
+  }
+}
+
+export function stop(): void {
+  pedal.release();
+  movement.stop();
+  act("stop");
+}
+
+function perform(wanted: Intention): void {
+  switch (wanted.do) {
+    case "invert": invert.value = !invert.peek(); return;
+    case "rotate": orientation.value = turned(orientation.peek()); return;
+    case "flip": orientation.value = flipped(orientation.peek()); return;
+    case "measure": toggleMeasuring(); return;
+    case "undo": undo(); return;
+    case "delete": deleteSelected(); return;
+    case "help": helpOpen.value = !helpOpen.peek(); return;
+    default: break;
+  }
+  if (!mayAct.peek()) {
+    tell(refusal() ?? "not now", "warning");
+    return;
+  }
+  switch (wanted.do) {
+    case "view": act("view", { name: wanted.view }); return;
+    case "zoom": stepZoom(wanted.step); return;
+    case "pulse_rate": stepPulseRate(wanted.step); return;
+    case "stored": showStored({ step: wanted.step }); return;
+    case "blades": stepBlades(wanted.pair, wanted.sign); return;
+    case "store": void storeImage(); return;
+    case "replay": toggleReplay(); return;
+    default: return;
+  }
+}
+
+function pressOf(event: KeyboardEvent): KeyPress {
+  return { code: event.code, key: event.key, shift: event.shiftKey, ctrl: event.ctrlKey, alt: event.altKey, meta: event.metaKey };
+}
+
+function focusOf(target: EventTarget | null): { tag: string; type: string; editable: boolean } | null {
+  if (!(target instanceof HTMLElement)) return null;
+  return { tag: target.tagName, type: target instanceof HTMLInputElement ? target.type : "", editable: target.isContentEditable };
+}
+
+const REPEATED = new Set<Intention["do"]>(["blades", "stored"]);
+
+/** The code of a movement's axis, for releasing it. */
+export function listenToKeys(): void {
+  let jHeld = false;
+  window.addEventListener("keydown", (event) => {
+    const press = pressOf(event);
+    if (event.code === "KeyJ" && !event.ctrlKey && !event.metaKey) jHeld = true;
+    if (belongsToFocus(press, focusOf(event.target))) return;
+    const wanted = intention(press, jHeld);
+    if (wanted === null) return;
+    event.preventDefault();
+    if (wanted.do === "pedal") {
+      if (!event.repeat) pedal.pressBy("key");
+    } else if (wanted.do === "stop") {
+      if (helpOpen.peek()) helpOpen.value = false;
+      if (patientsOpen.peek()) patientsOpen.value = false;
+      stop();
+    } else if (wanted.do === "move") moveBy(event.code, wanted.axis, wanted.sign, wanted.fine, event.repeat);
+    else if (!event.repeat || REPEATED.has(wanted.do)) perform(wanted);
+  }, { capture: true });
+  window.addEventListener("keyup", (event) => {
+    if (event.code === "KeyJ") jHeld = false;
+    movement.release(event.code);
+    if (event.code !== "Space") return;
+    // A space that reached a button would click it on the way up.
+    if (!belongsToFocus(pressOf(event), focusOf(event.target))) event.preventDefault();
+    pedal.releaseBy("key");
+  }, { capture: true });
+  window.addEventListener("blur", () => {
+    jHeld = false;
+    movement.stop();
+  });
+  releaseWhenUnwatched(pedal, window, document);
+  s.link.subscribe((state) => {
+    if (state !== "open") {
+      pedal.release();
+      movement.stop();
+    }
+  });
+}
+
+function moveBy(code: string, axis: Axis, sign: -1 | 1, fine: boolean, repeat: boolean): void {
+  if (mayAct.peek()) movement.press(code, axis, sign, fine);
+  else if (!repeat) tell(refusal() ?? "not now", "warning");
+}

@@ -1,0 +1,133 @@
+/** Keys to intentions. Pure: which key means what is decided here and tested without a browser. */
+
+export interface KeyPress {
+  readonly code: string;
+  readonly key: string;
+  readonly shift: boolean;
+  readonly ctrl: boolean;
+  readonly alt: boolean;
+  readonly meta: boolean;
+}
+
+export type Axis = "orbital" | "angulation" | "table_longitudinal" | "table_lateral" | "table_height";
+export type Blade = "left_right" | "upper_lower";
+
+export type Intention =
+  | { readonly do: "pedal" | "stop" | "help" | "invert" | "rotate" | "flip" | "measure" | "store" | "replay" | "undo" | "delete" }
+  | { readonly do: "view"; readonly view: "ap" | "lateral" | "oblique" }
+  | { readonly do: "zoom" | "pulse_rate" | "stored"; readonly step: -1 | 1 }
+  /** Repeats smoothly while the key is down. */
+  | { readonly do: "move"; readonly axis: Axis; readonly sign: -1 | 1; readonly fine: boolean }
+  | { readonly do: "blades"; readonly pair: Blade; readonly sign: -1 | 1 };
+
+const ARROWS: Readonly<Record<string, readonly [Axis, Blade, -1 | 1]>> = {
+  ArrowLeft: ["orbital", "left_right", -1],
+  ArrowRight: ["orbital", "left_right", 1],
+  ArrowUp: ["angulation", "upper_lower", 1],
+  ArrowDown: ["angulation", "upper_lower", -1],
+};
+
+const MOVES: Readonly<Record<string, readonly [Axis, -1 | 1]>> = {
+  q: ["table_longitudinal", -1],
+  e: ["table_longitudinal", 1],
+  h: ["table_lateral", -1],
+  u: ["table_lateral", 1],
+  w: ["table_height", -1],
+  s: ["table_height", 1],
+};
+
+const SIMPLE: Readonly<Record<string, Intention>> = {
+  i: { do: "invert" },
+  r: { do: "rotate" },
+  f: { do: "flip" },
+  m: { do: "measure" },
+  k: { do: "store" },
+  p: { do: "replay" },
+  a: { do: "view", view: "ap" },
+  l: { do: "view", view: "lateral" },
+  o: { do: "view", view: "oblique" },
+  z: { do: "zoom", step: 1 },
+  x: { do: "zoom", step: -1 },
+  "[": { do: "pulse_rate", step: -1 },
+  "]": { do: "pulse_rate", step: 1 },
+  ",": { do: "stored", step: -1 },
+  ".": { do: "stored", step: 1 },
+  "?": { do: "help" },
+};
+
+/** What `press` means, with J held or not; null when it is none of ours (the browser keeps it). */
+export function intention(press: KeyPress, jHeld: boolean): Intention | null {
+  if (press.code === "Space") return { do: "pedal" };
+  if (press.code === "Escape") return { do: "stop" };
+  if ((press.ctrl || press.meta) && !press.alt && press.key.toLowerCase() === "z") return { do: "undo" };
+  if (press.ctrl || press.meta || press.alt) return null;
+  const arrow = ARROWS[press.code];
+  if (arrow !== undefined) {
+    const [axis, pair, sign] = arrow;
+    return jHeld ? { do: "blades", pair, sign } : { do: "move", axis, sign, fine: press.shift };
+  }
+  if (press.code === "Delete" || press.code === "Backspace") return { do: "delete" };
+  const letter = press.key.toLowerCase();
+  const move = MOVES[letter];
+  if (move !== undefined) return { do: "move", axis: move[0], sign: move[1], fine: press.shift };
+  return SIMPLE[letter] ?? null;
+}
+
+/** Whether the key goes to what has the focus rather than to the room. */
+export function belongsToFocus(press: KeyPress, focus: { tag: string; type: string; editable: boolean } | null): boolean {
+  if (focus === null) return false;
+  const typing =
+    focus.editable || focus.tag === "TEXTAREA" || (focus.tag === "INPUT" && ["text", "search", "password"].includes(focus.type));
+  if (typing) return press.code !== "Escape";
+  if (press.code === "Space" || press.code === "Escape") return false;
+  if (focus.tag === "INPUT" && focus.type === "number") return press.key !== "?";
+  const arrows = press.code.startsWith("Arrow") || press.code === "Home" || press.code === "End";
+  return arrows && (focus.tag === "SELECT" || (focus.tag === "INPUT" && focus.type === "range"));
+}
+
+export const KEY_HELP: readonly { readonly group: string; readonly keys: readonly (readonly [string, string])[] }[] = [
+  {
+    group: "X-ray",
+    keys: [
+      ["SPACE (hold)", "X-ray on while held"],
+      ["ESC", "stop any exposure"],
+      ["[  ]", "fewer / more pulses per second"],
+      ["Z  X", "zoom field in / out"],
+      ["J + arrows", "collimator blades"],
+    ],
+  },
+  {
+    group: "C-arm and table",
+    keys: [
+      ["← →", "orbital"],
+      ["↑ ↓", "angulation"],
+      ["SHIFT + key", "fine steps"],
+      ["A  L  O", "AP, lateral, oblique"],
+      ["Q  E", "table to feet / head"],
+      ["H  U", "table left / right"],
+      ["W  S", "table up / down"],
+    ],
+  },
+  {
+    group: "Picture",
+    keys: [
+      ["drag", "window and level"],
+      ["double-click", "window of the run"],
+      ["I", "invert"],
+      ["R", "turn 90°"],
+      ["F", "flip left-right"],
+      ["M", "measure"],
+      ["DEL, CTRL+Z", "delete, undo measurement"],
+    ],
+  },
+  {
+    group: "Images",
+    keys: [
+      ["K", "store the image on LIVE"],
+      ["P", "replay the last run / stop"],
+      [",  .", "previous / next stored image"],
+      ["TAB, ENTER", "every control"],
+      ["?", "this list"],
+    ],
+  },
+];

@@ -1,0 +1,33 @@
+/** The one obvious next step, from what the room is doing. */
+
+import type { Status } from "../link/types";
+
+export type Step =
+  | { readonly kind: "none"; readonly text: string }
+  | { readonly kind: "pedal"; readonly text: string }
+  | { readonly kind: "act"; readonly text: string; readonly act: "patients" | "claim" | "store" | "replay" | "lateral" | "ap" };
+
+export interface Situation {
+  readonly connected: boolean;
+  readonly narrow: boolean;
+  readonly status: Status | null;
+}
+
+export function nextStep({ connected, narrow, status }: Situation): Step {
+  if (status === null || !connected) return { kind: "none", text: "Waiting for the room" };
+  if (!status.operator) return { kind: "act", text: "Take the controls", act: "claim" };
+  if (narrow) return { kind: "none", text: "Viewing only: widen the window" };
+  if (status.state === "FAULT") return { kind: "none", text: "Fault: see the message" };
+  if (status.state === "EXPOSING") return { kind: "none", text: "Release SPACE to hold the image" };
+  if (status.patient === null) return { kind: "act", text: "Choose a patient", act: "patients" };
+  if (status.state !== "HOLD") return { kind: "pedal", text: "Hold SPACE for X-ray" };
+  const lastRun = status.runs.at(-1)?.event_number;
+  const storedOfRun = status.stored.filter((image) => image.event_number === lastRun).length;
+  if (lastRun !== undefined && storedOfRun === 0) return { kind: "act", text: "Store image (K)", act: "store" };
+  if (status.stored.length === 1) {
+    const primary = status.carm.patient_primary_deg ?? 0;
+    const lateral = Math.abs(Math.abs(Math.abs(primary) - 90)) < 20;
+    return lateral ? { kind: "act", text: "Turn to AP (A)", act: "ap" } : { kind: "act", text: "Turn to lateral (L)", act: "lateral" };
+  }
+  return { kind: "pedal", text: "Hold SPACE for X-ray" };
+}

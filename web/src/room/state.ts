@@ -1,0 +1,132 @@
+/** What the page knows now. Components read these signals; only the modules of `room/` write them. */
+
+import { computed, signal } from "@preact/signals";
+
+import type { Channel, PictureKind } from "../link/decode";
+import type { LinkState } from "../link/socket";
+import type { Joint, ShownPicture, Status } from "../link/types";
+import { UPRIGHT, type Orientation } from "../picture/orientation";
+import type { DisplayWindow } from "../picture/window";
+
+export const link = signal<LinkState>("connecting");
+export const everConnected = signal(false);
+export const status = signal<Status | null>(null);
+/** `performance.now()` of the last status. */
+export const statusAtMs = signal(0);
+/** Ticks every 100 ms so that ages and the STALE watch move on their own. */
+export const nowMs = signal(0);
+
+/** What is painted on a monitor, without its pixels. */
+export interface PaintedPicture {
+  readonly kind: PictureKind;
+  readonly rows: number;
+  readonly columns: number;
+  readonly binning: number;
+  readonly eightBit: boolean;
+  readonly index: number;
+  readonly eventNumber: number;
+  readonly pitchMm: number | null;
+  readonly ageAtArrivalMs: number;
+  readonly arrivedMs: number;
+}
+
+export interface MonitorState {
+  readonly painted: PaintedPicture | null;
+  /** The user's window; null means that of the run. */
+  readonly window: DisplayWindow | null;
+  readonly runWindow: DisplayWindow | null;
+  readonly shown: ShownPicture | null;
+  readonly renderer: "webgl2" | "canvas2d" | null;
+}
+
+const EMPTY: MonitorState = { painted: null, window: null, runWindow: null, shown: null, renderer: null };
+
+export const monitors = { live: signal<MonitorState>(EMPTY), reference: signal<MonitorState>(EMPTY) } as const;
+
+export function updateMonitor(channel: Channel, change: Partial<MonitorState>): void {
+  monitors[channel].value = { ...monitors[channel].peek(), ...change };
+}
+
+export const orientation = signal<Orientation>(UPRIGHT);
+export const invert = signal(false);
+export const pedalDown = signal(false);
+export const everExposed = signal(readFlag("fluoroscope.exposed"));
+export const helpOpen = signal(false);
+export const patientsOpen = signal(false);
+export const closingExam = signal(false);
+export const panel = signal<"room" | "carm" | "technique" | "picture" | "measure">("carm");
+export const pedalMode = signal<"fluoroscopy" | "acquisition">("fluoroscopy");
+export const shownStored = signal<string | null>(null);
+/** A sentence of the room or the page, shown for some seconds. */
+export const notice = signal<{ readonly text: string; readonly level: "info" | "warning"; readonly untilMs: number } | null>(
+  null,
+);
+export const narrow = signal(false);
+
+export function tell(text: string, level: "info" | "warning" = "info"): void {
+  notice.value = { text, level, untilMs: performance.now() + 5000 };
+}
+
+/** No word of the server for this long while it should speak twice a second: it is taken for lost. */
+export const SILENT_MS = 1600;
+
+export const connected = computed(
+  () => link.value === "open" && status.value !== null && nowMs.value - statusAtMs.value < SILENT_MS,
+);
+export const exposing = computed(() => status.value?.state === "EXPOSING");
+export const operator = computed(() => status.value?.operator === true);
+/** Whether this page may act now. */
+export const mayAct = computed(() => connected.value && operator.value && !narrow.value);
+
+/** While exposing: no picture for longer than this makes the live monitor STALE. */
+export function staleAfterMs(pulseRateHz: number): number {
+  return Math.max(500, 3000 / pulseRateHz);
+}
+
+export const exposingSinceMs = signal<number | null>(null);
+/** For how long LIVE has been without a new picture while it should have one; null when it is not stale. */
+export const staleMs = computed<number | null>(() => {
+  const since = exposingSinceMs.value;
+  const current = status.value;
+  if (since === null || current === null || current.replay.clip !== null) return null;
+  const painted = monitors.live.value.painted;
+  const last = painted !== null && painted.kind === "live" ? Math.max(since, painted.arrivedMs) : since;
+  const silent = nowMs.value - last;
+  if (link.value !== "open") return silent;
+  return silent > staleAfterMs(current.technique.pulse_rate_hz) ? silent : null;
+});
+
+function readFlag(key: string): boolean {
+  try {
+    return localStorage.getItem(key) === "1";
+  } catch {
+    return false; // Storage may be forbidden; the card is then shown again.
+  }
+}
+
+export function rememberExposed(): void {
+  everExposed.value = true;
+  try {
+    localStorage.setItem("fluoroscope.exposed", "1");
+  } catch {
+    // Storage may be forbidden; nothing depends on it.
+  }
+}
+
+/** The joint that does `role`, whatever this C-arm model calls it. */
+export function joint(role: "orbital" | "angulation"): Joint | null {
+  const names = role === "orbital" ? ["orbital", "rotation", "primary"] : ["angulation", "tilt", "secondary"];
+  const joints = status.peek()?.carm.joints ?? [];
+  for (const name of names) {
+    const found = joints.find((j) => j.name.startsWith(name));
+    if (found !== undefined) return found;
+  }
+  return null;
+}
+
+/** Blades are drawn without radiation: while they were set since the picture on LIVE was made. */
+export const collimationPreview = computed(() => {
+  const now = status.value;
+  return now !== null && now.state !== "EXPOSING" && JSON.stringify(now.collimation) !== exposedCollimation.value;
+});
+export const exposedCollimation = signal("");

@@ -1,0 +1,124 @@
+/** Drawings over a picture, on a canvas of their own: virtual collimation and measurements. */
+
+import { effect, signal } from "@preact/signals";
+
+import type { Channel } from "../link/decode";
+import { seenFromPicture, type Orientation, type Point } from "../picture/orientation";
+import { collimationPreview, monitors, orientation, status } from "../room/state";
+import { bladeEdges } from "./collimation";
+import { complete, depthMm, depthUncertaintyMm, measurements, pictureKey, selected, type Measurement } from "./measurements";
+import { resultText } from "./result";
+
+const INK = "#ffd9a0";
+const INK_SELECTED = "#ffb347";
+const BLADES = "#4cc2ff";
+
+export function drawOverlay(canvas: HTMLCanvasElement, channel: Channel): () => void {
+  const size = signal(0);
+  const watch = new ResizeObserver(() => {
+    size.value += 1;
+  });
+  watch.observe(canvas);
+  const stop = effect(() => {
+    void size.value;
+    draw(canvas, channel);
+  });
+  return () => {
+    watch.disconnect();
+    stop();
+  };
+}
+
+function draw(canvas: HTMLCanvasElement, channel: Channel): void {
+  const turn = orientation.value;
+  const monitor = monitors[channel].value;
+  const all = measurements.value.filter((m) => m.channel === channel);
+  const chosen = selected.value;
+  void depthMm.value;
+  void depthUncertaintyMm.value;
+  const preview = collimationPreview.value;
+  const ratio = window.devicePixelRatio;
+  const side = canvas.clientWidth;
+  const width = Math.round(side * ratio);
+  if (canvas.width !== width || canvas.height !== width) {
+    canvas.width = width;
+    canvas.height = width;
+  }
+  const c = canvas.getContext("2d");
+  if (c === null || side === 0) return;
+  c.setTransform(ratio, 0, 0, ratio, 0, 0);
+  c.clearRect(0, 0, side, side);
+  const painted = monitor.painted;
+  if (painted === null) return;
+  if (channel === "live" && preview && painted.pitchMm !== null) {
+    const now = status.peek()?.collimation;
+    const edges = now === undefined ? null : bladeEdges(now, painted.columns * painted.pitchMm, painted.rows * painted.pitchMm);
+    if (edges !== null) drawBlades(c, side, turn, edges);
+  }
+  const key = pictureKey(channel);
+  for (const m of all) drawMeasurement(c, side, turn, m, m.id === chosen, m.pictureKey !== key);
+}
+
+function drawBlades(
+  c: CanvasRenderingContext2D, side: number, turn: Orientation, edges: { left: number; right: number; top: number; bottom: number },
+): void {
+  const a = seenFromPicture({ x: edges.left, y: edges.top }, turn);
+  const b = seenFromPicture({ x: edges.right, y: edges.bottom }, turn);
+  const x = Math.min(a.x, b.x) * side;
+  const y = Math.min(a.y, b.y) * side;
+  const w = Math.abs(a.x - b.x) * side;
+  const h = Math.abs(a.y - b.y) * side;
+  c.save();
+  c.fillStyle = "rgba(11, 13, 16, 0.35)";
+  c.beginPath();
+  c.rect(0, 0, side, side);
+  c.rect(x, y, w, h);
+  c.fill("evenodd");
+  c.strokeStyle = BLADES;
+  c.lineWidth = 1.5;
+  c.setLineDash([8, 5]);
+  c.strokeRect(x, y, w, h);
+  c.restore();
+}
+
+function drawMeasurement(
+  c: CanvasRenderingContext2D, side: number, turn: Orientation, m: Measurement, chosen: boolean, old: boolean,
+): void {
+  const at = m.points.map((p: Point) => {
+    const q = seenFromPicture(p, turn);
+    return { x: q.x * side, y: q.y * side };
+  });
+  const first = at[0];
+  if (first === undefined) return;
+  c.save();
+  c.globalAlpha = old ? 0.45 : 1;
+  c.lineJoin = "round";
+  for (const [color, width] of [["rgba(0,0,0,0.7)", 4], [chosen ? INK_SELECTED : INK, 1.75]] as const) {
+    c.strokeStyle = color;
+    c.lineWidth = width;
+    c.beginPath();
+    at.forEach((p, i) => (i === 0 ? c.moveTo(p.x, p.y) : c.lineTo(p.x, p.y)));
+    c.stroke();
+    for (const p of at) {
+      c.beginPath();
+      c.arc(p.x, p.y, 5, 0, Math.PI * 2);
+      c.stroke();
+    }
+  }
+  if (complete(m)) drawLabel(c, side, at, `${resultText(m)}${old ? " (earlier image)" : ""}`);
+  c.restore();
+}
+
+function drawLabel(c: CanvasRenderingContext2D, side: number, at: readonly Point[], text: string): void {
+  c.font = "600 15px system-ui, sans-serif";
+  const width = c.measureText(text).width + 14;
+  const anchor = at[1] ?? at[0];
+  if (anchor === undefined) return;
+  const x = Math.min(Math.max(anchor.x + 12, 4), side - width - 4);
+  const y = Math.min(Math.max(anchor.y - 30, 4), side - 30);
+  c.fillStyle = "rgba(11, 13, 16, 0.82)";
+  c.fillRect(x, y, width, 26);
+  c.fillStyle = "#ffe3ba";
+  c.textBaseline = "middle";
+  c.fillText(text, x + 7, y + 14);
+}
