@@ -232,7 +232,7 @@ def test_hold_is_an_average_with_the_noise_of_one() -> None:
     held = chain.hold()
     assert held is not None
     assert held.uid == "f19-hold"
-    assert held.acquired_ns == shown[-1].acquired_ns
+    assert held.acquired_ns == shown[-1].acquired_ns + 1
     assert np.std(held.pixels) / np.std(shown[-1].pixels) == pytest.approx(1 / math.sqrt(8), rel=0.08)
     assert abs(np.mean(held.pixels) - np.mean(shown[-1].pixels)) < 0.01 * DISPLAY_GAIN
 

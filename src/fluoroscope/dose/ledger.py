@@ -194,8 +194,8 @@ class KermaLedger:
             while press.recent[0][0] < oldest_ns:
                 press.recent.popleft()
 
-    def release(self, now_ns: int) -> EventDose:
-        """Close the event that is on and return what it gave.
+    def release(self, now_ns: int) -> EventDose | None:
+        """Close the event that is on and return what it gave; None, and no event, when no pulse came.
 
         Raises
         ------
@@ -205,8 +205,9 @@ class KermaLedger:
         with self._lock:
             if self._press is None:
                 raise ValueError("release without a press")
-            dose = self._press.dose(now_ns)
-            self._ended.append(dose)
+            dose = self._press.dose(now_ns) if self._press.pulses else None
+            if dose is not None:
+                self._ended.append(dose)
             self._press = None
             return dose
 

@@ -169,14 +169,16 @@ class ImageChain:
         """Return the last image hold: the mean of the last frames of the run; None before the first.
 
         Only frames of the same view and collimation as the last are averaged, and none from before something
-        in the picture moved. Its uid is that of the last frame with ``-hold`` behind.
+        in the picture moved. Its uid is that of the last frame with ``-hold`` behind, its time 1 ns
+        later: it is the newer picture.
         """
         if not self._recent:
             return None
         last = self._recent[-1]
         uid = f"{last.uid}-hold"
+        newer_ns = last.acquired_ns + 1
         if last.intensity is not PixelIntensity.LIN:
-            return replace(last, uid=uid, intensity=PixelIntensity.DISP)
+            return replace(last, uid=uid, acquired_ns=newer_ns, intensity=PixelIntensity.DISP)
         field = field_rectangle(last.pixels.shape, last.collimation, last.pitch_mm)
         reference = block_means(last, field)
         frames = [last]
@@ -191,7 +193,7 @@ class ImageChain:
                 break
             frames.append(frame)
         display = average_display(frames, self._level, np.empty(last.pixels.shape, dtype=np.float32), field)
-        return replace(last, uid=uid, pixels=display, intensity=PixelIntensity.DISP)
+        return replace(last, uid=uid, acquired_ns=newer_ns, pixels=display, intensity=PixelIntensity.DISP)
 
     def _take_level(self, frame: Frame) -> None:
         self._level = log_level(frame)

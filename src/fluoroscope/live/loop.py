@@ -1,0 +1,518 @@
+"""The live loop: from the pedal to published pictures, in one producer thread."""
+
+import contextlib
+import statistics
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from fluoroscope.acquisition.clock import Clock
+from fluoroscope.acquisition.event import IrradiationEvent
+from fluoroscope.acquisition.frame import Frame, Provenance
+from fluoroscope.acquisition.protocols import Exposable, FrameSource, SourceError
+from fluoroscope.beam.technique import Technique
+from fluoroscope.dose.ledger import KermaLedger
+from fluoroscope.imagechain.chain import DisplayWindow, ImageChain
+from fluoroscope.live.irradiation import IrradiationBuilder
+from fluoroscope.live.journal import Journal
+from fluoroscope.live.states import LiveState, StateError, Trigger, next_state
+from fluoroscope.live.status import LiveStatus
+from fluoroscope.live.subscription import EventEnded, LivePicture, PictureKind, Policy, Subscription
+
+__all__ = ["LiveLoop", "LoopSettings"]
+
+PRESS_PATIENCE_S = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class LoopSettings:
+    """What rarely changes about a live loop.
+
+    Attributes
+    ----------
+    ring_pictures
+        How many of the last pictures are kept for looking back, at least 1.
+    window_of
+        Gives the display window a recorded clip brings with it, from the first frame of a run; None lets the
+        image chain find it.
+    """
+
+    ring_pictures: int = 32
+    window_of: Callable[[Frame], DisplayWindow | None] | None = None
+
+    def __post_init__(self) -> None:
+        if self.ring_pictures < 1:
+            raise ValueError(f"the ring keeps at least 1 picture, got {self.ring_pictures}")
+
+
+@dataclass(slots=True)
+class _Run:
+    """One press, from pedal down to its irradiation event."""
+
+    uid: str
+    number: int
+    pressed_ns: int
+    builder: IrradiationBuilder
+    pulses: int = 0
+    dropped: int = 0
+    released_ns: int | None = None
+    over: threading.Event = field(default_factory=threading.Event)
+
+
+class LiveLoop:
+    r"""Takes frames from a source while the pedal is down, through the image chain, to those who subscribed.
+
+    ::
+
+                 start            press                    release, end of clip
+        IDLE ───────────▶ READY ─────────▶ EXPOSING ───────────────────────────▶ HOLD
+          ▲                 ▲  ◀─────────────  │ ▲      (READY when no picture)   │ │
+          │                 │                  │ └─────────── press ──────────────┘ │
+          │ close           │ acknowledge      │ failure                    failure │
+          │ (not while      │                  ▼                                    │
+          └─ EXPOSING)      └────────────── FAULT ◀────────────────────────────────┘
+
+    The arrows are the literal table `states.TRANSITIONS`; anything else raises `StateError`. A failure is a
+    source that was lost, a journal or a recording that the disk does not take, a LOSSLESS queue that ran
+    full: the exposure ends at once, its dose and pictures so far are kept, and the reason stands in the
+    status until acknowledged.
+
+    One thread produces: it takes the frame, counts its dose, writes the journal line, runs the chain,
+    publishes. No lock is held meanwhile. All methods may be called from any thread and return at once,
+    except `press` right after `release`, which waits for the last picture (at most 0.25 s), `wait_for`,
+    `newest` and `close`.
+
+    Frames of recorded clips make no dose.
+
+    Parameters
+    ----------
+    source
+        Where frames come from; one that is not `Exposable` plays until its end or until release.
+    chain
+        Used by this loop alone.
+    ledger
+        Counts the dose of the exam.
+    clock
+        Times presses and ages.
+    new_uid
+        Gives a new irradiation event UID.
+    journal
+        Open journal of the exam; None keeps none.
+    settings
+        Ring and windows.
+    """
+
+    def __init__(
+        self,
+        source: FrameSource,
+        chain: ImageChain,
+        ledger: KermaLedger,
+        clock: Clock,
+        new_uid: Callable[[], str],
+        journal: Journal | None = None,
+        settings: LoopSettings | None = None,
+    ) -> None:
+        self._source, self._chain, self._ledger = source, chain, ledger
+        self._clock, self._new_uid = clock, new_uid
+        self._journal = journal
+        self._settings = settings if settings is not None else LoopSettings()
+        self._changed = threading.Condition()
+        self._commands = threading.Lock()
+        self._state = LiveState.IDLE
+        self._reason = ""
+        self._run: _Run | None = None
+        self._waiting: _Run | None = None
+        self._last_run: tuple[int, str, int, int] = (0, "", 0, 0)
+        self._in_exam = [0, 0]
+        self._events: list[IrradiationEvent] = []
+        self._ring: deque[LivePicture] = deque(maxlen=self._settings.ring_pictures)
+        self._subscriptions: tuple[Subscription, ...] = ()
+        self._listeners: tuple[Callable[[IrradiationEvent], None], ...] = ()
+        self._chain_ms: deque[float] = deque(maxlen=30)
+        self._latency_ms: deque[float] = deque(maxlen=30)
+        self._published_ns = -1
+        self._closing = False
+        self._thread: threading.Thread | None = None
+
+    # Commands
+
+    def start(self) -> None:
+        """Go from IDLE to READY; raise `StateError` elsewhere."""
+        with self._commands:
+            if self._closing:
+                raise StateError("this loop was closed: make a new one")
+            self._apply(Trigger.START)
+            self._thread = threading.Thread(target=self._produce, name="live loop", daemon=True)
+            self._thread.start()
+
+    def press(self, technique: Technique | Callable[[], Technique]) -> str:
+        """Pedal down: begin an exposure and return the UID of its irradiation event.
+
+        Parameters
+        ----------
+        technique
+            The technique, or what gives it at this moment (an exposure control).
+
+        Raises
+        ------
+        StateError
+            When the state does not allow it.
+        SourceError
+            When the source is lost; the loop is then in FAULT.
+        OSError
+            When the journal cannot be written; the loop is then in FAULT.
+        ValueError
+            When the source refuses the technique.
+        """
+        with self._commands:
+            with self._changed:
+                # The pedal was let go and comes down again before the last picture is through.
+                ending = self._run
+                if ending is not None and ending.released_ns is not None:
+                    self._changed.wait_for(lambda: self._run is None, PRESS_PATIENCE_S)
+                next_state(self._state, Trigger.PRESS)
+            chosen = technique() if callable(technique) else technique
+            uid = self._new_uid()
+            pressed_ns, started = self._clock.monotonic_ns(), self._clock.utc_now()
+            number = len(self._events) + 1
+            builder = IrradiationBuilder(uid, number, started, pressed_ns, chosen)
+            run = _Run(uid, number, pressed_ns, builder)
+            try:
+                if self._journal is not None:
+                    self._journal.press(uid, number, started, pressed_ns, chosen, self._source.info)
+                if isinstance(self._source, Exposable):
+                    self._source.press(chosen, uid)
+            except (SourceError, OSError) as error:
+                self.fault(_sentence(error))
+                raise
+            self._begin(run, chosen)
+            return uid
+
+    def _begin(self, run: _Run, technique: Technique) -> None:
+        try:
+            with self._changed:
+                # A fault may have come from another thread since the press was allowed.
+                self._state = next_state(self._state, Trigger.PRESS)
+                if self._counts_dose:
+                    self._ledger.press(run.uid, technique.mode, run.pressed_ns)
+                self._run = self._waiting = run
+                self._changed.notify_all()
+        except StateError:
+            self._release()
+            raise
+
+    def release(self) -> None:
+        """Pedal up: no pulse starts after this returns. Does nothing when none is on."""
+        with self._commands:
+            self._release()
+
+    def stop(self, reason: str = "stop") -> None:
+        """End any exposure now and write why; works in every state."""
+        self.release()
+        if self._journal is not None:
+            self._guard(lambda journal: journal.note("stop", {"reason": reason}))
+
+    def fault(self, reason: str) -> None:
+        """End any exposure and go to FAULT with a sentence for the operator."""
+        with self._changed:
+            if self._state is LiveState.IDLE:
+                return
+            if self._state is not LiveState.FAULT:
+                self._reason = reason
+            self._state = next_state(self._state, Trigger.FAIL)
+            self._changed.notify_all()
+        self._release()
+
+    def acknowledge(self) -> None:
+        """Go from FAULT to READY.
+
+        Raises
+        ------
+        StateError
+            Outside FAULT, or while the failed exposure is still ending.
+        """
+        with self._commands, self._changed:
+            if self._run is not None:
+                raise StateError("acknowledge is not possible yet: the exposure is still ending")
+            self._state = next_state(self._state, Trigger.ACKNOWLEDGE)
+            self._reason = ""
+            self._changed.notify_all()
+
+    def reset_five_minute_signal(self) -> None:
+        """Start the 5 minutes again, and write it in the journal."""
+        at_ns = self._clock.monotonic_ns()
+        self._ledger.reset_five_minute_signal(at_ns)
+        self._guard(lambda journal: journal.append("five_minute_reset", {"at_ns": at_ns}))
+
+    def new_exam(
+        self, ledger: KermaLedger, journal: Journal | None, source: FrameSource | None = None
+    ) -> None:
+        """Begin another exam: events, counters and pictures are forgotten, subscriptions stay.
+
+        Parameters
+        ----------
+        ledger, journal
+            Of the new exam; the old journal is the caller's to close.
+        source
+            Another source (another patient); the old one is closed. None keeps it.
+
+        Raises
+        ------
+        StateError
+            Outside READY and HOLD.
+        """
+        with self._commands:
+            self._apply(Trigger.CLEAR)
+            old = self._source
+            with self._changed:
+                self._ledger, self._journal = ledger, journal
+                if source is not None:
+                    self._source = source
+                self._events.clear()
+                self._ring.clear()
+                self._last_run, self._in_exam = (0, "", 0, 0), [0, 0]
+            self._chain.reset()
+            if source is not None and source is not old:
+                old.close()
+
+    def close(self) -> None:
+        """End any exposure, end all subscriptions and the thread, close the source. May be called twice."""
+        self.release()
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        if self._thread is not None:
+            self._thread.join()
+        with self._changed:
+            self._state = next_state(self._state, Trigger.CLOSE)
+            self._changed.notify_all()
+        for subscription in self._subscriptions:
+            subscription.end()
+        self._source.close()
+
+    # What others see
+
+    def snapshot(self) -> LiveStatus:
+        """Return where the loop is."""
+        now_ns = self._clock.monotonic_ns()
+        dose = self._ledger.snapshot(now_ns)
+        with self._changed:
+            run = self._run
+            last = (run.number, run.uid, run.pulses, run.dropped) if run is not None else self._last_run
+            running = (run.pulses, run.dropped) if run is not None else (0, 0)
+            newest = self._ring[-1].shown if self._ring else None
+            return LiveStatus(
+                now_ns=now_ns,
+                state=self._state,
+                reason=self._reason,
+                source=self._source.info,
+                event_number=last[0],
+                event_uid=last[1],
+                pulses=last[2],
+                dropped_pulses=last[3],
+                pulses_in_exam=self._in_exam[0] + running[0],
+                dropped_in_exam=self._in_exam[1] + running[1],
+                newest_uid=None if newest is None else newest.uid,
+                newest_age_s=None if newest is None else max(0, now_ns - newest.acquired_ns) / 1e9,
+                chain_ms=statistics.median(self._chain_ms) if self._chain_ms else None,
+                latency_ms=statistics.median(self._latency_ms) if self._latency_ms else None,
+                window=self._chain.window,
+                dose=dose,
+                events=tuple(self._events),
+                subscribers=tuple(subscription.status() for subscription in self._subscriptions),
+            )
+
+    @property
+    def state(self) -> LiveState:
+        """Where the loop is."""
+        with self._changed:
+            return self._state
+
+    def pictures(self) -> tuple[LivePicture, ...]:
+        """Return the last pictures, the oldest first."""
+        with self._changed:
+            return tuple(self._ring)
+
+    def newest(self, after_ns: int = -1, timeout_s: float = 0.0) -> LivePicture | None:
+        """Return the newest picture acquired after monotonic ``after_ns``, waiting up to ``timeout_s``."""
+
+        def there() -> bool:
+            return bool(self._ring) and self._ring[-1].shown.acquired_ns > after_ns
+
+        with self._changed:
+            return self._ring[-1] if self._changed.wait_for(there, timeout_s) else None
+
+    def wait_for(self, *states: LiveState, timeout_s: float) -> bool:
+        """Wait until the loop is in one of ``states``, no exposure ending; False after ``timeout_s``."""
+
+        def there() -> bool:
+            settled = self._run is None or self._state is LiveState.EXPOSING
+            return self._state in states and settled
+
+        with self._changed:
+            return self._changed.wait_for(there, timeout_s)
+
+    def subscribe(self, name: str, policy: Policy, capacity: int = 32) -> Subscription:
+        """Return a new subscription; a LOSSLESS one queues up to ``capacity`` pictures."""
+        subscription = Subscription(
+            name, policy, capacity, lambda reason: self.fault(f"{name}: {reason}"), self._forget
+        )
+        with self._changed:
+            self._subscriptions = (*self._subscriptions, subscription)
+        return subscription
+
+    def on_event(self, listener: Callable[[IrradiationEvent], None]) -> None:
+        """Call ``listener`` with every irradiation event, in the producer thread: it must return at once."""
+        with self._changed:
+            self._listeners = (*self._listeners, listener)
+
+    # The producer thread
+
+    def _produce(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting is not None or self._closing)
+                run, self._waiting = self._waiting, None
+            if run is None:
+                return
+            completed = False
+            try:
+                self._expose(run)
+                completed = True
+            finally:
+                # An error nobody foresaw still ends the exposure and is shown; then the thread fails aloud.
+                if not completed:
+                    self.fault("internal error in the live loop: the exposure was ended; restart the program")
+                self._finish(run)
+
+    def _expose(self, run: _Run) -> None:
+        try:
+            with contextlib.ExitStack() as stack:
+                frames = self._source.frames()
+                closing = getattr(frames, "close", None)
+                if closing is not None:
+                    stack.callback(closing)
+                for frame in frames:
+                    # A clip knows no release: what it plays on is not shown.
+                    if run.over.is_set() and not isinstance(self._source, Exposable):
+                        break
+                    self._take(run, frame)
+        except (SourceError, OSError, ValueError) as error:
+            self.fault(_sentence(error))
+
+    def _take(self, run: _Run, frame: Frame) -> None:
+        dropped = self._source.dropped_pulses
+        # Dose first: it was given, whatever becomes of the picture.
+        if self._counts_dose:
+            self._ledger.add(frame.kerma, frame.technique, frame.acquired_ns)
+        run.builder.add(
+            frame.acquired_ns, frame.technique, frame.kerma, frame.pose, frame.table, frame.collimation
+        )
+        with self._changed:
+            run.pulses += 1
+            run.dropped = dropped
+        self._guard(lambda journal: journal.frame(frame, dropped))
+        began_ns = self._clock.monotonic_ns()
+        if run.pulses == 1:
+            window_of = self._settings.window_of
+            self._chain.begin_run(frame, window_of(frame) if window_of is not None else None)
+        shown = self._chain.process(frame)
+        done_ns = self._clock.monotonic_ns()
+        self._chain_ms.append((done_ns - began_ns) / 1e6)
+        self._latency_ms.append((done_ns - frame.acquired_ns) / 1e6)
+        self._publish(PictureKind.LIVE, shown, frame, run.number)
+
+    def _publish(self, kind: PictureKind, shown: Frame, raw: Frame | None, number: int) -> None:
+        with self._changed:
+            self._published_ns = max(self._published_ns + 1, self._clock.monotonic_ns())
+            picture = LivePicture(kind, shown, raw, self._chain.window, number, self._published_ns)
+            self._ring.append(picture)
+            subscriptions = self._subscriptions
+            self._changed.notify_all()
+        for subscription in subscriptions:
+            if not subscription.offer(picture):
+                self.fault(
+                    f"{subscription.name} cannot keep up: its queue is full and a picture was not recorded; "
+                    "lower the pulse rate or the matrix"
+                )
+
+    def _finish(self, run: _Run) -> None:
+        released_ns = run.released_ns
+        if released_ns is None:
+            released_ns = self._clock.monotonic_ns()
+            self._release()
+        with self._changed:
+            run.dropped = max(run.dropped, self._source.dropped_pulses)
+        event = run.builder.finish(released_ns, run.dropped) if run.pulses else None
+        try:
+            # The held picture first: it is awaited within 100 ms, the disk is not.
+            held = self._chain.hold() if run.pulses else None
+            if held is not None:
+                self._publish(PictureKind.HOLD, held, None, run.number)
+        finally:
+            self._settle(run, event, released_ns)
+        if event is not None:
+            self._tell(event)
+
+    def _settle(self, run: _Run, event: IrradiationEvent | None, released_ns: int) -> None:
+        if self._counts_dose:
+            self._ledger.release(released_ns)
+        self._guard(lambda journal: journal.irradiation(event, run.uid, released_ns))
+        with self._changed:
+            self._in_exam[0] += run.pulses
+            self._in_exam[1] += run.dropped
+            if event is not None:
+                self._events.append(event)
+                self._last_run = (run.number, run.uid, run.pulses, run.dropped)
+            self._state = next_state(self._state, Trigger.END if run.pulses else Trigger.END_EMPTY)
+            self._run = None
+            self._changed.notify_all()
+
+    def _tell(self, event: IrradiationEvent) -> None:
+        for subscription in self._subscriptions:
+            subscription.offer(EventEnded(event))
+        for listener in self._listeners:
+            try:
+                listener(event)
+            except OSError as error:
+                self.fault(_sentence(error))
+
+    # Inner works
+
+    @property
+    def _counts_dose(self) -> bool:
+        return self._source.info.provenance is not Provenance.RECORDED
+
+    def _apply(self, trigger: Trigger) -> None:
+        with self._changed:
+            self._state = next_state(self._state, trigger)
+            self._changed.notify_all()
+
+    def _release(self) -> None:
+        with self._changed:
+            run = self._run
+            if run is not None and run.released_ns is None:
+                run.released_ns = self._clock.monotonic_ns()
+                run.over.set()
+        if isinstance(self._source, Exposable):
+            self._source.release()
+
+    def _forget(self, subscription: Subscription) -> None:
+        with self._changed:
+            self._subscriptions = tuple(one for one in self._subscriptions if one is not subscription)
+
+    def _guard(self, write: Callable[[Journal], None]) -> None:
+        """Write to the journal; what the disk does not take is a fault."""
+        if self._journal is None:
+            return
+        try:
+            write(self._journal)
+        except OSError as error:
+            self.fault(f"the journal could not be written ({_sentence(error)}): free some space")
+
+
+def _sentence(error: Exception) -> str:
+    """Return one line for the operator."""
+    text = " ".join(str(error).split())
+    return text if text else type(error).__name__
