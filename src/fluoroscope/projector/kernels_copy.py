@@ -36,7 +36,7 @@ def survey(values, ranges, boxes):  # type: ignore[no-untyped-def]
         boxes[i, 0], boxes[i, 1], boxes[i, 2], boxes[i, 3] = first_j, last_j, first_k, last_k
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def mark_slice(plane, chunk_shift, everything, bits, box):  # type: ignore[no-untyped-def]
     """Note which chunks of eight rows hold anything, and the slice's box (first i, last i, first r, last r)."""
     rows, columns = plane.shape

@@ -55,7 +55,7 @@ KEYS = -0.65
 WARP_ROWS = 8
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def rows_of_slice(whole, real, tile, k, offsets, weights):  # type: ignore[no-untyped-def]
     """Place a tile's rows in slice ``k``: byte offsets and 15-bit weights; return (first, last, occupied groups)."""
     step = k - real[F_SK]
@@ -73,7 +73,7 @@ def rows_of_slice(whole, real, tile, k, offsets, weights):  # type: ignore[no-un
     return first, last
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def occupied(whole, channel, k, top, bottom):  # type: ignore[no-untyped-def]
     """Return the column chunks with anything in them in rows ``top`` to ``bottom`` of slice ``k``, as bits."""
     group = max(top, 0) >> 3
@@ -86,7 +86,7 @@ def occupied(whole, channel, k, top, bottom):  # type: ignore[no-untyped-def]
     return mask
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def flush(acc, stride, target, first, last):  # type: ignore[no-untyped-def]
     """Add a run's whole-number sums to the slope image and clear them."""
     for v in range(TILE_ROWS):
@@ -96,7 +96,7 @@ def flush(acc, stride, target, first, last):  # type: ignore[no-untyped-def]
             acc[at] = 0
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def tile_plain(whole, real, tile, channels, floats, acc, window, offsets, weights, image):  # type: ignore[no-untyped-def]
     """Sum all slices into one tile of slope rows, for every channel."""
     stride = whole[J_STRIDE]
@@ -154,7 +154,7 @@ def tile_plain(whole, real, tile, channels, floats, acc, window, offsets, weight
             )
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def find_job(whole, jobs, tile):  # type: ignore[no-untyped-def]
     """Return the job a tile belongs to."""
     job = 0
@@ -179,7 +179,7 @@ def slopes_plain(whole, real, jobs, tiles, channels, floats, image, workers, wid
             tile = fetch_add(counter)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def keys(x):  # type: ignore[no-untyped-def]
     """Weight of Keys' cubic convolution at distance ``x`` (doi:10.1109/TASSP.1981.1163711)."""
     x = abs(x)
@@ -192,7 +192,7 @@ def keys(x):  # type: ignore[no-untyped-def]
     return np.float32(0.0)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def warp_pixels(whole, real, row, first, last, channels, floats, image, line, width):  # type: ignore[no-untyped-def]
     """Add one job's line integrals to pixels ``first`` to ``last`` of a row held in ``line``."""
     f = np.float32
@@ -231,7 +231,7 @@ def warp_pixels(whole, real, row, first, last, channels, floats, image, line, wi
             line[channel * width + c] += total * f(path * real[F_SCALE0 + channel])
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def add_line(line, width, channel, row, out, columns, fresh):  # type: ignore[no-untyped-def]
     """Write or add one finished row to the picture and clear it."""
     if fresh:

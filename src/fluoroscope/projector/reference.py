@@ -15,7 +15,7 @@ __all__ = ["march_volume"]
 STEP_VOXEL = 0.25
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def trilinear(values, x, y, z):  # type: ignore[no-untyped-def]
     """Value between voxel centres; every neighbour outside the grid counts as zero."""
     i, j, k = int(np.floor(x)), int(np.floor(y)), int(np.floor(z))
