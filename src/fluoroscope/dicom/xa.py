@@ -1,7 +1,7 @@
 """Reading X-ray runs of any maker: XA, XRF, their enhanced kin, and secondary capture, into a `Clip`.
 
-Pixel values are the stored ones: no modality lookup table, rescale or window is applied. MONOCHROME1 is turned
-so that larger is brighter, as everywhere in this program.
+Pixel values are the stored ones: no modality lookup table, rescale or window is applied. MONOCHROME1 is
+turned so that larger is brighter, as everywhere in this program.
 """
 
 import math
@@ -114,6 +114,11 @@ class Clip:
     sop_class_uid: str
     event_uid: str
     store: FrameStore
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return self.path.name
 
     @property
     def rate_hz(self) -> float:
@@ -285,7 +290,7 @@ def _pitch(head: Any) -> float | None:
 
 
 def _frame_times(head: Any, frames: int) -> tuple[tuple[float, ...], bool]:
-    """Return ms from the first frame, and whether the file said so (vector, frame time, rate, time of day)."""
+    """Return ms from the first frame, and whether the file said so (vector, time, rate, time of day)."""
     if frames == 1:
         return (0.0,), True
     vector = _numbers(head.get("FrameTimeVector"))

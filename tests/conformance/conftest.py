@@ -1,0 +1,71 @@
+"""The sources that must all behave alike, and the clock they run on.
+
+To add a source: write ``make(clock, folder)`` that returns it ready to press, and list it in `SOURCES`.
+"""
+
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fluoroscope.acquisition.frame import PixelIntensity
+
+
+def _load(name: str) -> Any:
+    """Load a plain module that lies beside this file (tests are no package)."""
+    spec = importlib.util.spec_from_file_location(
+        f"conformance_{name}", Path(__file__).with_name(f"{name}.py")
+    )
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+ManualClock = _load("manual_clock").ManualClock
+
+
+@dataclass
+class MemoryClip:
+    """A run held in memory, for sources that play one."""
+
+    name: str = "memory"
+    rows: int = 24
+    columns: int = 32
+    frame_times_ms: tuple = tuple(100.0 * i for i in range(5))
+    rate_hz: float = 10.0
+    intensity: PixelIntensity = PixelIntensity.DISP
+    pitch_mm: float | None = 0.3
+    manufacturer: str = "Maker"
+    model: str = "Model"
+    closed: bool = False
+
+    def frame(self, index):
+        return np.full((self.rows, self.columns), 100 + index, dtype=np.uint16)
+
+    def close(self):
+        self.closed = True
+
+
+def make_clip(clock, folder):
+    from fluoroscope.sources.clip import ClipSource
+
+    return ClipSource(MemoryClip(), clock)
+
+
+SOURCES: dict[str, Callable] = {"clip": make_clip}
+
+
+@pytest.fixture
+def clock():
+    return ManualClock()
+
+
+@pytest.fixture(params=sorted(SOURCES))
+def source(request, clock, tmp_path):
+    made = SOURCES[request.param](clock, tmp_path)
+    yield made
+    made.close()
