@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from fluoroscope.acquisition import Collimation, Frame, PixelIntensity, Provenance, PulseKerma
-from fluoroscope.beam.technique import Filtration, Technique
+from fluoroscope.beam.technique import Filtration, RadiationMode, Technique
 from fluoroscope.geometry.pose import CArmPose
 from fluoroscope.geometry.table import TablePose
 from fluoroscope.imagechain import DISPLAY_GAIN, DISPLAY_OFFSET, ChainSettings, ImageChain
@@ -124,8 +124,9 @@ def test_noise_falls_as_the_filter_says() -> None:
         {"collimation": Collimation(20.0, 20.0, 20.0, 20.0)},
         {"technique": replace(TECHNIQUE, tube_voltage_kv=80.0)},
         {"technique": replace(TECHNIQUE, filtration=Filtration(3.1, 0.3))},
+        {"technique": replace(TECHNIQUE, mode=RadiationMode.ACQUISITION)},
     ],
-    ids=["c-arm", "table", "field", "collimation", "kV", "filter"],
+    ids=["c-arm", "table", "field", "collimation", "kV", "filter", "mode"],
 )
 def test_pictures_of_different_views_are_never_mixed(change: dict[str, object]) -> None:
     chain = ImageChain(ChainSettings(recursion=0.2))

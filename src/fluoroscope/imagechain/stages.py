@@ -127,7 +127,7 @@ def recorded_window(frame: Frame) -> DisplayWindow:
 
 
 def same_view(one: Frame, other: Frame) -> bool:
-    """Whether two frames show the same place: pose, table, pixels, filter and, within 5 kV, beam agree."""
+    """Whether two frames show the same place: pose, table, pixels, mode, filter and, within 5 kV, beam."""
     if one.pixels.shape != other.pixels.shape or one.pitch_mm != other.pitch_mm:
         return False
     if one.pose != other.pose or one.table != other.table or exposure_basis(one) != exposure_basis(other):
@@ -136,6 +136,7 @@ def same_view(one: Frame, other: Frame) -> bool:
         return one.technique is other.technique
     return (
         one.technique.filtration == other.technique.filtration
+        and one.technique.mode is other.technique.mode
         and abs(one.technique.tube_voltage_kv - other.technique.tube_voltage_kv) <= KV_TOLERANCE
     )
 
