@@ -65,7 +65,7 @@ def _coarse_mask(volume: Volume) -> tuple[NDArray[np.bool_], tuple[int, int, int
 
     spacing = volume.spacing_mm
     s0, s1, s2 = (max(1, round(_COARSE_MM / float(pitch))) for pitch in spacing)
-    coarse = volume.values[::s0, ::s1, ::s2]
+    coarse = np.asarray(volume.values[::s0, ::s1, ::s2], dtype=np.int16)
     pitch = spacing * (s0, s1, s2)
     dense = coarse > _BODY_HU
     # A table top is a thin shell: it vanishes when everything thinner than the ball is taken away.
@@ -100,7 +100,9 @@ def _opened(mask: NDArray[np.bool_], pitch: NDArray[np.float64]) -> NDArray[np.b
     return opened & mask
 
 
-def _is_flat(parts: NDArray[np.int32], sizes: NDArray[np.int64], pitch: NDArray[np.float64]) -> NDArray[np.bool_]:
+def _is_flat(
+    parts: NDArray[np.signedinteger], sizes: NDArray[np.int64], pitch: NDArray[np.float64]
+) -> NDArray[np.bool_]:
     """Mark small parts that lie below the body and are much wider than thick: mattresses and boards."""
     from scipy import ndimage
 

@@ -109,7 +109,7 @@ def onto_grid(labels: Volume, ct: Volume, where: str) -> NDArray[np.uint8] | NDA
 
         labels_from_ct = np.linalg.inv(labels.world_from_index) @ ct.world_from_index
         values = ndimage.affine_transform(
-            labels.values,
+            values,
             labels_from_ct[:3, :3],
             labels_from_ct[:3, 3],
             output_shape=ct.values.shape,
@@ -174,8 +174,12 @@ def _names_of_csv(text: str) -> dict[int, str]:
     if not rows:
         return {}
     heads = [cell.strip().lower() for cell in rows[0]]
-    number_at = next((heads.index(key) for key in ("id", "label", "value", "index", "number") if key in heads), None)
-    name_at = next((heads.index(key) for key in ("structure", "name", "structure_name") if key in heads), None)
+    number_at = next(
+        (heads.index(key) for key in ("id", "label", "value", "index", "number") if key in heads), None
+    )
+    name_at = next(
+        (heads.index(key) for key in ("structure", "name", "structure_name") if key in heads), None
+    )
     if number_at is None or name_at is None:
         return {int(row[0]): row[1].strip() for row in rows if len(row) > 1}
     short = max(number_at, name_at)
@@ -185,7 +189,9 @@ def _names_of_csv(text: str) -> dict[int, str]:
 def totalsegmentator_names() -> dict[int, str]:
     """Return the 117 structures of TotalSegmentator's version 2 task "total" (doi:10.1148/ryai.230024)."""
     text = (
-        resources.files("fluoroscope.patient").joinpath("data/totalsegmentator_v2.csv").read_text(encoding="utf-8")
+        resources.files("fluoroscope.patient")
+        .joinpath("data/totalsegmentator_v2.csv")
+        .read_text(encoding="utf-8")
     )
     return _names_of_csv(text)
 

@@ -13,6 +13,7 @@ from fluoroscope.patient.stored import PatientFileError, StoredVoxels
 __all__ = ["describe"]
 
 _LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+_MOST_HEADER_BYTES = 64 << 20
 _MM_PER_UNIT = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
 
 
@@ -28,7 +29,6 @@ def describe(path: Path) -> StoredVoxels:
         Not a NIfTI file, no orientation, spacing not above zero.
     """
     import nibabel
-    from nibabel.batteryrunners import BatteryRunner  # noqa: F401  (loads the header checks before warnings are caught)
     from nibabel.filebasedimages import ImageFileError
     from nibabel.spatialimages import HeaderDataError, HeaderTypeError
     from nibabel.wrapstruct import WrapStructError
@@ -37,7 +37,9 @@ def describe(path: Path) -> StoredVoxels:
     with path.open("rb") as file:
         magic = file.read(2)
     if packed and magic != b"\x1f\x8b":
-        raise PatientFileError(f"{path}: named .gz but is not gzip-compressed; give a real .nii.gz or rename it")
+        raise PatientFileError(
+            f"{path}: named .gz but is not gzip-compressed; give a real .nii.gz or rename it"
+        )
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
@@ -47,7 +49,7 @@ def describe(path: Path) -> StoredVoxels:
                 raise PatientFileError(f"{path}: is {type(image).__name__}, not NIfTI; convert it to NIfTI")
             codes = int(header["sform_code"]), int(header["qform_code"])
             pitch = np.abs(header["pixdim"][1:4]) if codes[0] else header["pixdim"][1:4]
-            proxy = image.dataobj
+            proxy: Any = image.dataobj
             slope, intercept = float(proxy.slope), float(proxy.inter)
             if codes[0] > 0:
                 affine = np.asarray(header.get_sform(), dtype=np.float64)
@@ -74,7 +76,9 @@ def describe(path: Path) -> StoredVoxels:
         if isinstance(error, PatientFileError):
             raise
         reason = " ".join(str(error).split())[:120].replace(str(path), path.name)
-        raise PatientFileError(f"{path}: not a readable NIfTI file ({reason}); export or copy it again") from error
+        raise PatientFileError(
+            f"{path}: not a readable NIfTI file ({reason}); export or copy it again"
+        ) from error
     if not (np.isfinite(pitch).all() and (pitch > 0.0).all()):
         numbers = " × ".join(f"{value:g}" for value in pitch)
         raise PatientFileError(f"{path}: voxel spacing {numbers} mm must be above 0; correct the header")
@@ -84,7 +88,17 @@ def describe(path: Path) -> StoredVoxels:
         )
     affine[:3] *= units
     if offset < 0:
-        raise PatientFileError(f"{path}: voxels begin at byte {offset}; the header is damaged, export it again")
+        raise PatientFileError(
+            f"{path}: voxels begin at byte {offset}; the header is damaged, export it again"
+        )
     return StoredVoxels(
-        path, path, offset, "gzip" if packed else "raw", shape, dtype, _LPS_FROM_RAS @ affine, slope, intercept
+        path,
+        path,
+        offset,
+        "gzip" if packed else "raw",
+        shape,
+        dtype,
+        _LPS_FROM_RAS @ affine,
+        slope,
+        intercept,
     )

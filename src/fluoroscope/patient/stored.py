@@ -222,9 +222,13 @@ def load(stored: StoredVoxels, *, meaning: Meaning = "hu", progress: Progress | 
         Not a usable grid, truncated or damaged data, NaN or infinite voxels.
     """
     report = progress or silent
-    shape = check_grid(stored.path, stored.shape, stored.world_from_index, MIN_SLICES if meaning == "hu" else 2)
+    shape = check_grid(
+        stored.path, stored.shape, stored.world_from_index, MIN_SLICES if meaning == "hu" else 2
+    )
     if stored.dtype.kind not in "iuf":
-        raise PatientFileError(f"{stored.path}: voxels of type {stored.dtype} are not real numbers; export one channel")
+        raise PatientFileError(
+            f"{stored.path}: voxels of type {stored.dtype} are not real numbers; export one channel"
+        )
     _check_length(stored, shape)
     order = order_axes(stored.world_from_index, shape)
     turned = np.empty(order.shape(shape), dtype=_target_type(stored, meaning))
@@ -265,10 +269,10 @@ def _convert(
 ) -> NDArray[np.generic]:
     if target == np.float32 or np.can_cast(slab.dtype, target):
         return slab.astype(target, copy=False)
-    limits = np.iinfo(target)  # type: ignore[type-var]
+    limits = np.iinfo(target)
     if meaning == "labels":
-        low, high = float(slab.min()), float(slab.max())  # type: ignore[arg-type]
-        whole = slab.dtype.kind != "f" or bool((np.rint(slab) == slab).all())  # type: ignore[call-overload]
+        low, high = float(slab.min()), float(slab.max())
+        whole = slab.dtype.kind != "f" or bool((np.rint(slab) == slab).all())
         if low < limits.min or high > limits.max or not whole:
             raise PatientFileError(
                 f"{path}: labels must be whole numbers from 0 to {limits.max}, found {low:g} to {high:g};"
@@ -276,8 +280,8 @@ def _convert(
             )
         return slab.astype(target)
     if slab.dtype.kind == "f":
-        slab = np.rint(slab)  # type: ignore[call-overload]
-    return np.clip(slab, limits.min, limits.max).astype(target)  # type: ignore[no-any-return,call-overload]
+        slab = np.rint(slab)
+    return np.clip(slab, limits.min, limits.max).astype(target)
 
 
 def _check_length(stored: StoredVoxels, shape: tuple[int, int, int]) -> None:
@@ -294,9 +298,7 @@ def _check_length(stored: StoredVoxels, shape: tuple[int, int, int]) -> None:
         )
 
 
-def _slabs(
-    stored: StoredVoxels, shape: tuple[int, int, int]
-) -> Iterator[tuple[int, NDArray[np.generic]]]:
+def _slabs(stored: StoredVoxels, shape: tuple[int, int, int]) -> Iterator[tuple[int, NDArray[np.generic]]]:
     """Yield (first slice, voxels (n0, n1, slices) in file order), scaled."""
     slice_bytes = shape[0] * shape[1] * stored.dtype.itemsize
     per_slab = max(1, _SLAB_BYTES // slice_bytes)

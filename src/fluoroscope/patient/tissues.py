@@ -4,6 +4,7 @@ One CT number cannot say what a voxel is made of, only how much it attenuates. T
 is assumed; where labels know better (contrast medium in a vessel) another curve is used.
 """
 
+import itertools
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -52,7 +53,9 @@ class TissueNode:
         if not np.isfinite(self.hu):
             raise ValueError(f"tissue {self.name!r}: CT number must be finite, got {self.hu}")
         if not all(0.0 <= share <= _MOST for share in self.basis):
-            raise ValueError(f"tissue {self.name!r}: basis shares must lie in 0 to {_MOST:g}, got {self.basis}")
+            raise ValueError(
+                f"tissue {self.name!r}: basis shares must lie in 0 to {_MOST:g}, got {self.basis}"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +78,16 @@ class TissueCurve:
 
     def __post_init__(self) -> None:
         hu = [node.hu for node in self.nodes]
-        if len(hu) < 2 or any(b <= a for a, b in zip(hu, hu[1:], strict=False)):
+        if len(hu) < 2 or any(b <= a for a, b in itertools.pairwise(hu)):
             raise ValueError(f"curve {self.name!r}: needs two or more tissues in rising CT number, got {hu}")
 
     def basis(self, hu: ArrayLike) -> NDArray[np.float64]:
         """Return (..., 2): water and bone shares at CT numbers of any shape; constant beyond the end nodes."""
         at = np.asarray(hu, dtype=np.float64)
         corners = [node.hu for node in self.nodes]
-        return np.stack([np.interp(at, corners, [node.basis[i] for node in self.nodes]) for i in (0, 1)], axis=-1)
+        return np.stack(
+            [np.interp(at, corners, [node.basis[i] for node in self.nodes]) for i in (0, 1)], axis=-1
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +104,10 @@ class TissueTable:
 
     ct_energy_kev: float
     curves: tuple[TissueCurve, ...]
+
+    def key(self) -> str:
+        """Return a text that is the same for equal tables in every process."""
+        return repr([(c.name, [(n.hu, n.basis) for n in c.nodes], sorted(c.structures)) for c in self.curves])
 
 
 def load_tissues(path: str | Path) -> TissueTable:
@@ -204,7 +213,9 @@ def to_basis(
         if labels is None or not curve_of_label.any():
             _convert(volume.values[part], nothing, curve_of_label, lookup, water[part], bone[part])
         else:
-            _convert(volume.values[part], labels.values[part], curve_of_label, lookup, water[part], bone[part])
+            _convert(
+                volume.values[part], labels.values[part], curve_of_label, lookup, water[part], bone[part]
+            )
         report(min(1.0, (first + step) / planes), "converting to materials")
     return BasisVolume(water, bone, volume.world_from_index)
 
