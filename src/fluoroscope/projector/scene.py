@@ -1,0 +1,142 @@
+"""Line integrals of a whole scene: resting and moving bodies, needles and markers."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fluoroscope.geometry.projection import ProjectionGeometry
+from fluoroscope.patient.scene import Body, Scene
+from fluoroscope.patient.volume import BasisVolume
+from fluoroscope.projector.prepared import PreparedVolume, prepare
+from fluoroscope.projector.project import PITCH, check, motion, output, project_bodies
+from fluoroscope.projector.shapes import add_shapes
+
+__all__ = ["SceneProjector", "project_scene"]
+
+
+class SceneProjector:
+    """Keeps what a run of frames can share: prepared volumes, and the bodies that rested since the last frame.
+
+    Only a cache: every picture equals that of a new projector to rounding. For one thread at a time.
+
+    Parameters
+    ----------
+    pitch, level
+        As in `project`.
+    """
+
+    def __init__(self, *, pitch: float = PITCH, level: str | None = None) -> None:
+        self._pitch, self._level = pitch, level
+        self._prepared: dict[int, PreparedVolume] = {}
+        self._geometry: ProjectionGeometry | None = None
+        self._resting: dict[int, Body] = {}
+        self._sum: NDArray[np.float32] | None = None
+
+    @property
+    def memory_bytes(self) -> int:
+        """Memory of the prepared copies and the kept picture, bytes."""
+        kept = 0 if self._sum is None else self._sum.nbytes
+        return kept + sum(volume.memory_bytes for volume in self._prepared.values())
+
+    def prepared(self, volume: BasisVolume) -> PreparedVolume:
+        """Return the volume made ready, from the cache when it was seen before."""
+        known = self._prepared.get(id(volume))
+        if known is None:
+            known = self._prepared[id(volume)] = prepare(volume)
+        return known
+
+    def ready(self, scene: Scene, axes: tuple[int, ...] = (0, 1, 2)) -> None:
+        """Make the copies of every body for these dominant axes ahead of time."""
+        for body in scene.bodies:
+            self.prepared(body.volume).ready(axes)
+
+    def project(
+        self, scene: Scene, geometry: ProjectionGeometry, out: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
+        """Return the line integrals of everything in the scene.
+
+        Parameters
+        ----------
+        scene
+            Bodies and shapes, in the coordinates of ``geometry``. A body is known by its volume object and its
+            motion: while the geometry stays, those that do not move are not projected again.
+        geometry
+            The cone beam.
+        out
+            float32 (2, rows, columns) to write into; a new array when absent.
+
+        Returns
+        -------
+        float32 (2, rows, columns): mm of water, mm of bone.
+
+        Raises
+        ------
+        ProjectionRefusedError
+            As `project`.
+        """
+        picture = output(out, 2, geometry)
+        check(geometry, self._pitch)
+        self._forget(scene)
+        if self._geometry is None or not same_geometry(self._geometry, geometry):
+            self._run(scene.bodies, geometry, picture, fresh=True)
+            self._keep(scene.bodies, geometry, picture)
+        else:
+            still = [body for body in scene.bodies if self._rests(body)]
+            moving = [body for body in scene.bodies if not self._rests(body)]
+            if len(still) < len(self._resting) or self._sum is None:
+                self._run(still, geometry, picture, fresh=True)
+                self._keep(still, geometry, picture)
+            else:
+                picture[:] = self._sum
+            if moving:
+                self._run(moving, geometry, picture, fresh=False)
+        add_shapes(scene.shapes, geometry, picture)
+        return picture
+
+    def _run(
+        self, bodies: Sequence[Body], geometry: ProjectionGeometry, out: NDArray[np.float32], *, fresh: bool
+    ) -> None:
+        moved = [(self.prepared(body.volume), motion(body.world_from_body)) for body in bodies]
+        project_bodies(moved, geometry, out, fresh=fresh, pitch=self._pitch, level=self._level)
+
+    def _rests(self, body: Body) -> bool:
+        known = self._resting.get(id(body.volume))
+        return known is not None and (
+            known is body
+            or (known.volume is body.volume and np.array_equal(known.world_from_body, body.world_from_body))
+        )
+
+    def _keep(self, bodies: Sequence[Body], geometry: ProjectionGeometry, picture: NDArray[np.float32]) -> None:
+        self._geometry, self._resting = geometry, {id(body.volume): body for body in bodies}
+        if len(self._resting) < len(bodies):
+            self._geometry = None
+            return
+        if self._sum is None or self._sum.shape != picture.shape:
+            self._sum = picture.copy()
+        else:
+            self._sum[:] = picture
+
+    def _forget(self, scene: Scene) -> None:
+        present = {id(body.volume) for body in scene.bodies}
+        for gone in self._prepared.keys() - present:
+            del self._prepared[gone]
+
+
+def same_geometry(one: ProjectionGeometry, two: ProjectionGeometry) -> bool:
+    """Whether two geometries give the same rays."""
+    return one is two or (
+        one.grid == two.grid
+        and one.source_to_detector_mm == two.source_to_detector_mm
+        and np.array_equal(one.pixel_from_world, two.pixel_from_world)
+    )
+
+
+def project_scene(
+    scene: Scene,
+    geometry: ProjectionGeometry,
+    cache: SceneProjector | None = None,
+    out: NDArray[np.float32] | None = None,
+) -> NDArray[np.float32]:
+    """Return (2, rows, columns) mm of water and bone of a scene; ``cache`` only saves work (`SceneProjector`)."""
+    return (cache if cache is not None else SceneProjector()).project(scene, geometry, out)
