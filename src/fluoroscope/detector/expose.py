@@ -96,10 +96,10 @@ class Detector:
         elif out.shape != (grid.rows, grid.columns) or out.dtype != np.uint16 or not out.flags.c_contiguous:
             raise ValueError(f"out must be C-contiguous uint16 ({grid.rows}, {grid.columns})")
         cells, whole, real = self._parameters(technique, geometry, collimation)
-        threshold, alias, normal = _random_tables()
+        threshold, alias = _random_tables()
         y2, x2 = _places(grid)
         keys = _keys(self.seed, frame_number)
-        kernels.expose(thickness_mm, cells, y2, x2, normal, threshold, alias, whole, real, keys, out)
+        kernels.expose(thickness_mm, cells, y2, x2, threshold, alias, whole, real, keys, out)
         return out
 
     def expected(
@@ -254,7 +254,7 @@ def _places(grid: DetectorGrid) -> tuple[NDArray[np.float32], NDArray[np.float32
 
 
 @cache
-def _random_tables() -> tuple[NDArray[np.uint32], NDArray[np.uint8], NDArray[np.float32]]:
+def _random_tables() -> tuple[NDArray[np.uint32], NDArray[np.uint8]]:
     return kernels.poisson_tables()
 
 
