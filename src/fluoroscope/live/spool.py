@@ -174,7 +174,7 @@ class Spool(Sequence[Frame]):
         self._folder = folder
         self._entries: list[Json] = []
         sizes: dict[int, int] = {}
-        for line in (folder / INDEX_NAME).read_bytes().split(b"\n"):
+        for line in (folder / INDEX_NAME).read_bytes().split(b"\n")[:-1]:
             entry = decode_line(line)
             if entry is None:
                 break
@@ -184,7 +184,7 @@ class Spool(Sequence[Frame]):
             if entry["position"] + 2 * entry["rows"] * entry["columns"] > sizes[segment]:
                 break
             self._entries.append(entry)
-        self._maps: dict[int, NDArray[np.uint16]] = {}
+        self._maps: dict[int, NDArray[np.uint8]] = {}
 
     @classmethod
     def open(cls, folder: Path) -> "Spool":
@@ -223,9 +223,8 @@ class Spool(Sequence[Frame]):
             for index, entry in enumerate(self._entries)
             if index == 0 or entry["segment"] != self._entries[index - 1]["segment"]
         ]
-        return tuple(
-            range(start, end) for start, end in zip(starts, [*starts[1:], len(self._entries)], strict=True)
-        )
+        bounds = [*starts, len(self._entries)]
+        return tuple(range(bounds[n], bounds[n + 1]) for n in range(len(starts)))
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -249,15 +248,15 @@ class Spool(Sequence[Frame]):
     def _frame(self, entry: Json) -> Frame:
         segment, rows, columns = entry["segment"], entry["rows"], entry["columns"]
         if segment not in self._maps:
-            self._maps[segment] = np.memmap(self._path(segment), dtype=np.uint16, mode="r")
-        start = entry["position"] // 2
-        pixels = np.asarray(self._maps[segment][start : start + rows * columns]).reshape(rows, columns)
+            self._maps[segment] = np.memmap(self._path(segment), dtype=np.uint8, mode="r")
+        start = entry["position"]
+        stored = np.asarray(self._maps[segment][start : start + 2 * rows * columns])
         return Frame(
             uid=entry["uid"],
             event_uid=entry["event_uid"],
             index=entry["index"],
             acquired_ns=entry["acquired_ns"],
-            pixels=pixels,
+            pixels=stored.view(np.uint16).reshape(rows, columns),
             intensity=PixelIntensity(entry["intensity"]),
             provenance=Provenance(entry["provenance"]),
             pitch_mm=entry["pitch_mm"],
