@@ -4,6 +4,7 @@ import importlib.util
 import os
 import shutil
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,61 @@ def data_folder() -> Path:
     if folder is None:
         pytest.skip("real test data: FLUOROSCOPE_TEST_DATA names no folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def make_event():
+    """Give a factory of irradiation events: ``make_event(number, pulses=…, pulse_rate_hz=…, …)``."""
+    from fluoroscope.acquisition.event import IrradiationEvent
+    from fluoroscope.acquisition.frame import Collimation
+    from fluoroscope.beam.technique import Technique
+    from fluoroscope.geometry.pose import CArmPose
+    from fluoroscope.geometry.table import TablePose
+
+    def make(number=1, pulses=10, pulse_rate_hz=7.5, **changes):
+        started = datetime(2026, 11, 22, 10, 0, 0, 123456, UTC) + timedelta(seconds=10 * number)
+        pose = CArmPose(20.0, 5.0, 750.0, 1200.0)
+        values = {
+            "uid": f"2.25.{1000 + number}",
+            "number": number,
+            "started": started,
+            "ended": started + timedelta(seconds=pulses / pulse_rate_hz),
+            "pulses": pulses,
+            "dropped_pulses": 0,
+            "pulse_rate_hz": pulse_rate_hz,
+            "pedal_time_s": pulses / pulse_rate_hz,
+            "beam_on_time_s": pulses * 0.008,
+            "air_kerma_mgy": 0.0123456789 * pulses,
+            "kap_gy_cm2": 0.00456789123 * pulses,
+            "mean_tube_voltage_kv": 70.1234567,
+            "mean_tube_current_ma": 3.21,
+            "mean_pulse_width_ms": 8.0,
+            "first_pose": pose,
+            "last_pose": pose,
+            "table": TablePose(10.0, -20.0, 30.0),
+            "technique": Technique(70.0, 3.0, 8.0, pulse_rate_hz),
+            "collimation": Collimation(9.0, 9.0, 6.0, 6.0),
+        }
+        return IrradiationEvent(**{**values, **changes})
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_exam():
+    """Give a factory of exam identities: ``make_exam(position=…, …)``."""
+    from fluoroscope.records.identity import Equipment, ExamIdentity, PatientIdentity
+
+    def make(**changes):
+        values = {
+            "study_uid": "2.25.77",
+            "started": datetime(2026, 11, 22, 10, 0, tzinfo=UTC),
+            "patient": PatientIdentity("Yamada^Tarou=山田^太郎=やまだ^たろう", "P-1"),
+            "equipment": Equipment("Virtual C-arm", "0.1.0"),
+        }
+        return ExamIdentity(**{**values, **changes})
+
+    return make
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -14,12 +14,25 @@ _NOT_CLINICAL_TEXT = "not for clinical use; not a medical device"
 
 
 class Anatomy(Enum):
-    """Region of the spine: DICOM Body Part Examined, SNOMED CT code and its meaning (CID 4031)."""
+    """Region of the spine; the value is DICOM's Body Part Examined."""
 
-    LUMBAR_SPINE = ("LSPINE", "122496007", "Lumbar spine")
-    THORACIC_SPINE = ("TSPINE", "122495006", "Thoracic spine")
-    CERVICAL_SPINE = ("CSPINE", "122494005", "Cervical spine")
-    SPINE = ("SPINE", "421060004", "Spine")
+    LUMBAR_SPINE = "LSPINE"
+    THORACIC_SPINE = "TSPINE"
+    CERVICAL_SPINE = "CSPINE"
+    SPINE = "SPINE"
+
+    @property
+    def snomed(self) -> tuple[str, str]:
+        """SNOMED CT code and meaning (CID 4031)."""
+        return _SNOMED[self]
+
+
+_SNOMED = {
+    Anatomy.LUMBAR_SPINE: ("122496007", "Lumbar spine"),
+    Anatomy.THORACIC_SPINE: ("122495006", "Thoracic spine"),
+    Anatomy.CERVICAL_SPINE: ("122494005", "Cervical spine"),
+    Anatomy.SPINE: ("421060004", "Spine"),
+}
 
 
 def _check_text(what: str, text: str, longest: int) -> None:

@@ -217,7 +217,7 @@ def _accumulated(events: Sequence[DoseEvent]) -> Dataset:
 def _event(dose_event: DoseEvent, exam: ExamIdentity) -> Dataset:
     """TID 10003 with 10003A to C: dose, technique and geometry of one pedal press."""
     event = dose_event.event
-    _, region, meaning = exam.anatomy.value
+    region, meaning = exam.anatomy.snomed
     children = [
         _code("HAS CONCEPT MOD", _DCM.AcquisitionPlane, _DCM.SinglePlane),
         _uid("CONTAINS", _DCM.IrradiationEventUID, event.uid),

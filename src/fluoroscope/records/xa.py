@@ -5,7 +5,7 @@ Frames are coded one at a time straight into the file: a run of any length needs
 
 import itertools
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -33,6 +33,8 @@ _GRID_TOLERANCE_MS = 1.0
 _LONGEST_DS_BYTES = 0xFFFE
 _LARGEST_BASIC_OFFSET = 0xFFFFFFFF
 _STORED_IMAGES_SERIES = 9000
+# The coder's buffer is twice the raw size, too small for the headers of a smaller picture.
+_SMALLEST_FRAME_PIXELS = 64
 _STILL_MOVE_DEG, _STILL_MOVE_MM = 0.05, 0.05
 # +1 where the patient's left is toward +x of the equipment frame; decubitus: left is up or down, no sign.
 _LEFT_SIGN = {
@@ -184,6 +186,10 @@ def _check_frame(frame: NDArray[np.uint16], shape: tuple[int, int] | None, index
         raise ValueError(f"frame {index} is {frame.shape}, the first was {shape}; a run has one size")
     if not all(1 <= n <= 65535 for n in frame.shape):
         raise ValueError(f"frame {index} is {frame.shape}; DICOM holds 1 to 65535 rows and columns")
+    if frame.size < _SMALLEST_FRAME_PIXELS:
+        raise ValueError(
+            f"frame {index} is {frame.shape}; JPEG-LS here needs {_SMALLEST_FRAME_PIXELS} pixels"
+        )
 
 
 class _Encapsulated:
@@ -216,7 +222,10 @@ class _Encapsulated:
             raise ValueError(f"more frames than the {self._count} times of acquisition given")
         pixels = np.ascontiguousarray(frame, dtype="<u2").tobytes()
         # encode_array would guess the depth from the largest value: 0 bits for a dark frame.
-        coded = CharLS.encode_buffer(pixels, *self._shape, 1, 16)
+        try:
+            coded = CharLS.encode_buffer(pixels, *self._shape, 1, 16)
+        except RuntimeError as error:
+            raise ValueError(f"frame {len(self._offsets)} cannot be coded as JPEG-LS: {error}") from error
         self._offsets.append(self._file.tell() - self._first_item)
         self._lengths.append(len(coded))
         self._file.write(struct.pack("<HHI", 0xFFFE, 0xE000, len(coded) + len(coded) % 2))
@@ -276,8 +285,8 @@ def _series_and_image(dataset: Dataset, run: XARun, exam: ExamIdentity) -> None:
     dataset.DerivationDescription = f"{exam.statement}{derivation}"
     dropped = f"; {event.dropped_pulses} late pulses dropped" if event.dropped_pulses else ""
     dataset.ImageComments = f"{exam.statement}{dropped}"
-    part, code, meaning = exam.anatomy.value
-    dataset.BodyPartExamined = part
+    code, meaning = exam.anatomy.snomed
+    dataset.BodyPartExamined = exam.anatomy.value
     dataset.AnatomicRegionSequence = [code_item(code, "SCT", meaning)]
     dataset.IrradiationEventUID = event.uid
 
@@ -336,21 +345,26 @@ def _cine(dataset: Dataset, run: XARun, exam: ExamIdentity) -> None:
         if float(run.event.pulse_rate_hz).is_integer():  # both are integers: 7.5 per second does not fit
             dataset.RecommendedDisplayFrameRate = dataset.CineRate = int(run.event.pulse_rate_hz)
         return
-    vector = _decimal_vector(elapsed_ms)
+    vector = _step_vector(elapsed_ms)
     if vector is not None:
         dataset.FrameIncrementPointer = 0x00181065
-        dataset.FrameTimeVector = [vector[0], *_steps(vector)]
+        dataset.FrameTimeVector = vector
         return
     dataset.FrameIncrementPointer = 0x00181063
     dataset.FrameTime = decimal(round(float(elapsed_ms[-1]) / (count - 1), 6))
     dataset.ImageComments += "; frame times vary, Frame Time is their mean: too many frames for a vector"
 
 
-def _steps(elapsed: Sequence[str]) -> list[str]:
-    """Return the differences of decimal strings, with as many decimals: rounding must not add up."""
-    decimals = len(elapsed[0].partition(".")[2])
-    scaled = [round(float(text) * 10**decimals) for text in elapsed]
-    return [f"{(b - a) / 10**decimals:.{decimals}f}" for a, b in itertools.pairwise(scaled)]
+def _step_vector(elapsed: NDArray[np.float64]) -> list[str] | None:
+    """Return 0 and the steps between rising times, with as many decimals (3 to 0) as a decimal string holds."""
+    for decimals in (3, 2, 1, 0):
+        # Differences of rounded times, not rounded differences: rounding must not add up.
+        scaled = np.rint(elapsed * 10.0**decimals)
+        steps = np.diff(scaled, prepend=scaled[0]) / 10.0**decimals
+        texts = [f"{step:.{decimals}f}" for step in steps]
+        if sum(len(text) + 1 for text in texts) <= _LONGEST_DS_BYTES:
+            return texts
+    return None
 
 
 def _decimal_vector(values: NDArray[np.float64]) -> list[str] | None:

@@ -1,4 +1,4 @@
-"""A recorded run as a source: the pedal plays it at its own frame times, through the same chain as live ones."""
+"""A recorded run as a source: the pedal plays it at its own frame times, through the live chain."""
 
 import threading
 from bisect import bisect_right
@@ -87,8 +87,8 @@ class ClipSource:
     """Plays a recorded run; implements `FrameSource` and `Exposable`.
 
     A press starts at the first frame. Frames come at the clip's own times by the injected clock; a frame that
-    is a whole interval late is dropped and counted, never queued. Stored pixel values pass unchanged (an 8-bit
-    clip gives 0 to 255): no window or rescale is applied here. Technique and dose are not known.
+    is a whole interval late is dropped and counted, never queued. Stored pixel values pass unchanged (an
+    8-bit clip gives 0 to 255): no window or rescale is applied here. Technique and dose are not known.
 
     Parameters
     ----------
