@@ -1,0 +1,416 @@
+"""The records of one exam, while it goes on: journal, spool, runs, stored images, dose report."""
+
+import queue
+import shutil
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fluoroscope.acquisition.event import IrradiationEvent
+from fluoroscope.acquisition.frame import Frame, Provenance
+from fluoroscope.app.console import taken_with
+from fluoroscope.app.reference import ReferencePicture
+from fluoroscope.beam.technique import RadiationMode, Technique
+from fluoroscope.dicom.xa import read_clip
+from fluoroscope.geometry.positioner import edge_markers, patient_axes, positioner_angles
+from fluoroscope.geometry.table import PatientPosition, TablePose
+from fluoroscope.live.journal import Journal, journal_in_use, recover_exam
+from fluoroscope.live.loop import LiveLoop
+from fluoroscope.live.spool import EventRecorder, Spool
+from fluoroscope.live.subscription import LivePicture, PictureKind, Policy
+from fluoroscope.monitor.control import RefusedError
+from fluoroscope.records.exam_store import ExamFolder, disk_room, exams_folder
+from fluoroscope.records.identity import ExamIdentity, PatientAngles
+from fluoroscope.records.rdsr import DoseEvent
+from fluoroscope.records.xa import XARun
+
+__all__ = ["ExamRecording", "StoredImage", "described_run", "dose_event", "recover_exams"]
+
+JOURNAL_NAME = "journal.jsonl"
+SPOOL_NAME = "spool"
+RECORDER_QUEUE = 64
+
+
+@dataclass(frozen=True, slots=True)
+class StoredImage:
+    """A picture that was kept, and what it was taken with."""
+
+    name: str
+    time: str
+    event_number: int
+    pixels: NDArray[np.uint16]
+    window: tuple[float, float]
+    pitch_mm: float | None
+    taken: dict[str, Any]
+
+    @property
+    def label(self) -> str:
+        """Shown with the picture."""
+        return f"image {self.name}, run {self.event_number}, {self.time}"
+
+    def status(self) -> dict[str, Any]:
+        """Return its line in the status."""
+        return {"id": self.name, "label": f"run {self.event_number}", "time": self.time, "event_number": self.event_number}
+
+
+@dataclass(slots=True)
+class _Run:
+    """A press whose pictures are in the spool, and later in an XA file only.
+
+    ``facts`` are the frames without their pixels, so that what is known of each outlives the spool.
+    """
+
+    event: IrradiationEvent
+    window: tuple[float, float]
+    facts: tuple[Frame, ...]
+    spool: Spool | None
+    path: Path | None = None
+
+
+class _PlayedRun:
+    """A run to be played again, from the spool or from its XA file."""
+
+    def __init__(self, run: _Run, position: PatientPosition | None) -> None:
+        self._run, self._position = run, position
+        first = run.facts[0].acquired_ns
+        self._times_s = [(frame.acquired_ns - first) / 1e9 for frame in run.facts]
+        # Held here, both stay readable when the other takes its place during the replay.
+        self._spool = run.spool
+        self._clip = read_clip(run.path) if run.spool is None and run.path is not None else None
+
+    @property
+    def times_s(self) -> Sequence[float]:
+        """Time of each picture from the first, s."""
+        return self._times_s
+
+    def picture(self, index: int) -> ReferencePicture:
+        """Return one picture."""
+        run, frame = self._run, self._run.facts[index]
+        if self._spool is not None:
+            pixels = self._spool[index].pixels
+        elif self._clip is not None:
+            pixels = self._clip.frame(index)
+        else:
+            raise RefusedError(f"run {run.event.number} could not be recorded: see the messages")
+        label = f"run {run.event.number}, {run.event.started.astimezone():%H:%M:%S}"
+        taken = taken_with(frame, self._position, label)
+        return ReferencePicture(pixels, run.window, frame.pitch_mm, index, run.event.number, label, taken)
+
+
+class ExamRecording:
+    """Keeps one exam: every pulse in the spool while live, encoded as XA after the release, dose report at the end.
+
+    Parameters
+    ----------
+    identity
+        Whose exam, on which machine.
+    details
+        JSON-ready facts for the log.
+    patient
+        The patient part of the page's status.
+    position
+        How the patient lies, for angles and markers; None for a recorded clip.
+    parent
+        Folder of exams; the user's data folder when absent.
+    """
+
+    def __init__(
+        self,
+        identity: ExamIdentity,
+        details: Mapping[str, Any],
+        patient: Mapping[str, Any],
+        position: PatientPosition | None,
+        parent: Path | None = None,
+    ) -> None:
+        self._identity, self._patient, self._position = identity, dict(patient), position
+        parent = exams_folder() if parent is None else parent
+        self._store = ExamFolder.create(parent, identity, details)
+        self.folder = self._store.folder
+        self.journal = Journal(self.folder / JOURNAL_NAME)
+        self._images: list[StoredImage] = []
+        self._runs: dict[int, _Run] = {}
+        self._events: dict[int, IrradiationEvent] = {}
+        self._messages: list[tuple[str, str]] = []
+        self._lock = threading.Lock()
+        self._recorder: EventRecorder | None = None
+        self._work: queue.Queue[_Run | tuple[StoredImage, LivePicture] | None] = queue.Queue()
+        self._writer = threading.Thread(target=self._write, name="exam writer", daemon=True)
+        self._writer.start()
+        self._closed = False
+        warning = disk_room(parent).warning
+        if warning is not None:
+            self.say("warning", warning)
+
+    # What the room asks
+
+    @property
+    def uid(self) -> str:
+        """Study Instance UID."""
+        return self._identity.study_uid
+
+    @property
+    def started(self) -> datetime:
+        """UTC."""
+        return self._identity.started
+
+    @property
+    def images(self) -> tuple[StoredImage, ...]:
+        """The stored images, in order."""
+        with self._lock:
+            return tuple(self._images)
+
+    @property
+    def last_run_number(self) -> int | None:
+        """Event number of the newest run, None before the first."""
+        with self._lock:
+            return max(self._runs, default=None)
+
+    def patient_status(self) -> dict[str, Any]:
+        """Return the patient part of the status."""
+        return dict(self._patient)
+
+    def run_status(self) -> list[dict[str, Any]]:
+        """Return a line for every run."""
+        with self._lock:
+            return [
+                {
+                    "event_number": number,
+                    "time": f"{run.event.started.astimezone():%H:%M:%S}",
+                    "frames": len(run.facts),
+                    "recorded": run.path is not None,
+                }
+                for number, run in sorted(self._runs.items())
+            ]
+
+    def played_run(self, event_number: int) -> _PlayedRun:
+        """Return a run to be played again."""
+        with self._lock:
+            run = self._runs.get(event_number)
+        if run is None:
+            raise RefusedError(f"run {event_number} is not recorded in this exam")
+        return _PlayedRun(run, self._position)
+
+    def clip_technique(self, mode: RadiationMode) -> Technique:
+        """Return a technique to press a recorded clip with; the clip's own is not known and no dose is counted."""
+        return Technique(70.0, 1.0, 1.0, 1.0, mode=mode)
+
+    @property
+    def _is_new_radiation(self) -> bool:
+        """Whether pictures and dose belong into new records: a recorded clip has its own already."""
+        return self._identity.provenance is not Provenance.RECORDED
+
+    def attach(self, loop: LiveLoop) -> None:
+        """Begin to record what ``loop`` publishes."""
+        if not self._is_new_radiation:
+            return
+        (self.folder / SPOOL_NAME).mkdir(exist_ok=True)
+        subscription = loop.subscribe("recording", Policy.LOSSLESS, RECORDER_QUEUE)
+        self._recorder = EventRecorder(subscription, self.folder / SPOOL_NAME, self._recorded)
+
+    def log_event(self, event: IrradiationEvent) -> None:
+        """Take the dose of a press into the exam's log, in the writer's thread."""
+        with self._lock:
+            self._events[event.number] = event
+        if self._is_new_radiation:
+            self._work.put(_EventToLog(event))
+
+    def store_image(self, picture: LivePicture, taken: dict[str, Any]) -> StoredImage:
+        """Keep a picture: at once in memory, on disk in the writer's thread."""
+        if picture.event_number not in self._events:
+            raise RefusedError("release the pedal first: an image is stored from the held picture or a finished run")
+        with self._lock:
+            stored = StoredImage(
+                name=f"{len(self._images) + 1:03d}",
+                time=f"{datetime.now(UTC).astimezone():%H:%M:%S}",
+                event_number=picture.event_number,
+                pixels=picture.shown.pixels,
+                window=picture.window,
+                pitch_mm=picture.shown.pitch_mm,
+                taken=taken,
+            )
+            self._images.append(stored)
+        self._work.put((stored, picture))
+        return stored
+
+    def say(self, level: str, text: str) -> None:
+        """Leave a message for the page."""
+        with self._lock:
+            self._messages.append((level, text))
+
+    def take_messages(self) -> list[tuple[str, str]]:
+        """Return the messages left since the last call."""
+        with self._lock:
+            messages, self._messages = self._messages, []
+        return messages
+
+    def close(self) -> None:
+        """Finish the records and write the dose report. May be called twice."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._recorder is not None:
+            self._recorder.close()
+        self._work.put(None)
+        self._writer.join()
+        if self._is_new_radiation:
+            self._store.close(datetime.now(UTC))
+        self.journal.stop("exam closed")
+        self.journal.close()
+        shutil.rmtree(self.folder / SPOOL_NAME, ignore_errors=True)
+        if not self._events:
+            # Nobody pressed the pedal: an empty exam is no record.
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    # The threads of the recorder and the writer
+
+    def _recorded(self, event: IrradiationEvent, spool: Spool) -> None:
+        nothing = np.zeros((1, 1), dtype=np.uint16)
+        facts = tuple(replace(frame, pixels=nothing) for frame in spool)
+        if not facts:
+            return
+        run = _Run(event, spool.window, facts, spool)
+        with self._lock:
+            self._runs[event.number] = run
+        self._work.put(run)
+
+    def _write(self) -> None:
+        while (item := self._work.get()) is not None:
+            try:
+                if isinstance(item, _Run):
+                    self._encode(item)
+                elif isinstance(item, _EventToLog):
+                    self._store.add_event(dose_event(item.event, self._position))
+                else:
+                    self._write_image(*item)
+            except (OSError, ValueError) as fault:
+                self.say("stop", f"the record could not be written: {' '.join(str(fault).split())}")
+
+    def _encode(self, run: _Run) -> None:
+        spool = run.spool
+        if spool is None:
+            return
+        about = described_run(run.event, run.facts, run.window, self._position)
+        run.path = self._store.save_run((frame.pixels for frame in spool), about)
+        run.spool = None
+        shutil.rmtree(spool.folder, ignore_errors=True)
+
+    def _write_image(self, stored: StoredImage, picture: LivePicture) -> None:
+        held = picture.kind is PictureKind.HOLD
+        frame, event = picture.shown, self._events[picture.event_number]
+        run = XARun(
+            event, (frame.acquired_ns,), *picture.window, pitch_mm=frame.pitch_mm,
+            angles=_angles([frame], self._position), tables=_tables([frame]),
+            orientation=_orientation(frame, self._position),
+            derivation="mean of the last frames (last image hold)" if held else "",
+        )  # fmt: skip
+        markers = stored.taken.get("markers") or {}
+        sides = (str(markers.get("column_left", "")), str(markers.get("column_right", "")))
+        self._store.save_image(stored.pixels, run, markers=sides)
+
+
+@dataclass(frozen=True, slots=True)
+class _EventToLog:
+    event: IrradiationEvent
+
+
+def described_run(
+    event: IrradiationEvent, frames: Sequence[Frame], window: tuple[float, float], position: PatientPosition | None
+) -> XARun:
+    """Return what the XA object of ``frames`` says: times, angles, tables, window."""
+    first = frames[0]
+    return XARun(
+        event,
+        tuple(frame.acquired_ns for frame in frames),
+        *window,
+        pitch_mm=first.pitch_mm,
+        angles=_angles(frames, position),
+        tables=_tables(frames),
+        orientation=_orientation(first, position),
+    )
+
+
+def dose_event(event: IrradiationEvent, position: PatientPosition | None) -> DoseEvent:
+    """Return ``event`` with the patient angles of its first and last pulse."""
+    table = event.table or TablePose()
+
+    def angles(pose: Any) -> PatientAngles | None:
+        return None if pose is None or position is None else PatientAngles(*positioner_angles(pose, table, position))
+
+    return DoseEvent(event, angles(event.first_pose), angles(event.last_pose))
+
+
+def _angles(frames: Sequence[Frame], position: PatientPosition | None) -> tuple[PatientAngles, ...]:
+    if position is None or any(frame.pose is None for frame in frames):
+        return ()
+    every = tuple(
+        PatientAngles(*positioner_angles(frame.pose, frame.table or TablePose(), position))
+        for frame in frames
+        if frame.pose is not None
+    )
+    return every[:1] if len(set(every)) == 1 else every
+
+
+def _tables(frames: Sequence[Frame]) -> tuple[TablePose, ...]:
+    every = tuple(frame.table for frame in frames if frame.table is not None)
+    if len(every) != len(frames):
+        return ()
+    return every[:1] if len(set(every)) == 1 else every
+
+
+def _orientation(frame: Frame, position: PatientPosition | None) -> tuple[str, str] | None:
+    if position is None or frame.pose is None:
+        return None
+    return edge_markers(patient_axes(frame.pose, frame.table or TablePose(), position)).patient_orientation
+
+
+def recover_exams(parent: Path | None = None) -> list[str]:
+    """Finish the exams whose program was killed: runs from their spools, dose from their journals.
+
+    Returns
+    -------
+    list of str
+        A sentence for every exam that was recovered, or that could not be.
+    """
+    parent = exams_folder() if parent is None else parent
+    if not parent.is_dir():
+        return []
+    told = []
+    for folder in sorted(parent.iterdir()):
+        if (folder / JOURNAL_NAME).is_file() and not (folder / "dose.dcm").exists() and not journal_in_use(folder / JOURNAL_NAME):
+            try:
+                told += _recover(folder)
+            except (OSError, ValueError) as fault:
+                told.append(f"exam {folder.name} could not be recovered: {' '.join(str(fault).split())}")
+    return told
+
+
+def _recover(folder: Path) -> list[str]:
+    store = ExamFolder.open(folder)
+    identity = store.record.identity
+    if identity.provenance is Provenance.RECORDED:
+        return []
+    exam = recover_exam(folder / JOURNAL_NAME)
+    position = identity.position if identity.provenance is Provenance.SIMULATED else None
+    logged = {one.event.uid for one in store.record.events}
+    for event in exam.events:
+        if event.uid not in logged:
+            store.add_event(dose_event(event, position))
+    frames = 0
+    by_number = {event.number: event for event in exam.events}
+    for spool_folder in sorted((folder / SPOOL_NAME).glob("event-*")):
+        spool = Spool.open(spool_folder)
+        number = int(spool_folder.name.removeprefix("event-"))
+        if len(spool) and number in by_number and not store.run_path(number).exists():
+            # Both ends may be torn: the event counts the pulses of the journal, the run holds those of the spool.
+            store.save_run((frame.pixels for frame in spool), described_run(by_number[number], list(spool), spool.window, position))
+            frames += len(spool)
+    ended = max((event.ended for event in exam.events), default=exam.started)
+    store.close(ended, complete=exam.closed)
+    shutil.rmtree(folder / SPOOL_NAME, ignore_errors=True)
+    return [f"exam {folder.name} was cut short and is recovered: {len(exam.events)} presses, {frames} frames from the spool"]

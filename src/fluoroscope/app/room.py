@@ -1,0 +1,365 @@
+"""The fluoroscopy room behind the page: carries out commands, tells the status, hands on pictures."""
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from fluoroscope.acquisition.clock import Clock
+from fluoroscope.acquisition.frame import Provenance
+from fluoroscope.app.console import Console, taken_with
+from fluoroscope.app.recording import ExamRecording, StoredImage
+from fluoroscope.app.reference import ReferenceMonitor, ReferencePicture
+from fluoroscope.beam.technique import RadiationMode, Technique
+from fluoroscope.geometry.table import PatientPosition
+from fluoroscope.imagechain.chain import ImageChain
+from fluoroscope.live.loop import LiveLoop
+from fluoroscope.live.states import LiveState
+from fluoroscope.live.subscription import LivePicture, PictureKind, Policy
+from fluoroscope.monitor.control import MonitorFrame, RefusedError
+
+__all__ = ["FluoroscopyRoom", "RoomParts"]
+
+PICTURE_WAIT_S = 0.25
+
+
+class RoomParts:
+    """What a room is made of; see `FluoroscopyRoom`.
+
+    Attributes
+    ----------
+    loop, chain
+        The live loop and the image chain it uses.
+    clock
+        Time.
+    console
+        Of the virtual C-arm; None when a recorded clip is played.
+    clip
+        What the status says of the source when there is no console.
+    open_exam
+        Begins an exam (optionally of another patient, by name) and returns its recording.
+    patients
+        Rows of patients that can be chosen; empty for a clip.
+    """
+
+    def __init__(
+        self,
+        loop: LiveLoop,
+        chain: ImageChain,
+        clock: Clock,
+        open_exam: Callable[[str | None], ExamRecording],
+        patients: Callable[[], list[dict[str, Any]]],
+        console: Console | None = None,
+        clip: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.loop, self.chain, self.clock = loop, chain, clock
+        self.open_exam, self.patients = open_exam, patients
+        self.console, self.clip = console, dict(clip or {})
+
+
+class FluoroscopyRoom:
+    """Implements ``monitor.control.RoomControl`` over the live loop, a C-arm or a clip, and the exam's records."""
+
+    def __init__(self, parts: RoomParts, exam: ExamRecording) -> None:
+        self._parts, self._exam = parts, exam
+        self._changed = threading.Condition()
+        self._frames: dict[str, MonitorFrame] = {}
+        self._live: LivePicture | None = None
+        self._messages: list[dict[str, str]] = []
+        self._message_count = 0
+        self._busy = ""
+        self._shown_image: str | None = None
+        self._reference = ReferenceMonitor(parts.clock, self._present)
+        self._closed = threading.Event()
+        self._subscription = parts.loop.subscribe("monitor", Policy.LATEST)
+        self._pump = threading.Thread(target=self._take_pictures, name="monitor pictures", daemon=True)
+        self._pump.start()
+        commands: dict[str, Callable[..., Mapping[str, Any] | None]] = {
+            "pedal": self._pedal, "stop": self._stop, "set_chain": self._set_chain, "store_image": self._store_image,
+            "show_stored": self._show_stored, "replay_run": self._replay_run, "to_reference": self._to_reference,
+            "acknowledge": self._acknowledge, "five_minute_reset": self._five_minute_reset,
+            "set_patient": self._set_patient, "close_exam": self._close_exam,
+        }  # fmt: skip
+        console = parts.console
+        if console is not None:
+            for name in (
+                "move_joints", "nudge_joints", "view", "move_table", "nudge_table", "set_field", "set_collimation",
+                "set_technique",
+            ):  # fmt: skip
+                commands[name] = getattr(console, name)
+        self._commands = commands
+
+    # The port of the monitor
+
+    def status(self) -> Mapping[str, Any]:
+        """Return a JSON-ready snapshot."""
+        snapshot = self._parts.loop.snapshot()
+        dose, exam, console = snapshot.dose, self._exam, self._parts.console
+        event = dose.event
+        state = snapshot.state.value
+        return {
+            "state": state,
+            "state_reason": snapshot.reason or self._busy,
+            "simulated": snapshot.source.provenance is Provenance.SIMULATED,
+            "patient": exam.patient_status(),
+            "patients": self._parts.patients(),
+            "exam": {"uid": exam.uid, "folder": str(exam.folder), "started": _iso(exam.started)},
+            **(console.status() if console is not None else self._parts.clip),
+            "chain": {"recursion": self._parts.chain.settings.recursion},
+            "dose": {
+                "air_kerma_rate_mgy_min": dose.air_kerma_rate_mgy_min,
+                "air_kerma_mgy": dose.air_kerma_mgy,
+                "kap_gy_cm2": dose.kap_gy_cm2,
+                "fluoroscopy_time_s": dose.fluoroscopy_time_s,
+                "acquisition_time_s": dose.acquisition_time_s,
+                "reference_point": dose.reference_point,
+                "source": snapshot.source.provenance.value,
+                "five_minute_signal": dose.five_minute_signal,
+                "event": {
+                    "number": 0 if event is None else event.number,
+                    "pulses": 0 if event is None else event.pulses,
+                    "air_kerma_mgy": None if event is None else event.air_kerma_mgy,
+                    "kap_gy_cm2": None if event is None else event.kap_gy_cm2,
+                    "time_s": None if event is None else event.pedal_time_s,
+                },
+            },
+            "pulses": {
+                "delivered": snapshot.pulses_in_exam,
+                "dropped": snapshot.dropped_in_exam,
+                "render_ms": snapshot.latency_ms,
+            },
+            "stored": [image.status() for image in exam.images],
+            "runs": exam.run_status(),
+            "shown": {"live": self._live_taken(), "reference": self._reference.taken},
+            "replay": self._reference.status(),
+            "messages": self._all_messages(snapshot.reason if state == "FAULT" else ""),
+        }
+
+    def command(self, name: str, args: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Carry out a command; raise `RefusedError` with a sentence for the operator."""
+        carry_out = self._commands.get(name)
+        if carry_out is None:
+            raise RefusedError(f"{name} is not possible with {self._parts.loop.snapshot().source.name}")
+        try:
+            result = carry_out(**args)
+        except RefusedError:
+            raise
+        except (ValueError, OSError, TypeError) as fault:
+            raise RefusedError(" ".join(str(fault).split())) from fault
+        with self._changed:
+            self._changed.notify_all()
+        return result or {}
+
+    def latest(self, channel: str, after_ns: int, timeout_s: float) -> MonitorFrame | None:
+        """Wait for a picture of ``channel`` newer than ``after_ns``."""
+
+        def newer() -> bool:
+            frame = self._frames.get(channel)
+            return self._closed.is_set() or (frame is not None and frame.acquired_ns > after_ns)
+
+        with self._changed:
+            self._changed.wait_for(newer, timeout_s)
+            frame = self._frames.get(channel)
+            return frame if frame is not None and frame.acquired_ns > after_ns else None
+
+    def operator_lost(self) -> None:
+        """End any exposure: nobody holds the pedal."""
+        self._parts.loop.stop("the operator's page was lost")
+
+    def close(self) -> None:
+        """End exposure and replay, write the dose report, let go of everything."""
+        self._reference.stop()
+        self._parts.loop.release()
+        self._parts.loop.wait_for(LiveState.READY, LiveState.HOLD, LiveState.FAULT, timeout_s=5.0)
+        self._exam.close()
+        self._closed.set()
+        self._subscription.close()
+        self._parts.loop.close()
+        with self._changed:
+            self._changed.notify_all()
+        self._pump.join()
+
+    def tell(self, level: str, text: str) -> None:
+        """Put a message on the page, to be acknowledged."""
+        with self._changed:
+            self._message_count += 1
+            self._messages.append({"id": f"m{self._message_count}", "level": level, "text": text})
+
+    # Commands
+
+    def _pedal(self, *, down: bool, mode: str = "fluoroscopy") -> None:
+        loop = self._parts.loop
+        if not down:
+            loop.release()
+            return
+        if self._busy:
+            raise RefusedError(self._busy)
+        if loop.state is LiveState.EXPOSING:
+            return
+        radiation = RadiationMode(mode)
+
+        def technique() -> Technique:
+            console = self._parts.console
+            if console is not None:
+                return console.technique(radiation)
+            return self._exam.clip_technique(radiation)
+
+        loop.press(technique)
+
+    def _stop(self) -> None:
+        self._reference.stop()
+        self._parts.loop.stop("stop key")
+
+    def _set_chain(self, *, recursion: float) -> None:
+        chain = self._parts.chain
+        chain.configure(replace(chain.settings, recursion=float(recursion)))
+
+    def _store_image(self) -> Mapping[str, Any]:
+        picture = self._live
+        if picture is None:
+            raise RefusedError("there is no picture to store: take an X-ray first")
+        stored = self._exam.store_image(picture, self._taken(picture))
+        self._shown_image = stored.name
+        return {"id": stored.name}
+
+    def _show_stored(self, *, id: str | None = None, step: int = 0) -> Mapping[str, Any]:  # noqa: A002
+        images = self._exam.images
+        if not images:
+            raise RefusedError("no image is stored yet: press K while a picture is shown")
+        names = [image.name for image in images]
+        if id is None:
+            place = names.index(self._shown_image) if self._shown_image in names else len(names) - 1
+            id = names[min(max(place + step, 0), len(names) - 1)]  # noqa: A001
+        if id not in names:
+            raise RefusedError(f"image {id} is not of this exam")
+        self._shown_image = id
+        self._reference.put(_picture_of(images[names.index(id)]))
+        return {"id": id}
+
+    def _replay_run(self, *, event_number: int | None = None, stop: bool = False) -> None:
+        if stop:
+            self._reference.stop()
+            return
+        number = self._exam.last_run_number if event_number is None else event_number
+        if number is None:
+            raise RefusedError("no run is recorded yet: hold the pedal first")
+        self._reference.play(self._exam.played_run(number), number)
+
+    def _to_reference(self) -> None:
+        picture = self._live
+        if picture is None:
+            raise RefusedError("there is no held image: take an X-ray first")
+        shown = picture.shown
+        label = f"run {picture.event_number}"
+        self._reference.put(
+            ReferencePicture(
+                shown.pixels, picture.window, shown.pitch_mm, shown.index, picture.event_number, label,
+                {**self._taken(picture), "label": label},
+            )
+        )  # fmt: skip
+
+    def _acknowledge(self, *, id: str) -> None:  # noqa: A002
+        if id == "fault":
+            self._parts.loop.acknowledge()
+            return
+        with self._changed:
+            left = [message for message in self._messages if message["id"] != id]
+            if len(left) == len(self._messages):
+                raise RefusedError(f"message {id} is gone")
+            self._messages = left
+
+    def _five_minute_reset(self) -> None:
+        self._parts.loop.reset_five_minute_signal()
+
+    def _close_exam(self) -> None:
+        self._begin_exam(None, "closing the exam: one moment")
+
+    def _set_patient(self, *, name: str) -> None:
+        rows = {row["name"]: row for row in self._parts.patients()}
+        if name not in rows:
+            raise RefusedError(f"patient {name} is not among those that can be chosen here")
+        if not rows[name]["available"]:
+            raise RefusedError(f"patient {name} is not here yet: run  fluoroscope patients fetch {name}")
+        self._begin_exam(name, f"opening {name}: one moment")
+
+    def _begin_exam(self, patient: str | None, busy: str) -> None:
+        """Close the exam and open the next in a thread of its own: commands return within 50 ms."""
+        if self._busy:
+            raise RefusedError(self._busy)
+        if self._parts.loop.state is LiveState.EXPOSING:
+            raise RefusedError("release the pedal first")
+        self._busy = busy
+        threading.Thread(target=self._change_exam, args=(patient,), name="next exam", daemon=True).start()
+
+    def _change_exam(self, patient: str | None) -> None:
+        try:
+            self._exam.close()
+            self._exam = self._parts.open_exam(patient)
+        except (ValueError, OSError) as fault:
+            self.tell("stop", f"the next exam could not be opened: {' '.join(str(fault).split())}")
+        finally:
+            self._busy = ""
+        self._reference.clear()
+        self._shown_image, self._live = None, None
+        empty = np.zeros((0, 0), dtype=np.uint16)
+        self._present(MonitorFrame("live", "stored", empty, self._parts.clock.monotonic_ns(), 0.0, 1.0, None, 0, 0))
+
+    # Pictures
+
+    def _take_pictures(self) -> None:
+        while not self._closed.is_set():
+            picture = self._subscription.get(PICTURE_WAIT_S)
+            if not isinstance(picture, LivePicture):
+                if self._subscription.closed:
+                    return
+                continue
+            held = picture.kind is PictureKind.HOLD
+            shown, (center, width) = picture.shown, picture.window
+            self._live = picture
+            # A held picture is as old as its release, not as the last pulse it is the mean of.
+            at_ns = picture.published_ns if held else shown.acquired_ns
+            self._present(
+                MonitorFrame(
+                    "live", "hold" if held else "live", shown.pixels, at_ns, center, width, shown.pitch_mm,
+                    shown.index, picture.event_number,
+                )
+            )  # fmt: skip
+
+    def _present(self, frame: MonitorFrame) -> None:
+        with self._changed:
+            self._frames[frame.channel] = frame
+            self._changed.notify_all()
+
+    def _taken(self, picture: LivePicture) -> dict[str, Any]:
+        return taken_with(picture.shown, self._position)
+
+    def _live_taken(self) -> dict[str, Any] | None:
+        picture = self._live
+        return None if picture is None else self._taken(picture)
+
+    @property
+    def _position(self) -> PatientPosition | None:
+        console = self._parts.console
+        return None if console is None else console.carm.position
+
+    def _all_messages(self, fault: str) -> list[dict[str, str]]:
+        for level, text in self._exam.take_messages():
+            self.tell(level, text)
+        with self._changed:
+            messages = [dict(message) for message in self._messages]
+        if fault:
+            messages.insert(0, {"id": "fault", "level": "stop", "text": fault})
+        return messages
+
+
+def _picture_of(image: StoredImage) -> ReferencePicture:
+    return ReferencePicture(
+        image.pixels, image.window, image.pitch_mm, 0, image.event_number, image.label, {**image.taken, "label": image.label}
+    )  # fmt: skip
+
+
+def _iso(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

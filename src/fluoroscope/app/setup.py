@@ -1,0 +1,143 @@
+"""From what the user named to a patient on the table of a C-arm."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fluoroscope.app.terminal import Progress, loading_bar, warn
+from fluoroscope.geometry.carm import C_ARMS, CArmModel
+from fluoroscope.geometry.table import PatientPosition
+from fluoroscope.patient.library import (
+    DEFAULT_PATIENT,
+    ImportedCT,
+    Patient,
+    is_fetched,
+    open_patient,
+    patients,
+)
+
+__all__ = ["MATRICES", "RoomSetup", "describe_patient", "load_patient", "patient_rows"]
+
+MATRICES = (512, 1024)
+
+
+@dataclass(frozen=True, slots=True)
+class RoomSetup:
+    """What the user asked for; every word is checked here, before anything is loaded.
+
+    Attributes
+    ----------
+    patient
+        Name, file or DICOM folder; None for the built-in one.
+    labels
+        Label map file, or None.
+    position
+        DICOM patient position.
+    carm
+        Name of a C-arm model.
+    matrix
+        Rows and columns of the picture.
+    keep_table
+        Keep what surrounds the body in the CT.
+    series
+        Series Instance UID for a folder with several.
+    """
+
+    patient: str | None = None
+    labels: Path | None = None
+    position: str = "HFP"
+    carm: str = "mobile-flat-panel"
+    matrix: int = 1024
+    keep_table: bool = False
+    series: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.position.upper() not in PatientPosition.__members__:
+            known = ", ".join(PatientPosition.__members__)
+            raise ValueError(f"--position {self.position}: no such patient position; choose one of {known}")
+        if self.carm not in C_ARMS:
+            raise ValueError(f"--carm {self.carm}: no such C-arm; choose one of {', '.join(C_ARMS)}")
+        if self.matrix not in MATRICES:
+            raise ValueError(f"--matrix {self.matrix}: choose 512 or 1024")
+
+    @property
+    def patient_position(self) -> PatientPosition:
+        """How the patient lies."""
+        return PatientPosition[self.position.upper()]
+
+    @property
+    def carm_model(self) -> CArmModel:
+        """The C-arm."""
+        return C_ARMS[self.carm]
+
+
+def load_patient(setup: RoomSetup, progress: Progress | None = None) -> Patient:
+    """Open the patient of ``setup``, with a bar on the terminal unless ``progress`` is given."""
+    if progress is None:
+        if setup.patient is None:
+            warn(
+                "no patient named: the built-in torso is used. "
+                "A real CT: fluoroscope patients fetch thoracolumbar, then fluoroscope run thoracolumbar"
+            )
+        with loading_bar() as bar:
+            return load_patient(setup, bar)
+    return open_patient(
+        setup.patient or DEFAULT_PATIENT,
+        labels=setup.labels,
+        keep_table=setup.keep_table,
+        read_folder=_folder_reader(setup.series),
+        read_labels=_read_segmentation,
+        progress=progress,
+    )
+
+
+def patient_rows() -> list[dict[str, Any]]:
+    """Return the patients that have a name, as JSON-ready rows."""
+    return [
+        {
+            "name": record.name,
+            "description": record.description,
+            "available": is_fetched(record),
+            "source": record.source,
+            "licence": record.licence,
+        }
+        for record in patients()
+    ]
+
+
+def describe_patient(setup: RoomSetup) -> dict[str, Any]:
+    """Load a patient and return what is in it, JSON-ready."""
+    patient = load_patient(setup)
+    volume, labels = patient.volume, patient.labels
+    return {
+        "name": patient.record.name,
+        "description": patient.record.description,
+        "source": patient.record.source,
+        "licence": patient.record.licence,
+        "patient_id": patient.patient_id,
+        "voxels": list(volume.values.shape),
+        "spacing_mm": [round(float(spacing), 4) for spacing in volume.spacing_mm],
+        "center_mm": [round(float(part), 2) for part in volume.center_mm],
+        "reference_mm": [round(float(part), 2) for part in patient.reference_mm],
+        "hu_range": [int(volume.values.min()), int(volume.values.max())],
+        "megabytes": round((volume.values.nbytes + 2 * patient.basis.water.nbytes) / 2**20, 1),
+        "structures": [] if labels is None else [labels.names[n] for n in sorted(labels.names) if n],
+        "bone_share": round(float(np.count_nonzero(patient.basis.bone) / patient.basis.bone.size), 4),
+    }
+
+
+def _folder_reader(series: str | None) -> Any:
+    def read(folder: Path, *, progress: Progress | None = None) -> ImportedCT:
+        from fluoroscope.dicom.ct_series import read_ct_series
+
+        return read_ct_series(folder, series_uid=series, progress=progress).as_imported()
+
+    return read
+
+
+def _read_segmentation(path: Path, ct: Any) -> Any:
+    from fluoroscope.dicom.segmentation import read_segmentation
+
+    return read_segmentation(path, ct)
