@@ -60,6 +60,8 @@ export interface Picture {
   /** At the detector, of these pixels; null when unknown. */
   readonly pitchMm: number | null;
   readonly eventNumber: number;
+  /** Short words of the server, such as "run 2, 14:03:11". */
+  readonly label: string;
   /** `performance.now()` when it came. */
   readonly arrivedMs: number;
 }
@@ -102,6 +104,7 @@ export function decodePicture(buffer: ArrayBuffer, arrivedMs: number): Picture {
     windowWidth: view.getFloat32(44, true),
     pitchMm: pitch > 0 ? pitch : null,
     eventNumber: view.getUint32(52, true),
+    label: new TextDecoder().decode(new Uint8Array(buffer, 56, 24)).split("\0", 1)[0] ?? "",
     arrivedMs,
   };
 }

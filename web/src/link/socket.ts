@@ -1,6 +1,7 @@
 /** The one connection to the room: commands with replies, pictures, and coming back after a loss. */
 
-import { decodeMessage, decodePicture, type Picture } from "./decode";
+import type { DisplayWindow } from "../picture/window";
+import { decodeMessage, decodePicture, type Channel, type Picture } from "./decode";
 import type { CommandArgs, Hello, Reply, Status } from "./types";
 
 export type LinkState = "connecting" | "open" | "lost";
@@ -71,6 +72,11 @@ export class Link {
 
   heartbeat(): void {
     this.send({ type: "heartbeat" });
+  }
+
+  /** The display window of a monitor, for pictures the server windows itself. */
+  window(channel: Channel, window: DisplayWindow): void {
+    this.send({ type: "window", channel: channel === "live" ? 0 : 1, center: window.center, width: Math.max(1, window.width), invert: false });
   }
 
   claim(): void {

@@ -17,7 +17,7 @@ function Figure({ name, value, unit, note }: { name: string; value: string; unit
 }
 
 export function DoseBar() {
-  const now = s.status.value;
+  const now = s.readable.value;
   const dose = now?.dose ?? null;
   const point = dose?.reference_point ?? "";
   return (
@@ -49,7 +49,7 @@ function FiveMinutes() {
 }
 
 function Pulses() {
-  const pulses = s.status.value?.pulses;
+  const pulses = s.readable.value?.pulses;
   if (pulses === undefined || pulses.dropped === 0) return null;
   return <span class="dropped" title="This computer was too slow for them">{pulses.dropped} of {pulses.delivered + pulses.dropped} pulses dropped</span>;
 }

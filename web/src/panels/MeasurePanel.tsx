@@ -2,7 +2,7 @@
 
 import { complete, deleteMeasurement, depthMm, depthUncertaintyMm, measurements, measuring, selected, setMeasuring, undo } from "../tools/measurements";
 import { resultText } from "../tools/result";
-import { monitors } from "../room/state";
+import { follow, monitors } from "../room/state";
 import { Choice } from "./Sliders";
 
 function NumberField({ label, value, min, max, onSet }: { label: string; value: number; min: number; max: number; onSet: (mm: number) => void }) {
@@ -21,13 +21,12 @@ function NumberField({ label, value, min, max, onSet }: { label: string; value: 
 export function MeasurePanel() {
   const all = measurements.value.filter(complete);
   // Results depend on what the monitors show and on the plane.
-  void monitors.live.value;
-  void monitors.reference.value;
+  follow(monitors.live.value, monitors.reference.value);
   return (
     <>
       <Choice label="Measure" keys="M" value={measuring.value ?? "off"} disabled={false}
         options={[{ value: "off", text: "off" }, { value: "distance", text: "distance" }, { value: "angle", text: "angle" }]}
-        onChoose={(kind) => setMeasuring(kind === "off" ? null : (kind as "distance" | "angle"))} />
+        onChoose={(kind) => setMeasuring(kind === "off" ? null : kind)} />
       <p class="hint">Object plane, from the isocentre toward the detector. A spine off the plane reads wrong: the ± says by how much.</p>
       <NumberField label="Depth" value={depthMm.value} min={-400} max={400} onSet={(mm) => (depthMm.value = mm)} />
       <NumberField label="Depth ±" value={depthUncertaintyMm.value} min={0} max={300} onSet={(mm) => (depthUncertaintyMm.value = mm)} />

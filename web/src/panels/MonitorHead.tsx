@@ -32,7 +32,7 @@ export function monitorLook(channel: Channel): Look {
 export function MonitorHead({ channel }: { channel: Channel }) {
   const look = monitorLook(channel);
   const { painted, shown } = s.monitors[channel].value;
-  const label = shown?.label ?? storedLabel();
+  const label = painted?.label !== undefined && painted.label !== "" ? painted.label : (shown?.label ?? storedLabel());
   return (
     <div class="monitor-head">
       <span class="monitor-name">{channel === "live" ? "LIVE" : "REFERENCE"}</span>
@@ -48,7 +48,7 @@ function liveAge(): string {
   const { painted } = s.monitors.live.value;
   if (painted === null) return "";
   const age = painted.ageAtArrivalMs + Math.max(0, s.nowMs.value - painted.arrivedMs);
-  if (painted.kind === "live" && s.exposing.value) return `image ${ageText(painted.ageAtArrivalMs)} old`;
+  if (painted.kind === "live" && s.exposing.value) return `image ${ageText(s.readableAgeMs.value)} old`;
   return `taken ${ageText(age)} ago`;
 }
 

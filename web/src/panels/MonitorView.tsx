@@ -16,6 +16,7 @@ const wanted = new URLSearchParams(location.search).get("renderer");
 export function MonitorView({ channel }: { channel: Channel }) {
   const pictureRef = useRef<HTMLCanvasElement>(null);
   const overlayRef = useRef<HTMLCanvasElement>(null);
+  const glassRef = useRef<HTMLDivElement>(null);
   const turn = s.orientation.value;
 
   useEffect(() => {
@@ -27,9 +28,10 @@ export function MonitorView({ channel }: { channel: Channel }) {
   }, [channel]);
   useEffect(() => {
     const overlay = overlayRef.current;
-    if (overlay === null) return;
-    const stopDrawing = drawOverlay(overlay, channel);
-    const letGo = attachHands(overlay, channel);
+    const glass = glassRef.current;
+    if (overlay === null || glass === null) return;
+    const stopDrawing = drawOverlay(overlay, glass, channel);
+    const letGo = attachHands(glass, channel);
     return () => {
       stopDrawing();
       letGo();
@@ -47,7 +49,7 @@ export function MonitorView({ channel }: { channel: Channel }) {
     <section class={`monitor monitor-${channel} look-${look.look}`} aria-label={`${name} monitor: ${look.word}`}>
       <MonitorHead channel={channel} />
       <div class="glass-room">
-        <div class="glass">
+        <div class="glass" ref={glassRef}>
           <canvas ref={pictureRef} class={`picture ${painted === null ? "is-empty" : ""}`} width={8} height={8} />
           <canvas ref={overlayRef} class="overlay" aria-hidden="true" />
           {painted !== null && (

@@ -18,11 +18,11 @@ export function PictureText({ channel, orientation }: { channel: Channel; orient
         {s.invert.value && <>inverted<br /></>}
         {orientation !== "" && <>{orientation}<br /></>}
         {painted.binning > 1 && <>slow page: {painted.binning}×{painted.binning} means<br /></>}
-        {painted.eightBit && <>slow page: 8 bit, window of the run<br /></>}
+        {painted.eightBit && <>slow page: 8 bit<br /></>}
       </span>
       <span class="corner corner-bl">
         {moved && <span class="moved">C-arm moved since<br /></span>}
-        {shown?.markers == null && <>sides unknown<br /></>}
+        {(shown?.markers ?? null) === null && <>sides unknown<br /></>}
         {shown?.view_text ?? ""}
       </span>
       <span class="corner corner-br">

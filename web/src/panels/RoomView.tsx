@@ -4,7 +4,7 @@ import { useEffect, useRef } from "preact/hooks";
 
 import { moveJoints } from "../room/controls";
 import { fixed } from "../room/format";
-import { exposing, joint, mayAct, status } from "../room/state";
+import { exposing, follow, joint, mayAct, status } from "../room/state";
 import type { RoomScene } from "../room/scene3d";
 import { effect } from "@preact/signals";
 import { Views } from "./CArmPanel";
@@ -72,7 +72,7 @@ function showRoom(canvas: HTMLCanvasElement): () => void {
   };
   // The pictures have the processor first: at most some draws a second here.
   const stop = effect(() => {
-    void status.value;
+    follow(status.value);
     if (pending) return;
     pending = true;
     setTimeout(draw, exposing.peek() ? 120 : 30);

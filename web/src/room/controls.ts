@@ -12,8 +12,10 @@ import { bladesAfter } from "../tools/collimation";
 
 export const pedal = new Pedal({
   async send(down) {
-    const args = down ? { down, mode: pedalMode.peek() } : { down };
-    return (await command("pedal", args)).ok;
+    const reply = await link.command("pedal", down ? { down, mode: pedalMode.peek() } : { down });
+    // A tap shorter than the way to the room is refused there; the hand is gone already, so nothing is said.
+    if (!reply.ok && down && pedal.down) tell(reply.error ?? "the pedal was refused", "warning");
+    return reply.ok;
   },
   heartbeat: () => link.heartbeat(),
   refusal: refusal,
@@ -162,7 +164,6 @@ function focusOf(target: EventTarget | null): { tag: string; type: string; edita
 
 const REPEATED = new Set<Intention["do"]>(["blades", "stored"]);
 
-/** The code of a movement's axis, for releasing it. */
 export function listenToKeys(): void {
   let jHeld = false;
   window.addEventListener("keydown", (event) => {

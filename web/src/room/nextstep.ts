@@ -26,7 +26,7 @@ export function nextStep({ connected, narrow, status }: Situation): Step {
   if (lastRun !== undefined && storedOfRun === 0) return { kind: "act", text: "Store image (K)", act: "store" };
   if (status.stored.length === 1) {
     const primary = status.carm.patient_primary_deg ?? 0;
-    const lateral = Math.abs(Math.abs(Math.abs(primary) - 90)) < 20;
+    const lateral = Math.abs(Math.abs(primary) - 90) < 20;
     return lateral ? { kind: "act", text: "Turn to AP (A)", act: "ap" } : { kind: "act", text: "Turn to lateral (L)", act: "lateral" };
   }
   return { kind: "pedal", text: "Hold SPACE for X-ray" };

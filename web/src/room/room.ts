@@ -6,7 +6,9 @@ import { ageMs, type Channel, type Picture } from "../link/decode";
 import { Link } from "../link/socket";
 import type { CommandArgs, Reply, ShownPicture, Status } from "../link/types";
 import { Painter } from "../picture/painter";
+import type { DisplayWindow } from "../picture/window";
 import { Latency } from "./latency";
+import { throttled } from "./movement";
 import * as s from "./state";
 import { clearMeasurements } from "../tools/measurements";
 
@@ -69,6 +71,7 @@ function receiveStatus(status: Status): void {
     s.status.value = status;
     s.statusAtMs.value = now;
     if (now > s.nowMs.peek()) s.nowMs.value = now;
+    s.paceReadable(status, now);
     if (status.state === "EXPOSING") {
       if (s.exposingSinceMs.peek() === null) s.exposingSinceMs.value = now;
       liveShown = shownNow(status);
@@ -105,6 +108,7 @@ function picturePainted(channel: Channel, picture: Picture, atMs: number): void 
       index: picture.index,
       eventNumber: picture.eventNumber,
       pitchMm: picture.pitchMm,
+      label: picture.label,
       ageAtArrivalMs: ageMs(picture, picture.arrivedMs),
       arrivedMs: picture.arrivedMs,
     },
@@ -138,6 +142,19 @@ export function act(name: string, args: CommandArgs = {}): void {
 export function start(): void {
   effect(() => painters.live.setDisplay(s.monitors.live.value.window, s.invert.value));
   effect(() => painters.reference.setDisplay(s.monitors.reference.value.window, s.invert.value));
+  for (const channel of ["live", "reference"] as const) {
+    // Only pictures the server windows itself (8 bit, for a slow page) depend on it.
+    const sendWindow = throttled((window: DisplayWindow) => link.window(channel, window), 100);
+    let sent = "";
+    effect(() => {
+      const { window, runWindow, painted } = s.monitors[channel].value;
+      const use = window ?? runWindow;
+      const key = `${use?.center} ${use?.width}`;
+      if (painted?.eightBit !== true || use === null || key === sent) return;
+      sent = key;
+      sendWindow(use);
+    });
+  }
   setInterval(() => {
     s.nowMs.value = performance.now();
     const notice = s.notice.peek();

@@ -26,6 +26,7 @@ export interface PaintedPicture {
   readonly index: number;
   readonly eventNumber: number;
   readonly pitchMm: number | null;
+  readonly label: string;
   readonly ageAtArrivalMs: number;
   readonly arrivedMs: number;
 }
@@ -62,6 +63,26 @@ export const notice = signal<{ readonly text: string; readonly level: "info" | "
   null,
 );
 export const narrow = signal(false);
+
+/** Make the running effect or component follow signals it reads only indirectly. */
+export function follow(...values: readonly unknown[]): number {
+  return values.length;
+}
+
+/** The status at a pace eyes can read: at every change of state, else twice a second. */
+export const readable = signal<Status | null>(null);
+/** Age of the picture on LIVE, sampled at the same pace. */
+export const readableAgeMs = signal<number | null>(null);
+let readableAtMs = -Infinity;
+
+export function paceReadable(now: Status, atMs: number): void {
+  const before = readable.peek();
+  if (before?.state === now.state && now.state === "EXPOSING" && atMs - readableAtMs < 500) return;
+  readable.value = now;
+  readableAtMs = atMs;
+  const painted = monitors.live.peek().painted;
+  readableAgeMs.value = painted === null ? null : painted.ageAtArrivalMs + Math.max(0, atMs - painted.arrivedMs);
+}
 
 export function tell(text: string, level: "info" | "warning" = "info"): void {
   notice.value = { text, level, untilMs: performance.now() + 5000 };

@@ -4,8 +4,8 @@ import { effect, signal } from "@preact/signals";
 
 import type { Channel } from "../link/decode";
 import { seenFromPicture, type Orientation, type Point } from "../picture/orientation";
-import { collimationPreview, monitors, orientation, status } from "../room/state";
-import { bladeEdges } from "./collimation";
+import { collimationPreview, follow, monitors, orientation, status, type PaintedPicture } from "../room/state";
+import { bladeEdges, type BladeEdges } from "./collimation";
 import { complete, depthMm, depthUncertaintyMm, measurements, pictureKey, selected, type Measurement } from "./measurements";
 import { resultText } from "./result";
 
@@ -13,15 +13,15 @@ const INK = "#ffd9a0";
 const INK_SELECTED = "#ffb347";
 const BLADES = "#4cc2ff";
 
-export function drawOverlay(canvas: HTMLCanvasElement, channel: Channel): () => void {
+export function drawOverlay(canvas: HTMLCanvasElement, glass: HTMLElement, channel: Channel): () => void {
   const size = signal(0);
   const watch = new ResizeObserver(() => {
     size.value += 1;
   });
-  watch.observe(canvas);
+  watch.observe(glass);
   const stop = effect(() => {
-    void size.value;
-    draw(canvas, channel);
+    follow(size.value);
+    draw(canvas, glass, channel);
   });
   return () => {
     watch.disconnect();
@@ -29,39 +29,42 @@ export function drawOverlay(canvas: HTMLCanvasElement, channel: Channel): () => 
   };
 }
 
-function draw(canvas: HTMLCanvasElement, channel: Channel): void {
+function draw(canvas: HTMLCanvasElement, glass: HTMLElement, channel: Channel): void {
   const turn = orientation.value;
   const monitor = monitors[channel].value;
   const all = measurements.value.filter((m) => m.channel === channel);
   const chosen = selected.value;
-  void depthMm.value;
-  void depthUncertaintyMm.value;
+  follow(depthMm.value, depthUncertaintyMm.value);
   const preview = collimationPreview.value;
   const ratio = window.devicePixelRatio;
-  const side = canvas.clientWidth;
+  const side = glass.clientWidth;
   const width = Math.round(side * ratio);
   if (canvas.width !== width || canvas.height !== width) {
     canvas.width = width;
     canvas.height = width;
   }
+  const painted = monitor.painted;
+  const blades = channel === "live" && preview ? previewEdges(painted) : null;
+  // An empty canvas over the picture still costs the compositor a blend of every pixel.
+  canvas.hidden = painted === null || (blades === null && all.length === 0);
+  if (canvas.hidden) return;
   const c = canvas.getContext("2d");
   if (c === null || side === 0) return;
   c.setTransform(ratio, 0, 0, ratio, 0, 0);
   c.clearRect(0, 0, side, side);
-  const painted = monitor.painted;
-  if (painted === null) return;
-  if (channel === "live" && preview && painted.pitchMm !== null) {
-    const now = status.peek()?.collimation;
-    const edges = now === undefined ? null : bladeEdges(now, painted.columns * painted.pitchMm, painted.rows * painted.pitchMm);
-    if (edges !== null) drawBlades(c, side, turn, edges);
-  }
+  if (blades !== null) drawBlades(c, side, turn, blades);
   const key = pictureKey(channel);
   for (const m of all) drawMeasurement(c, side, turn, m, m.id === chosen, m.pictureKey !== key);
 }
 
-function drawBlades(
-  c: CanvasRenderingContext2D, side: number, turn: Orientation, edges: { left: number; right: number; top: number; bottom: number },
-): void {
+/** The blades as they stand now, on a picture made before they were moved. */
+function previewEdges(painted: PaintedPicture | null): BladeEdges | null {
+  const now = status.peek()?.collimation;
+  if (now === undefined || painted === null || painted.pitchMm === null) return null;
+  return bladeEdges(now, painted.columns * painted.pitchMm, painted.rows * painted.pitchMm);
+}
+
+function drawBlades(c: CanvasRenderingContext2D, side: number, turn: Orientation, edges: BladeEdges): void {
   const a = seenFromPicture({ x: edges.left, y: edges.top }, turn);
   const b = seenFromPicture({ x: edges.right, y: edges.bottom }, turn);
   const x = Math.min(a.x, b.x) * side;

@@ -1,0 +1,138 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+
+import { belongsToFocus, intention, type KeyPress } from "../src/room/keys";
+import { Movement, NUDGE_MS, throttled } from "../src/room/movement";
+import { HEARTBEAT_MS, Pedal, type PedalPorts } from "../src/room/pedal";
+
+const press = (key: string, more: Partial<KeyPress> = {}): KeyPress => ({
+  code: key === " " ? "Space" : key, key, shift: false, ctrl: false, alt: false, meta: false, ...more,
+});
+
+describe("intention", () => {
+  it("knows the keys of the room", () => {
+    expect(intention(press(" "), false)).toEqual({ do: "pedal" });
+    expect(intention(press("Escape"), false)).toEqual({ do: "stop" });
+    expect(intention(press("ArrowLeft"), false)).toEqual({ do: "move", axis: "orbital", sign: -1, fine: false });
+    expect(intention(press("ArrowUp", { shift: true }), false)).toEqual({ do: "move", axis: "angulation", sign: 1, fine: true });
+    expect(intention(press("ArrowUp"), true)).toEqual({ do: "blades", pair: "upper_lower", sign: 1 });
+    expect(intention(press("l"), false)).toEqual({ do: "view", view: "lateral" });
+    expect(intention(press("?", { shift: true }), false)).toEqual({ do: "help" });
+    expect(intention(press("Q", { shift: true }), false)).toMatchObject({ axis: "table_longitudinal", fine: true });
+  });
+
+  it("leaves the browser's own keys alone, but never the pedal", () => {
+    for (const key of ["r", "l", "w", "p"]) expect(intention(press(key, { ctrl: true }), false)).toBeNull();
+    expect(intention(press("a", { meta: true }), false)).toBeNull();
+    expect(intention(press("Tab"), false)).toBeNull();
+    expect(intention(press("Enter"), false)).toBeNull();
+    expect(intention(press(" ", { ctrl: true }), false)).toEqual({ do: "pedal" });
+  });
+});
+
+describe("belongsToFocus", () => {
+  const focus = (tag: string, type = "", editable = false): { tag: string; type: string; editable: boolean } => ({ tag, type, editable });
+
+  it("gives SPACE to the pedal whatever has the focus, except while typing text", () => {
+    for (const f of [null, focus("BUTTON"), focus("INPUT", "range"), focus("INPUT", "number"), focus("SELECT")]) {
+      expect(belongsToFocus(press(" "), f)).toBe(false);
+    }
+    for (const f of [focus("INPUT", "text"), focus("TEXTAREA"), focus("DIV", "", true)]) expect(belongsToFocus(press(" "), f)).toBe(true);
+  });
+
+  it("gives ESC to the room always, arrows to a slider, digits to a number", () => {
+    expect(belongsToFocus(press("Escape"), focus("INPUT", "text"))).toBe(false);
+    expect(belongsToFocus(press("ArrowLeft"), focus("INPUT", "range"))).toBe(true);
+    expect(belongsToFocus(press("ArrowLeft"), focus("BUTTON"))).toBe(false);
+    expect(belongsToFocus(press("5"), focus("INPUT", "number"))).toBe(true);
+    expect(belongsToFocus(press("k"), focus("INPUT", "range"))).toBe(false);
+  });
+});
+
+describe("timed", () => {
+  beforeEach(() => void vi.useFakeTimers());
+  afterEach(() => void vi.useRealTimers());
+
+  function ports(taken = true): PedalPorts & { sent: boolean[]; beats: number; said: string[]; refuse: string | null } {
+    return {
+      sent: [], beats: 0, said: [], refuse: null,
+      send(down) {
+        this.sent.push(down);
+        return Promise.resolve(down ? taken : true);
+      },
+      heartbeat() {
+        this.beats += 1;
+      },
+      refusal() {
+        return this.refuse;
+      },
+      changed: () => undefined,
+      tell(text) {
+        this.said.push(text);
+      },
+    };
+  }
+
+  it("the pedal beats while held and only its holder releases it", () => {
+    const p = ports();
+    const pedal = new Pedal(p);
+    pedal.pressBy("key");
+    pedal.pressBy("pointer 1");
+    vi.advanceTimersByTime(HEARTBEAT_MS * 5);
+    expect(p.beats).toBe(5);
+    pedal.releaseBy("pointer 1");
+    expect(pedal.down).toBe(true);
+    pedal.releaseBy("key");
+    vi.advanceTimersByTime(1000);
+    expect([pedal.down, p.beats, p.sent]).toEqual([false, 5, [true, false]]);
+  });
+
+  it("a refused press lets go; a press that may not be is never sent", async () => {
+    const p = ports(false);
+    const pedal = new Pedal(p);
+    pedal.pressBy("key");
+    await vi.advanceTimersByTimeAsync(0);
+    expect([pedal.down, p.sent]).toEqual([false, [true]]);
+    p.refuse = "watching";
+    pedal.pressBy("key");
+    expect([pedal.down, p.sent, p.said]).toEqual([false, [true], ["watching"]]);
+  });
+
+  it("a late refusal of an old press does not end a new one", async () => {
+    const answers: ((taken: boolean) => void)[] = [];
+    const p = ports();
+    p.send = (down) => (down ? new Promise((resolve) => answers.push(resolve)) : Promise.resolve(true));
+    const pedal = new Pedal(p);
+    pedal.pressBy("key");
+    pedal.release();
+    pedal.pressBy("key");
+    answers[0]?.(false);
+    await vi.advanceTimersByTimeAsync(0);
+    expect(pedal.down).toBe(true);
+  });
+
+  it("movement goes on while keys are held, at most 20 a second, both axes together", () => {
+    const nudges: [string, number][][] = [];
+    const movement = new Movement({ step: () => 1, nudge: (moves) => nudges.push([...moves]) });
+    movement.press("ArrowLeft", "orbital", -1, false);
+    vi.advanceTimersByTime(NUDGE_MS);
+    movement.press("ArrowUp", "angulation", 1, true);
+    movement.press("ArrowUp", "angulation", 1, true);
+    vi.advanceTimersByTime(1000 - NUDGE_MS);
+    expect(nudges.length).toBeLessThanOrEqual(21);
+    expect(nudges.at(-1)).toEqual([["orbital", -1], ["angulation", 0.2]]);
+    movement.release("ArrowLeft");
+    movement.release("ArrowUp");
+    const count = nudges.length;
+    vi.advanceTimersByTime(1000);
+    expect(nudges.length).toBe(count);
+  });
+
+  it("throttled sends the first at once and the last always", () => {
+    const sent: number[] = [];
+    const send = throttled((x: number) => sent.push(x), 50);
+    for (let i = 0; i < 10; i += 1) send(i);
+    vi.advanceTimersByTime(200);
+    send(10);
+    expect(sent).toEqual([0, 9, 10]);
+  });
+});
