@@ -196,6 +196,18 @@ def test_the_room_rotates_past_half_a_turn():
     assert ROOM.joints_for(pose)["rotation"] == pytest.approx(-185.0)
 
 
+def test_a_gantry_that_angulates_past_the_pole_reaches_behind_it():
+    joints = tuple(
+        replace(joint, minimum=-120.0, maximum=120.0) if joint.name == "angulation" else joint
+        for joint in ROOM.joints
+    )
+    wide = replace(ROOM, joints=joints)
+    found = wide.joints_for(CArmPose(150.0, 70.0, 750.0, 1200.0))
+    assert (found["rotation"], found["angulation"]) == pytest.approx((-30.0, 110.0))
+    with pytest.raises(OutOfReachError, match=r"angulation 110\.0°"):
+        ROOM.joints_for(CArmPose(150.0, 70.0, 750.0, 1200.0))
+
+
 @pytest.mark.parametrize(
     ("model", "joints", "joint", "said"),
     [

@@ -41,6 +41,7 @@ def same_angle(a, b, tolerance=1e-6):
     return abs(wrap_deg(a - b)) <= tolerance
 
 
+@pytest.mark.req("HAZ-SIGN-001")
 @pytest.mark.parametrize(
     ("position", "expected"),
     [
@@ -64,6 +65,7 @@ def test_flat_table(position, expected, p, s, roll):
     assert -180.0 < primary <= 180.0
 
 
+@pytest.mark.req("HAZ-SIGN-001")
 @given(tables, st.sampled_from(P), angles, latitudes)
 def test_angles_point_from_the_patient_to_the_detector(table, position, p, s):
     # DICOM PS3.3 C.8.7.5.1.2: longitude from the chest toward the left hand, latitude toward the head.
@@ -143,6 +145,7 @@ def test_view_in_words(primary, secondary, text):
     assert view_text(primary, secondary) == text
 
 
+@pytest.mark.req("HAZ-SIDE-001")
 @given(angles, latitudes, st.sampled_from(P))
 def test_the_words_name_the_side_the_detector_is_on(p, s, position):
     primary, secondary = positioner_angles(pose(p, s), FLAT, position)
@@ -155,6 +158,7 @@ def test_the_words_name_the_side_the_detector_is_on(p, s, position):
     assert "rao" not in text
 
 
+@pytest.mark.req("HAZ-SIDE-001")
 @pytest.mark.parametrize(
     ("position", "p", "left", "right", "top", "bottom"),
     [
@@ -179,6 +183,7 @@ def test_edge_markers(position, p, left, right, top, bottom):
     assert found.patient_orientation == (right, bottom)
 
 
+@pytest.mark.req("HAZ-SIDE-001")
 @given(tables, st.sampled_from(P), angles, st.floats(-60, 60), angles)
 def test_markers_agree_with_where_points_fall(table, position, p, s, roll):
     the_pose = pose(p, s, roll)
@@ -193,6 +198,7 @@ def test_markers_agree_with_where_points_fall(table, position, p, s, roll):
         assert sign * moved[axis] > 0.0
 
 
+@pytest.mark.req("HAZ-SIDE-001")
 @given(st.integers(0, 3), st.booleans(), st.integers(0, 3), st.integers(0, 5))
 def test_markers_turn_and_flip_with_the_picture(turns, mirrored, row, column):
     display = DisplayOrientation(turns, mirrored)
