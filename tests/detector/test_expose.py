@@ -21,6 +21,10 @@ QUIET = dataclasses.replace(DetectorModel(), electronic_noise_electrons=0.0)
 SHARP = dataclasses.replace(QUIET, mtf_half_per_mm=1e4)
 
 
+def one_lin_per_kev(model: DetectorModel, pitch_mm: float) -> DetectorModel:
+    return dataclasses.replace(model, fluoroscopy_gain=pitch_mm**2)
+
+
 def panel(pixels: int = 256, pitch_mm: float = 0.3) -> ProjectionGeometry:
     return projection_geometry(CArmPose(0.0, 0.0, 510.0, 1020.0), DetectorGrid(pixels, pixels, pitch_mm))
 
@@ -73,13 +77,13 @@ def test_signal_is_linear_in_mas() -> None:
 def test_variance_is_that_of_compound_poisson(quanta: float) -> None:
     geometry = panel(512, 0.05)  # small panel: hardly any fall-off
     technique = with_quanta(quanta, pitch_mm=0.05)
-    pixels = Detector(SHARP, 1).expose(slab(geometry, 200.0), technique, geometry).astype(np.float64)
+    pixels = Detector(one_lin_per_kev(SHARP, 0.05), 1).expose(slab(geometry, 200.0), technique, geometry).astype(np.float64)
     per_quantum, spread = moments()
     assert pixels.var() == pytest.approx(quanta * per_quantum**2 * (1.0 + spread), rel=0.01)
 
 
 def test_noise_is_tied_to_dose() -> None:
-    geometry, detector = panel(256, 0.1), Detector(QUIET, 4)
+    geometry, detector = panel(256, 0.1), Detector(one_lin_per_kev(QUIET, 0.1), 4)
     thickness = slab(geometry, 200.0)
     relative = {}
     for quanta in (40.0, 80.0):
@@ -103,7 +107,7 @@ def test_histogram_is_the_compound_poisson_one(quanta: float) -> None:
     # One row of pixels along the axis of a tiny panel, so that every pixel has the same mean; LIN of 1/50 photon.
     geometry = panel(512, 0.01)
     technique = with_quanta(quanta, pitch_mm=0.01)
-    pixels = Detector(SHARP, 9).expose(slab(geometry, 200.0), technique, geometry)
+    pixels = Detector(one_lin_per_kev(SHARP, 0.01), 9).expose(slab(geometry, 200.0), technique, geometry)
     per_quantum, _ = moments()
     edges = np.unique(np.quantile(pixels, np.linspace(0.02, 0.98, 40)).astype(int)) + 0.5
     edges = edges[np.concatenate([[True], np.diff(edges) > 3.0])]
@@ -171,11 +175,11 @@ def test_blur_is_the_mtf_of_the_model(pitch_mm: float) -> None:
 
 def test_mtf_measured_on_an_edge() -> None:
     # A steep step of bone in the expected picture: the line spread is its derivative along the columns.
-    geometry, detector = panel(256, 0.2), Detector(QUIET)
+    geometry, detector = panel(256, 0.2), Detector(one_lin_per_kev(QUIET, 0.2))
     thickness = slab(geometry, 100.0)
     thickness[1, :, 128:] = 20.0
     picture = detector.expected(thickness, PULSE, geometry).astype(np.float64)
-    flat = Detector(dataclasses.replace(QUIET, mtf_half_per_mm=1e4)).expected(thickness, PULSE, geometry)
+    flat = Detector(one_lin_per_kev(SHARP, 0.2)).expected(thickness, PULSE, geometry)
     measured, ideal = (np.abs(np.fft.rfft(np.diff(p[128, 96:160].astype(np.float64)))) for p in (picture, flat))
     frequency = np.fft.rfftfreq(63, 0.2)
     assert measured / ideal == pytest.approx(QUIET.scintillator_mtf(frequency), abs=0.02)
@@ -184,7 +188,7 @@ def test_mtf_measured_on_an_edge() -> None:
 def test_quantum_noise_is_blurred_and_electronic_noise_is_not() -> None:
     geometry = panel(512, 0.2)
     thickness, technique = slab(geometry, 200.0), with_quanta(60.0, pitch_mm=0.2)
-    detector = Detector(DetectorModel(electronic_noise_electrons=2000.0), 6)
+    detector = Detector(one_lin_per_kev(DetectorModel(electronic_noise_electrons=2000.0), 0.2), 6)
     power = np.zeros((64, 64))
     for frame in range(4):
         pixels = detector.expose(thickness, technique, geometry, None, frame).astype(np.float64)
@@ -241,6 +245,13 @@ def test_oblique_rays_lose_by_distance_and_gain_by_path() -> None:
     side = 150.0
     cosine = 1020.0 / np.hypot(1020.0, side)
     assert 0.0 < picture[100, 200] / picture[100, 100] / cosine**3 - 1.0 < 0.5 * (1.0 / cosine - 1.0)
+
+
+def test_a_pixel_value_means_the_same_dose_for_any_pixel_size() -> None:
+    fine, coarse = panel(64, 0.15), panel(64, 0.6)
+    detector = Detector(QUIET)
+    values = [detector.expected(slab(p, 200.0), PULSE, p)[32, 32] for p in (fine, coarse)]
+    assert values[0] == pytest.approx(values[1], rel=2e-3)
 
 
 def test_inverse_square_of_the_panel() -> None:

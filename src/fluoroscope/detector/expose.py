@@ -134,7 +134,7 @@ class Detector:
         kev = table.energy_kev(sample[0], sample[1]) * self._exposure(
             technique, geometry.source_to_detector_mm, grid.pitch_mm
         )
-        lin = np.minimum(kev * self.model.lin_per_kev(technique.mode), self.model.full_scale)
+        lin = np.minimum(kev * self.model.lin_per_kev(technique.mode, grid.pitch_mm), self.model.full_scale)
         return float(lin.mean())
 
     def mean_signal(
@@ -151,7 +151,22 @@ class Detector:
         table = response_table(self.model, technique.tube_voltage_kv, technique.filtration, self.anode_deg)
         kev = table.energy_kev(np.asarray(water_mm, dtype=np.float64), np.zeros(()))
         exposure = self._exposure(technique, source_to_detector_mm, pitch_mm)
-        return float(kev) * exposure * self.model.lin_per_kev(technique.mode)
+        return float(kev) * exposure * self.model.lin_per_kev(technique.mode, pitch_mm)
+
+    def equivalent_water_mm(
+        self, signal: float, technique: Technique, source_to_detector_mm: float, pitch_mm: float
+    ) -> float:
+        """Return the water on the central ray that leaves a mean LIN of ``signal``: the inverse of `water_signal`.
+
+        Brighter than no water gives 0, darker than the table's end `WATER_LIMIT_MM`.
+        """
+        table = response_table(self.model, technique.tube_voltage_kv, technique.filtration, self.anode_deg)
+        gain = self._exposure(technique, source_to_detector_mm, pitch_mm) * self.model.lin_per_kev(technique.mode, pitch_mm)
+        nodes = np.log(table.cells[:, 0, 0].astype(np.float64) * gain)
+        depths = np.arange(WATER_CELLS) * (WATER_LIMIT_MM / WATER_CELLS)
+        if not signal > 0.0:
+            return WATER_LIMIT_MM
+        return float(np.interp(-np.log(signal), -nodes, depths, right=WATER_LIMIT_MM))
 
     def signal_per_ugy(self, technique: Technique, pitch_mm: float, water_mm: float = 200.0) -> float:
         """Return LIN per µGy of air kerma at the detector's entrance, behind ``water_mm`` of water, without scatter."""
@@ -186,7 +201,7 @@ class Detector:
                 *blur_taps(model, grid.pitch_mm),
                 model.full_well_electrons / model.electrons_per_kev,
                 model.electronic_noise_kev,
-                model.lin_per_kev(technique.mode),
+                model.lin_per_kev(technique.mode, grid.pitch_mm),
                 model.full_scale,
             ],
             dtype=np.float32,

@@ -40,8 +40,9 @@ class DetectorModel:
         Standard deviation of one read-out of one (binned) pixel.
     full_well_electrons
         Charge at which a pixel saturates.
-    fluoroscopy_lin_per_kev, acquisition_lin_per_kev
-        Digital gain of the two read-out modes: pixel value per absorbed keV.
+    fluoroscopy_gain, acquisition_gain
+        Digital gain of the two read-out modes: pixel value per absorbed keV/mm². Per area, so that a pixel value means
+        the same dose whatever the pixel size: full scale is about 0.6 µGy a pulse in fluoroscopy, 4.7 in acquisition.
     bits
         Of the pixel value.
     """
@@ -54,8 +55,8 @@ class DetectorModel:
     electrons_per_kev: float = 20.0
     electronic_noise_electrons: float = 1200.0
     full_well_electrons: float = 30e6
-    fluoroscopy_lin_per_kev: float = 1.0
-    acquisition_lin_per_kev: float = 0.125
+    fluoroscopy_gain: float = 0.09
+    acquisition_gain: float = 0.01125
     bits: int = 16
 
     def __post_init__(self) -> None:
@@ -65,8 +66,8 @@ class DetectorModel:
             "mtf_half_per_mm",
             "electrons_per_kev",
             "full_well_electrons",
-            "fluoroscopy_lin_per_kev",
-            "acquisition_lin_per_kev",
+            "fluoroscopy_gain",
+            "acquisition_gain",
         ):
             value = getattr(self, name)
             if not (np.isfinite(value) and value > 0.0):
@@ -78,9 +79,10 @@ class DetectorModel:
         if not 8 <= self.bits <= 16:
             raise ValueError(f"detector {self.name}: bits must be 8 to 16, got {self.bits}")
 
-    def lin_per_kev(self, mode: RadiationMode) -> float:
-        """Return the pixel value per absorbed keV in ``mode``."""
-        return self.fluoroscopy_lin_per_kev if mode is RadiationMode.FLUOROSCOPY else self.acquisition_lin_per_kev
+    def lin_per_kev(self, mode: RadiationMode, pitch_mm: float) -> float:
+        """Return the pixel value per keV absorbed in a pixel of ``pitch_mm``."""
+        gain = self.fluoroscopy_gain if mode is RadiationMode.FLUOROSCOPY else self.acquisition_gain
+        return gain / pitch_mm**2
 
     @property
     def electronic_noise_kev(self) -> float:
@@ -91,10 +93,6 @@ class DetectorModel:
     def full_scale(self) -> int:
         """Largest pixel value."""
         return (1 << self.bits) - 1
-
-    def saturation_kev(self, mode: RadiationMode) -> float:
-        """Return the absorbed energy at which a pixel of ``mode`` saturates: full well or full scale."""
-        return min(self.full_well_electrons / self.electrons_per_kev, self.full_scale / self.lin_per_kev(mode))
 
     def scintillator_mtf(self, frequency_per_mm: Array) -> Array:
         """Return the modulation transfer of the scintillator's light spread at ``frequency_per_mm``."""

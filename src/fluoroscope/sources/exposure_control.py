@@ -1,0 +1,280 @@
+"""Automatic exposure control of the virtual C-arm: keeps the detector's signal while the view changes.
+
+The control knows one number of the patient: the thickness of water that would give the signal it measured. One curve
+turns thickness into tube voltage and pulse width (thicker: higher voltage, longer pulses, as in AAPM Report 125), and the
+mAs follow from the signal wanted. Because each measurement is judged with the technique it was made with, the loop cannot
+wind up and does not oscillate. No clock in it: it is driven pulse by pulse.
+"""
+
+from dataclasses import dataclass, field, replace
+from enum import Enum
+
+import numpy as np
+
+from fluoroscope.beam.spectrum import tube_spectrum
+from fluoroscope.beam.technique import Filtration, RadiationMode, Technique
+from fluoroscope.detector.expose import Detector
+
+__all__ = ["AutomaticCurve", "DoseLevel", "ExposureControl", "GeneratorLimits", "entrance_rate_mgy_min"]
+
+ENTRANCE_LIMIT_MGY_MIN = 88.0
+"""Most air kerma rate of fluoroscopy under automatic control without a high-level control, 21 CFR 1020.32(d)(2)."""
+
+ENTRANCE_POINT_FROM_DETECTOR_MM = 300.0
+"""Where it is measured on a C-arm: this far in front of the image receptor, 21 CFR 1020.32(d)(3)."""
+
+
+class DoseLevel(Enum):
+    """Detector dose per pulse relative to the normal level."""
+
+    LOW = 0.5
+    NORMAL = 1.0
+    HIGH = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class AutomaticCurve:
+    """Tube voltage and pulse width over water-equivalent thickness, linear between the points.
+
+    Attributes
+    ----------
+    water_mm
+        Ascending thicknesses, mm.
+    tube_voltage_kv, pulse_width_ms
+        At those thicknesses.
+    voltage_step_kv
+        Voltages are rounded to multiples of this, so that few beams have to be prepared.
+    filtration
+        Of all points. 0.3 mm of copper keeps 40 cm of water under the entrance limit at 15 pulses a second.
+    """
+
+    water_mm: tuple[float, ...] = (50.0, 100.0, 150.0, 200.0, 250.0, 300.0, 400.0)
+    tube_voltage_kv: tuple[float, ...] = (52.0, 60.0, 66.0, 74.0, 84.0, 96.0, 120.0)
+    pulse_width_ms: tuple[float, ...] = (4.0, 4.0, 5.0, 6.0, 8.0, 10.0, 16.0)
+    voltage_step_kv: float = 2.0
+    filtration: Filtration = field(default_factory=lambda: Filtration(3.1, 0.3))
+
+    def __post_init__(self) -> None:
+        if not len(self.water_mm) == len(self.tube_voltage_kv) == len(self.pulse_width_ms) >= 2:
+            raise ValueError("an automatic curve needs a voltage and a pulse width for each of 2 or more thicknesses")
+        if not (np.diff(self.water_mm) > 0.0).all():
+            raise ValueError("the thicknesses of an automatic curve must ascend")
+
+    def at(self, water_mm: float) -> tuple[float, float]:
+        """Return (kV, pulse width ms) for a thickness; the end points beyond the curve."""
+        kv = float(np.interp(water_mm, self.water_mm, self.tube_voltage_kv))
+        width = float(np.interp(water_mm, self.water_mm, self.pulse_width_ms))
+        return round(kv / self.voltage_step_kv) * self.voltage_step_kv, width
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratorLimits:
+    """What generator and tube can do in pulsed fluoroscopy; the defaults are a mobile C-arm of 15 kW."""
+
+    lowest_kv: float = 40.0
+    highest_kv: float = 120.0
+    lowest_ma: float = 1.0
+    highest_ma: float = 120.0
+    lowest_ms: float = 2.0
+    highest_ms: float = 20.0
+    power_kw: float = 15.0
+
+    def highest_ma_at(self, kv: float) -> float:
+        """Return the most current at ``kv``."""
+        return min(self.highest_ma, 1000.0 * self.power_kw / kv)
+
+
+def entrance_rate_mgy_min(technique: Technique, source_to_detector_mm: float) -> float:
+    """Return the air kerma rate 300 mm in front of the detector, mGy/min, free in air (21 CFR 1020.32(d)(3))."""
+    distance = source_to_detector_mm - ENTRANCE_POINT_FROM_DETECTOR_MM
+    spectrum = tube_spectrum(technique.tube_voltage_kv, technique.filtration)
+    per_pulse_ugy = spectrum.air_kerma_ugy_per_mas(distance) * technique.mas_per_pulse
+    return per_pulse_ugy * technique.pulse_rate_hz * 60.0 / 1000.0
+
+
+class ExposureControl:
+    """Chooses the technique of each pulse.
+
+    Parameters
+    ----------
+    detector
+        The panel whose signal is kept.
+    source_to_detector_mm, pitch_mm
+        Geometry of the picture; change it with `set_geometry`.
+    curve, limits
+        The automatic curve and what the generator can do.
+    target_kerma_ngy
+        Air kerma at the detector's entrance per pulse at the normal dose level in fluoroscopy, nGy. C-arm panels work at
+        10 to 40 at 15 pulses a second; 16 is what 40 cm of water leaves within the entrance limit.
+    """
+
+    ACQUISITION_FACTOR = 8.0
+    """Dose of an acquisition pulse relative to a fluoroscopy pulse."""
+    DAMPING = 0.7
+    """Share of the measured difference taken up per pulse."""
+    DEAD_BAND_MM = 1.5
+    """Differences of thickness below this, about 3 % of signal, change nothing: the picture does not flicker."""
+
+    def __init__(
+        self,
+        detector: Detector,
+        source_to_detector_mm: float,
+        pitch_mm: float,
+        curve: AutomaticCurve | None = None,
+        limits: GeneratorLimits | None = None,
+        target_kerma_ngy: float = 16.0,
+    ) -> None:
+        self._detector = detector
+        self._curve = AutomaticCurve() if curve is None else curve
+        self._limits = GeneratorLimits() if limits is None else limits
+        self._target_kerma_ngy = target_kerma_ngy
+        self._water_mm = 200.0
+        self._fixed: Technique | None = None
+        self._last: Technique | None = None
+        self._limited_by: str | None = None
+        self.dose_level = DoseLevel.NORMAL
+        self.set_geometry(source_to_detector_mm, pitch_mm)
+
+    def set_geometry(self, source_to_detector_mm: float, pitch_mm: float) -> None:
+        """Take note of another source-to-detector distance or pixel pitch (zoom field)."""
+        if not source_to_detector_mm > ENTRANCE_POINT_FROM_DETECTOR_MM:
+            raise ValueError(f"the detector must be more than 300 mm from the source, got {source_to_detector_mm}")
+        if not pitch_mm > 0.0:
+            raise ValueError(f"pixel pitch must be above 0 mm, got {pitch_mm}")
+        self._source_to_detector_mm = source_to_detector_mm
+        self._pitch_mm = pitch_mm
+
+    @property
+    def water_mm(self) -> float:
+        """The patient as the control sees it: equivalent water, mm."""
+        return self._water_mm
+
+    @property
+    def limited_by(self) -> str | None:
+        """What kept the last automatic technique from the wanted signal, in words; None when nothing did."""
+        return self._limited_by
+
+    @property
+    def locked(self) -> bool:
+        """True while measurements change nothing: locked (as for DSA) or manual."""
+        return self._fixed is not None
+
+    def target_signal(self, mode: RadiationMode = RadiationMode.FLUOROSCOPY) -> float:
+        """Return the mean LIN the control aims at in the measuring field, at the present dose level and geometry."""
+        reference = Technique(70.0, 10.0, 10.0, 15.0, self._curve.filtration, mode)
+        kerma_ugy = self._target_kerma_ngy / 1000.0 * self.dose_level.value
+        if mode is RadiationMode.ACQUISITION:
+            kerma_ugy *= self.ACQUISITION_FACTOR
+        return self._detector.signal_per_ugy(reference, self._pitch_mm) * kerma_ugy
+
+    def technique(self, pulse_rate_hz: float, mode: RadiationMode = RadiationMode.FLUOROSCOPY) -> Technique:
+        """Return the technique of the next pulse."""
+        if self._fixed is not None:
+            chosen = replace(self._fixed, pulse_rate_hz=pulse_rate_hz, mode=mode)
+            self._refuse_too_much(chosen)
+        else:
+            chosen = self._automatic(pulse_rate_hz, mode)
+        self._last = chosen
+        return chosen
+
+    def prime(self, expected_signal: float, technique: Technique) -> None:
+        """Start from a forecast: the mean LIN that ``technique`` would give, so that the first picture is not black."""
+        if not self.locked:
+            self._water_mm = self._equivalent(expected_signal, technique)
+
+    def observe(self, mean_signal: float, technique: Technique) -> None:
+        """Learn from a pulse: the mean LIN of the measuring field, and the technique it was made with."""
+        if self.locked:
+            return
+        difference = self._equivalent(mean_signal, technique) - self._water_mm
+        if abs(difference) > self.DEAD_BAND_MM:
+            self._water_mm += self.DAMPING * difference
+
+    def lock(self) -> None:
+        """Keep the last technique (DSA, roadmap) until `automatic`."""
+        if self._last is None:
+            raise ValueError("there is no technique to lock yet; expose first or set one by hand")
+        self._fixed = self._last
+
+    def manual(self, technique: Technique) -> None:
+        """Use this technique until `automatic`; only its pulse rate and mode will change.
+
+        Raises
+        ------
+        ValueError
+            When its entrance air kerma rate is above what fluoroscopy may give.
+        """
+        self._refuse_too_much(technique)
+        self._fixed = technique
+        self._limited_by = None
+
+    def automatic(self) -> None:
+        """Go back to automatic control."""
+        self._fixed = None
+
+    def prepare(self) -> None:
+        """Prepare the detector for every voltage of the curve, so that no live pulse waits for it."""
+        step = self._curve.voltage_step_kv
+        lowest = max(self._limits.lowest_kv, min(self._curve.tube_voltage_kv))
+        for kv in np.arange(lowest, self._limits.highest_kv + step / 2.0, step):
+            self._detector.prepare(Technique(float(kv), 1.0, 1.0, 15.0, self._curve.filtration))
+
+    def _equivalent(self, signal: float, technique: Technique) -> float:
+        water = self._detector.equivalent_water_mm(
+            signal, technique, self._source_to_detector_mm, self._pitch_mm
+        )
+        # Beyond twice the thickest patient there is nothing to learn: lead in the beam, or closed shutters.
+        return min(water, 500.0)
+
+    def _refuse_too_much(self, technique: Technique) -> None:
+        if technique.mode is not RadiationMode.FLUOROSCOPY:
+            return
+        rate = entrance_rate_mgy_min(technique, self._source_to_detector_mm)
+        if rate > ENTRANCE_LIMIT_MGY_MIN * (1.0 + 1e-9):
+            raise ValueError(
+                f"the technique gives {rate:.0f} mGy/min at the entrance, above the {ENTRANCE_LIMIT_MGY_MIN:.0f} of "
+                "21 CFR 1020.32(d): lower current, pulse width or pulse rate"
+            )
+
+    def _automatic(self, pulse_rate_hz: float, mode: RadiationMode) -> Technique:
+        """Solve for mAs at the curve's voltage; leave the curve only where generator or rule make it necessary."""
+        kv, width_ms = self._curve.at(self._water_mm)
+        step, limits = self._curve.voltage_step_kv, self._limits
+        while True:
+            unit = Technique(kv, 1000.0, 1.0, pulse_rate_hz, self._curve.filtration, mode)  # 1 mAs
+            mas = self._target_mas(unit)
+            most, by = self._most_mas(unit, limits)
+            if mas > most and kv + step <= limits.highest_kv:
+                kv += step
+                continue
+            least = limits.lowest_ma * limits.lowest_ms / 1000.0
+            if mas < least and kv - step >= limits.lowest_kv:
+                kv -= step
+                continue
+            break
+        self._limited_by = by if mas > most else None
+        if mas < least:
+            self._limited_by = "the lowest pulse of the generator"
+        return self._split(unit, min(max(mas, least), most), width_ms)
+
+    def _target_mas(self, unit: Technique) -> float:
+        per_mas = self._detector.water_signal(unit, self._water_mm, self._source_to_detector_mm, self._pitch_mm)
+        return self.target_signal(unit.mode) / per_mas
+
+    def _most_mas(self, unit: Technique, limits: GeneratorLimits) -> tuple[float, str]:
+        """Return the most mAs per pulse at a voltage and what sets it."""
+        generator = limits.highest_ma_at(unit.tube_voltage_kv) * limits.highest_ms / 1000.0
+        if unit.mode is not RadiationMode.FLUOROSCOPY:
+            return generator, "the generator's power"
+        rule = ENTRANCE_LIMIT_MGY_MIN / entrance_rate_mgy_min(unit, self._source_to_detector_mm)
+        if rule < generator:
+            return rule, f"the entrance limit of {ENTRANCE_LIMIT_MGY_MIN:.0f} mGy/min (21 CFR 1020.32(d))"
+        return generator, "the generator's power"
+
+    def _split(self, unit: Technique, mas: float, width_ms: float) -> Technique:
+        """Divide mAs into current and time: the curve's width while the current allows."""
+        limits = self._limits
+        highest = limits.highest_ma_at(unit.tube_voltage_kv)
+        shortest, longest = 1000.0 * mas / highest, 1000.0 * mas / limits.lowest_ma
+        width = float(np.clip(np.clip(width_ms, shortest, longest), limits.lowest_ms, limits.highest_ms))
+        return replace(unit, tube_current_ma=1000.0 * mas / width, pulse_width_ms=width)
