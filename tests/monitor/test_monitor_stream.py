@@ -45,8 +45,8 @@ def test_never_more_than_two_unacked_and_always_the_newest(steps):
     assert stream.skipped == offered - len(sent) - waiting
 
 
-def run(stream: ChannelStream, start_s: float, seconds: float, paints: float) -> float:
-    """Offer 30 pictures a second of which a share is painted, each 10 ms after it was sent."""
+def run(stream: ChannelStream, start_s: float, seconds: float, paints: float, takes_ms: int = 10) -> float:
+    """Offer 30 pictures a second of which a share is painted, each ``takes_ms`` after it was sent."""
     seq = stream.sent_count
     debt = 0.0
     for n in range(int(seconds * 30)):
@@ -58,7 +58,7 @@ def run(stream: ChannelStream, start_s: float, seconds: float, paints: float) ->
             assert stream.next(now_ns) is not None
             seq += 1
             stream.sent(seq, now_ns)
-            assert stream.acked(seq, now_ns + 10 * MS)
+            assert stream.acked(seq, now_ns + takes_ms * MS)
     return start_s + seconds
 
 
@@ -81,6 +81,16 @@ def test_a_page_that_drops_a_few_keeps_its_quality():
     stream = ChannelStream()
     run(stream, 1.0, 30.0, 0.8)
     assert stream.quality is Quality.FULL
+
+
+@pytest.mark.parametrize(
+    ("paints", "takes_ms", "ends"),
+    [(0.8, 150, Quality.EIGHT_BIT), (1.0, 150, Quality.FULL), (0.8, 50, Quality.FULL)],
+)
+def test_late_and_dropping_is_too_slow_but_late_alone_is_not(paints, takes_ms, ends):
+    stream = ChannelStream()
+    run(stream, 1.0, 9.0, paints, takes_ms)
+    assert stream.quality is ends
 
 
 def test_a_try_that_failed_is_not_repeated_soon():

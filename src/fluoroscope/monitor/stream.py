@@ -21,6 +21,7 @@ _REFINE_NS = 300_000_000
 _FIRST_PATIENCE_NS = 10 * _SECOND_NS
 _LONGEST_PATIENCE_NS = 160 * _SECOND_NS
 _KEEPS_UP, _FALLS_BEHIND = 0.95, 0.6
+_LATE_NS = 100_000_000
 
 Window = tuple[float, float, bool]
 
@@ -94,6 +95,7 @@ class ChannelStream:
         self._last: tuple[Picture, Quality] | None = None
         self._unacked: dict[int, int] = {}
         self._latencies_ns: deque[int] = deque(maxlen=120)
+        self._recent_ns: deque[int] = deque(maxlen=120)
         self._paints_ns: deque[int] = deque(maxlen=120)
         self._offered_ns = 0
         self._judged = (0, 0, 0)
@@ -145,6 +147,7 @@ class ChannelStream:
         if seq not in self._unacked:
             return False
         self._latencies_ns.append(now_ns - self._unacked[seq])
+        self._recent_ns.append(now_ns - self._unacked[seq])
         self._paints_ns.append(now_ns)
         # A page that paints only the newest of two has thereby done with the older.
         for older in [s for s in self._unacked if s <= seq]:
@@ -171,7 +174,11 @@ class ChannelStream:
         if now_ns - since_ns < _JUDGE_NS or offered < 10:
             return
         self._judged = (now_ns, self.offered, self.painted)
-        if painted < _FALLS_BEHIND * offered and self.quality is not Quality.EIGHT_BIT:
+        # Late alone may be a long line to a page that keeps up; late and dropping is a page that cannot.
+        late = bool(self._recent_ns) and float(np.median(self._recent_ns)) > _LATE_NS
+        self._recent_ns.clear()
+        behind = painted < (_KEEPS_UP if late else _FALLS_BEHIND) * offered
+        if behind and self.quality is not Quality.EIGHT_BIT:
             # Better was tried too early: wait twice as long before the next try.
             if now_ns - self._stepped_up_ns < _FIRST_PATIENCE_NS:
                 self._patience_ns = min(2 * self._patience_ns, _LONGEST_PATIENCE_NS)
