@@ -35,6 +35,7 @@ PEERS = {
     "pixelmed": Peer("apt-get install pixelmed-apps", program="java", file="/usr/share/java/pixelmed.jar"),
     "orthanc": Peer("apt-get install --no-install-recommends orthanc", program="Orthanc"),
     "unshare": Peer("apt-get install util-linux", program="unshare"),
+    "ip": Peer("apt-get install iproute2", program="ip"),
     "dcmtk": Peer("apt-get install dcmtk", program="dcmdjpls"),
     "gdcm": Peer("apt-get install libgdcm-tools", program="gdcminfo"),
     "chromium": Peer("apt-get install chromium", program="chromium"),

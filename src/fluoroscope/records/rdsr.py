@@ -394,7 +394,8 @@ def _uid(relationship: str, concept: Code, uid: str) -> Dataset:
 
 def _moment(concept: Code, moment: datetime) -> Dataset:
     item = _item("CONTAINS", "DATETIME", concept)
-    item.DateTime = moment.astimezone(UTC).strftime("%Y%m%d%H%M%S.%f+0000")
+    # Without an offset: dcmtk 3.6.7 refuses one; the data set's Timezone Offset From UTC applies.
+    item.DateTime = moment.astimezone(UTC).strftime("%Y%m%d%H%M%S.%f")
     return item
 
 

@@ -187,9 +187,7 @@ def _check_frame(frame: NDArray[np.uint16], shape: tuple[int, int] | None, index
     if not all(1 <= n <= 65535 for n in frame.shape):
         raise ValueError(f"frame {index} is {frame.shape}; DICOM holds 1 to 65535 rows and columns")
     if frame.size < _SMALLEST_FRAME_PIXELS:
-        raise ValueError(
-            f"frame {index} is {frame.shape}; JPEG-LS here needs {_SMALLEST_FRAME_PIXELS} pixels"
-        )
+        raise ValueError(f"frame {index} is {frame.shape}; the coder needs {_SMALLEST_FRAME_PIXELS} pixels")
 
 
 class _Encapsulated:
@@ -315,8 +313,8 @@ def _acquisition(dataset: Dataset, run: XARun, shape: tuple[int, int]) -> None:
     time_ms = event.beam_on_time_s * 1000.0
     dataset.ExposureTime = round(time_ms)
     dataset.ExposureTimeInuS = decimal(time_ms * 1000.0)
+    dataset.XRayTubeCurrent = None if ma is None else round(ma)
     if ma is not None:
-        dataset.XRayTubeCurrent = round(ma)
         dataset.XRayTubeCurrentInuA = decimal(ma * 1000.0)
         # The integer of mAs rounds fluoroscopy to 0, the one of µAs does not.
         dataset.Exposure = round(ma * time_ms / 1000.0)
@@ -356,7 +354,7 @@ def _cine(dataset: Dataset, run: XARun, exam: ExamIdentity) -> None:
 
 
 def _step_vector(elapsed: NDArray[np.float64]) -> list[str] | None:
-    """Return 0 and the steps between rising times, with as many decimals (3 to 0) as a decimal string holds."""
+    """Return 0 and the steps between rising times, with as many decimals (3 to 0) as a DS value holds."""
     for decimals in (3, 2, 1, 0):
         # Differences of rounded times, not rounded differences: rounding must not add up.
         scaled = np.rint(elapsed * 10.0**decimals)
