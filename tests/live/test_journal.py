@@ -18,7 +18,7 @@ from fluoroscope.acquisition import Collimation, IrradiationEvent
 from fluoroscope.beam.technique import Filtration, RadiationMode, Technique
 from fluoroscope.geometry.pose import CArmPose
 from fluoroscope.geometry.table import TablePose
-from fluoroscope.live import Journal, read_journal, recover_exam
+from fluoroscope.live import Journal, journal_in_use, read_journal, recover_exam
 from fluoroscope.live.encoding import decode_line, encode_line, event_from_json, event_to_json
 
 STARTED = datetime(2026, 11, 22, 10, 0, 0, 123456, tzinfo=UTC)
@@ -154,7 +154,7 @@ CHILD = """
     expose(10)
     loop.release()
     loop.wait_for(LiveState.HOLD, timeout_s=30.0)
-    expose(10)
+    expose(40)
     print("ready", flush=True)
     while True:
         watch.get(30.0)
@@ -171,9 +171,11 @@ def test_an_exam_killed_in_the_middle_of_a_press_keeps_events_dose_and_pictures(
     )
     assert child.stdout is not None
     assert child.stdout.readline() == b"ready\n"
+    assert journal_in_use(tmp_path / "journal.jsonl")
     child.send_signal(signal.SIGKILL)
     child.wait()
     child.stdout.close()
+    assert not journal_in_use(tmp_path / "journal.jsonl")
     exam = recover_exam(tmp_path / "journal.jsonl")
     assert not exam.closed
     assert exam.interrupted_event_uid == "1.2.2"

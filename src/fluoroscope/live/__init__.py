@@ -4,7 +4,14 @@ One thread produces; the state leaves only as a frozen `LiveStatus`. Subscribers
 full queue is a FAULT) or LATEST (old pictures are skipped and counted).
 """
 
-from fluoroscope.live.journal import Journal, JournalReading, RecoveredExam, read_journal, recover_exam
+from fluoroscope.live.journal import (
+    Journal,
+    JournalReading,
+    RecoveredExam,
+    journal_in_use,
+    read_journal,
+    recover_exam,
+)
 from fluoroscope.live.loop import LiveLoop, LoopSettings
 from fluoroscope.live.spool import EventRecorder, Spool, SpoolWriter
 from fluoroscope.live.states import LiveState, StateError
@@ -36,6 +43,7 @@ __all__ = [
     "StateError",
     "Subscription",
     "SubscriptionStatus",
+    "journal_in_use",
     "read_journal",
     "recover_exam",
 ]

@@ -6,6 +6,7 @@ loses at most half a second. A torn last line is left out when reading.
 """
 
 import os
+import sys
 import threading
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -34,7 +35,7 @@ from fluoroscope.live.encoding import (
 )
 from fluoroscope.live.irradiation import IrradiationBuilder
 
-__all__ = ["Journal", "JournalReading", "RecoveredExam", "read_journal", "recover_exam"]
+__all__ = ["Journal", "JournalReading", "RecoveredExam", "journal_in_use", "read_journal", "recover_exam"]
 
 SYNC_INTERVAL_S = 0.5
 
@@ -58,6 +59,7 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
+        _lock_file(self._file)
         self._lock = threading.Lock()
         self._length = 0
         self._sequence = 0
@@ -210,6 +212,34 @@ class Journal:
             except OSError as error:
                 with self._lock:
                     self._failure = error
+
+
+def _lock_file(descriptor: int) -> bool:
+    """Take the file's lock, which the system gives back when the program ends; False when another has it."""
+    if sys.platform == "win32":
+        return True
+    import fcntl
+
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def journal_in_use(path: Path) -> bool:
+    """Whether a running program writes this journal: it must not be recovered yet. Always False on Windows.
+
+    Raises
+    ------
+    OSError
+        When the file cannot be opened.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        return not _lock_file(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @dataclass(frozen=True, slots=True)
