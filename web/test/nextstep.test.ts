@@ -24,7 +24,9 @@ describe("the next step", () => {
   it("says what is in the way", () => {
     expect(nextStep({ connected: false, narrow: false, status: READY }).kind).toBe("none");
     expect(nextStep({ connected: true, narrow: true, status: READY }).kind).toBe("none");
-    expect(step({ operator: false })).toBe("Take the controls");
+    expect(step({ operator: false })).toBe("Watching");
+    expect(step({ operator: false, operator_present: true })).toBe("Watching");
+    expect(step({ operator: false, operator_present: false })).toBe("Take the controls");
     expect(step({ patient: null })).toBe("Choose a patient");
     expect(step({ state: "FAULT" })).toBe("Fault: see the message");
   });

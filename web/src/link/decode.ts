@@ -27,6 +27,9 @@ export function decodeMessage(text: string): ServerMessage {
         throw new ProtocolError("reply without id or ok");
       }
       break;
+    case "error":
+      if (typeof message.error !== "string") throw new ProtocolError("error without words");
+      break;
     case "status":
       if (typeof message.state !== "string" || !STATES.has(message.state)) {
         throw new ProtocolError(`status with unknown state ${String(message.state)}`);

@@ -98,6 +98,7 @@ export class Link {
       const message = decodeMessage(String(data));
       if (message.type === "hello") this.events.onHello(message);
       else if (message.type === "status") this.events.onStatus(message);
+      else if (message.type === "error") this.events.onTrouble(message.error);
       else {
         this.waiting.get(message.id)?.(message);
         this.waiting.delete(message.id);

@@ -126,6 +126,8 @@ export interface Status {
   readonly state: RoomState;
   readonly state_reason: string;
   readonly operator: boolean;
+  /** Whether someone sits on the operator's seat. */
+  readonly operator_present?: boolean;
   readonly viewers: number;
   readonly simulated: boolean;
   readonly patient: {
@@ -157,7 +159,7 @@ export interface Status {
   readonly room: RoomGeometry;
   readonly replay: {
     readonly playing: boolean;
-    readonly clip: string | null;
+    readonly clip: string | number | null;
     readonly frame: number;
     readonly frames: number;
   };
@@ -180,6 +182,12 @@ export interface Reply {
   readonly result: Readonly<Record<string, unknown>>;
 }
 
-export type ServerMessage = Hello | Reply | Status;
+/** A message of this page that was not of the protocol. */
+export interface Complaint {
+  readonly type: "error";
+  readonly error: string;
+}
+
+export type ServerMessage = Hello | Reply | Status | Complaint;
 
 export type CommandArgs = Readonly<Record<string, unknown>>;

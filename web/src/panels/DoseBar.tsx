@@ -19,23 +19,21 @@ function Figure({ name, value, unit, note }: { name: string; value: string; unit
 export function DoseBar() {
   const now = s.readable.value;
   const dose = now?.dose ?? null;
-  const point = dose?.reference_point ?? "";
+  const point = dose === null ? "" : `at ${dose.reference_point}`;
+  const acquired = dose?.acquisition_time_s ?? 0;
   return (
     <footer class="dose" aria-label="Dose">
-      <Figure name="Dose rate" value={adaptive(dose?.air_kerma_rate_mgy_min)} unit="mGy/min" />
+      <Figure name="Dose rate" value={adaptive(s.connected.value ? dose?.air_kerma_rate_mgy_min : null)} unit="mGy/min" />
       <Figure name="Air kerma" note={point} value={adaptive(dose?.air_kerma_mgy)} unit="mGy" />
       <Figure name="Kerma-area product" value={adaptive(dose?.kap_gy_cm2)} unit="Gy·cm²" />
-      <Figure name="X-ray time" value={clockText(total(dose?.fluoroscopy_time_s, dose?.acquisition_time_s))} unit="min:s" />
+      <Figure name="Fluoroscopy time" value={clockText(dose?.fluoroscopy_time_s)} unit="min:s"
+        {...(acquired > 0 ? { note: `+ acquisition ${clockText(acquired)}` } : {})} />
       <FiveMinutes />
       <span class="dose-source">{dose?.source ?? ""}</span>
       <Pulses />
       <NextStep />
     </footer>
   );
-}
-
-function total(a: number | null | undefined, b: number | null | undefined): number | null {
-  return a === null || a === undefined ? null : a + (b ?? 0);
 }
 
 function FiveMinutes() {

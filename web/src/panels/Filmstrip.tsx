@@ -18,7 +18,7 @@ export function Filmstrip() {
   const may = s.mayAct.value;
   const tiles = runs.map((run) => (
     <div class="film-run" key={`run ${run.event_number}`}>
-      <button type="button" class={`tile tile-run ${now?.replay.clip === String(run.event_number) ? "is-on" : ""}`} disabled={!may}
+      <button type="button" class={`tile tile-run ${now?.replay.playing === true && Number(now.replay.clip) === run.event_number ? "is-on" : ""}`} disabled={!may}
         aria-label={`Replay run ${run.event_number}, ${run.frames} images, ${run.time}`} onClick={() => toggleReplay(run.event_number)}>
         <span class="tile-play" aria-hidden="true">▶</span>
         <span class="tile-text"><b>run {run.event_number}</b><span>{run.frames} images</span><time>{run.time}</time></span>

@@ -1,32 +1,69 @@
-/** What the room has to say, and who operates it. */
+/** What the room has to say, and who operates it: at most two at a time, the gravest first. */
+
+import type { ComponentChildren } from "preact";
 
 import { act, link } from "../room/room";
 import * as s from "../room/state";
 
+interface Said {
+  readonly key: string;
+  readonly level: "info" | "warning" | "stop";
+  readonly head: string;
+  readonly text: string;
+  readonly button?: ComponentChildren;
+}
+
+const GRAVITY = { stop: 0, warning: 1, info: 2 } as const;
+const HEADS = { stop: "Stop", warning: "Warning", info: "Note" } as const;
+const SHOWN = 2;
+
+function ownWords(): Said[] {
+  const now = s.status.value;
+  const said: Said[] = [];
+  if (s.everConnected.value && !s.connected.value) {
+    const silent = s.link.value === "open";
+    said.push({
+      key: "link", level: "stop", head: silent ? "No answer" : "Reconnecting",
+      text: "The pedal is released. What is shown is old.",
+    });
+  }
+  if (now?.state === "FAULT") said.push({ key: "fault", level: "stop", head: "Fault", text: now.state_reason });
+  if (s.narrow.value) said.push({ key: "narrow", level: "info", head: "Viewing only", text: "Widen the window to 1000 px to operate." });
+  if (now !== null && !now.operator && s.connected.value && !s.narrow.value) {
+    const free = now.operator_present === false;
+    said.push({
+      key: "viewer", level: "info", head: "Watching",
+      text: free ? "The operator's seat is free." : "Someone else operates the C-arm; the controls here are off.",
+      button: free ? <button type="button" class="plain" onClick={() => link.claim()}>Take the controls</button> : undefined,
+    });
+  }
+  return said;
+}
+
 export function Messages() {
   const now = s.status.value;
   const notice = s.notice.value;
+  const all = ownWords();
+  for (const m of now?.messages ?? []) {
+    if (now?.state === "FAULT" && m.text === now.state_reason) continue;
+    all.push({
+      key: m.id, level: m.level, head: HEADS[m.level], text: m.text,
+      button: <button type="button" class="plain" disabled={!s.mayAct.value} onClick={() => act("acknowledge", { id: m.id })}>Acknowledge</button>,
+    });
+  }
+  all.sort((a, b) => GRAVITY[a.level] - GRAVITY[b.level]);
+  const room = notice === null ? SHOWN : SHOWN - 1;
+  const more = all.length - room;
   return (
     <div class="messages" role="log" aria-live="polite">
-      {now?.state === "FAULT" && (
-        <div class="message message-stop" role="alert"><strong>FAULT</strong><span>{now.state_reason}</span></div>
-      )}
-      {(now?.messages ?? []).filter((m) => now?.state !== "FAULT" || m.text !== now.state_reason).map((m) => (
-        <div key={m.id} class={`message message-${m.level}`} role={m.level === "info" ? "status" : "alert"}>
-          <strong>{m.level === "info" ? "Note" : m.level === "warning" ? "Warning" : "Stop"}</strong>
-          <span>{m.text}</span>
-          <button type="button" class="plain" disabled={!s.mayAct.value} onClick={() => act("acknowledge", { id: m.id })}>Acknowledge</button>
+      {all.slice(0, room).map(({ key, level, head, text, button }, i) => (
+        <div key={key} class={`message message-${level}`} role={level === "info" ? "status" : "alert"}>
+          <strong>{head}</strong><span>{text}</span>
+          {i === 0 && more > 0 && <small>{more} more</small>}
+          {button}
         </div>
       ))}
-      {now !== null && !now.operator && s.connected.value && (
-        <div class="message message-info"><strong>Watching</strong><span>Someone else operates the C-arm; every control here is off.</span>
-          <button type="button" class="plain" onClick={() => link.claim()}>Take the controls when free</button></div>
-      )}
-      {s.narrow.value && <div class="message message-info"><strong>Viewing only</strong><span>Widen the window to 1000 px to operate.</span></div>}
-      {s.everConnected.value && !s.connected.value && (
-        <div class="message message-warning" role="alert"><strong>{s.link.value === "open" ? "No answer" : "Reconnecting"}</strong><span>The room does not answer. X-ray is released; the images shown are old.</span></div>
-      )}
-      {notice !== null && <div class={`message message-${notice.level} message-notice`}><span>{notice.text}</span></div>}
+      {notice !== null && <div class={`message message-${notice.level}`}><span>{notice.text}</span></div>}
     </div>
   );
 }

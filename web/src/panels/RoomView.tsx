@@ -4,7 +4,7 @@ import { useEffect, useRef } from "preact/hooks";
 
 import { moveJoints } from "../room/controls";
 import { fixed } from "../room/format";
-import { exposing, follow, joint, mayAct, status } from "../room/state";
+import { connected, exposing, follow, joint, mayAct, status } from "../room/state";
 import type { RoomScene } from "../room/scene3d";
 import { effect } from "@preact/signals";
 import { Views } from "./CArmPanel";
@@ -68,11 +68,11 @@ function showRoom(canvas: HTMLCanvasElement): () => void {
     const now = status.peek();
     if (scene === null || now === null || gone) return;
     const detectorMm = now.detector.fields[0]?.size_mm ?? 300;
-    scene.show({ room: now.room, table: now.table, detectorMm, exposing: exposing.peek() });
+    scene.show({ room: now.room, table: now.table, detectorMm, exposing: exposing.peek() && connected.peek() });
   };
   // The pictures have the processor first: at most some draws a second here.
   const stop = effect(() => {
-    follow(status.value);
+    follow(status.value, connected.value);
     if (pending) return;
     pending = true;
     setTimeout(draw, exposing.peek() ? 120 : 30);

@@ -4,15 +4,17 @@ import type { FunctionComponent } from "preact";
 
 import { panel } from "../room/state";
 import { CArmPanel } from "./CArmPanel";
+import { FieldPanel } from "./FieldPanel";
 import { MeasurePanel } from "./MeasurePanel";
 import { PicturePanel } from "./PicturePanel";
 import { RoomView } from "./RoomView";
 import { TechniquePanel } from "./TechniquePanel";
 
-const PANELS: readonly { id: "room" | "carm" | "technique" | "picture" | "measure"; name: string; Body: FunctionComponent | null }[] = [
+const PANELS: readonly { id: "room" | "carm" | "technique" | "field" | "picture" | "measure"; name: string; Body: FunctionComponent | null }[] = [
   { id: "room", name: "Room", Body: null },
   { id: "carm", name: "C-arm", Body: CArmPanel },
   { id: "technique", name: "Technique", Body: TechniquePanel },
+  { id: "field", name: "Field", Body: FieldPanel },
   { id: "picture", name: "Picture", Body: PicturePanel },
   { id: "measure", name: "Measure", Body: MeasurePanel },
 ];

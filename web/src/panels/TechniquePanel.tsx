@@ -1,17 +1,14 @@
-/** kV, mA, pulses, filter, zoom and blades. */
+/** kV, mA, pulses and filter. */
 
-import { setCollimation, stepZoom } from "../room/controls";
 import { act } from "../room/room";
 import { mayAct, pedalMode, status } from "../room/state";
-import { SMALLEST_HALF_MM } from "../tools/collimation";
 import { Choice, Slider } from "./Sliders";
 
 export function TechniquePanel() {
   const now = status.value;
   if (now === null) return null;
   const off = !mayAct.value;
-  const { technique, detector, collimation } = now;
-  const half = collimation.field_mm / 2;
+  const { technique } = now;
   const set = (args: Record<string, unknown>): void => act("set_technique", args);
   return (
     <>
@@ -31,23 +28,6 @@ export function TechniquePanel() {
         onSet={(ma) => set({ tube_current_ma: ma })} />
       <Slider label="Pulse width" unit="ms" value={technique.pulse_width_ms} min={1} max={30} step={0.5} disabled={off || technique.automatic}
         onSet={(ms) => set({ pulse_width_ms: ms })} />
-      <h3>Field</h3>
-      <Choice label="Zoom" keys="Z X" value={detector.field_index} disabled={off}
-        options={detector.fields.map((field, index) => ({ value: index, text: field.label }))}
-        onChoose={(index) => (index === detector.field_index ? undefined : act("set_field", { index }))} />
-      <Slider label="Blades left" unit="mm" keys="J ← →" value={collimation.left_mm} min={SMALLEST_HALF_MM} max={half} step={5} fine={5} disabled={off}
-        onSet={(mm) => setCollimation({ left_mm: mm })} />
-      <Slider label="Blades right" unit="mm" value={collimation.right_mm} min={SMALLEST_HALF_MM} max={half} step={5} fine={5} disabled={off}
-        onSet={(mm) => setCollimation({ right_mm: mm })} />
-      <Slider label="Blades upper" unit="mm" keys="J ↑ ↓" value={collimation.upper_mm} min={SMALLEST_HALF_MM} max={half} step={5} fine={5} disabled={off}
-        onSet={(mm) => setCollimation({ upper_mm: mm })} />
-      <Slider label="Blades lower" unit="mm" value={collimation.lower_mm} min={SMALLEST_HALF_MM} max={half} step={5} fine={5} disabled={off}
-        onSet={(mm) => setCollimation({ lower_mm: mm })} />
-      <div class="views">
-        <button type="button" disabled={off} onClick={() => act("set_collimation", { open: true })}>Open blades</button>
-        <button type="button" disabled={off} onClick={() => stepZoom(1)}>Zoom in</button>
-        <button type="button" disabled={off} onClick={() => stepZoom(-1)}>Zoom out</button>
-      </div>
     </>
   );
 }

@@ -21,6 +21,7 @@ interface ToolProps {
 function Tool({ keyName, label, pressed, disabled, onClick, children }: ToolProps) {
   return (
     <button type="button" class={`tool ${pressed === true ? "is-on" : ""}`} aria-label={label}
+      title={keyName === undefined ? label : `${label} (${keyName})`}
       {...(pressed === undefined ? {} : { "aria-pressed": pressed })}
       {...(keyName === undefined ? {} : { "aria-keyshortcuts": keyName })}
       disabled={disabled ?? false} onClick={onClick}>

@@ -5,6 +5,7 @@ import * as s from "./state";
 import { flipped, turned } from "../picture/orientation";
 import { deleteSelected, toggleMeasuring, undo } from "../tools/measurements";
 import { act, command, link } from "./room";
+import { keepThumbnail } from "./thumbnails";
 import { belongsToFocus, intention, type Axis, type Blade, type Intention, type KeyPress } from "./keys";
 import { Movement, NUDGE_MS, throttled } from "./movement";
 import { Pedal, releaseWhenUnwatched } from "./pedal";
@@ -79,14 +80,26 @@ export function stepZoom(step: -1 | 1): void {
   if (next !== detector.field_index) act("set_field", { index: next });
 }
 
+let bladesAsked: Readonly<Record<string, number>> = {};
+let bladesAskedMs = -Infinity;
+
 export function stepBlades(pair: Blade, sign: -1 | 1): void {
   const now = status.peek()?.collimation;
-  if (now !== undefined) act("set_collimation", bladesAfter(now, pair, sign));
+  if (now === undefined) return;
+  // Keys come faster than the room answers: go on from what was asked for a moment ago.
+  const from = performance.now() - bladesAskedMs < 400 ? { ...now, ...bladesAsked } : now;
+  const changed = bladesAfter(from, pair, sign);
+  bladesAsked = { ...bladesAsked, ...changed };
+  if (from === now) bladesAsked = changed;
+  bladesAskedMs = performance.now();
+  setCollimation(bladesAsked);
 }
 
 export async function storeImage(): Promise<void> {
   const reply = await command("store_image");
-  if (reply.ok) tell("image stored");
+  if (!reply.ok) return;
+  tell("image stored");
+  if (typeof reply.result.id === "string") keepThumbnail(reply.result.id, "live");
 }
 
 export function showStored(args: { id: string } | { step: -1 | 1 }): void {
@@ -195,11 +208,11 @@ export function listenToKeys(): void {
     movement.stop();
   });
   releaseWhenUnwatched(pedal, window, document);
-  s.link.subscribe((state) => {
-    if (state !== "open") {
-      pedal.release();
-      movement.stop();
-    }
+  // Lost, or silent for so long that it must be taken for lost.
+  s.connected.subscribe((answering) => {
+    if (answering) return;
+    pedal.release();
+    movement.stop();
   });
 }
 

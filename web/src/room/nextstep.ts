@@ -15,7 +15,10 @@ export interface Situation {
 
 export function nextStep({ connected, narrow, status }: Situation): Step {
   if (status === null || !connected) return { kind: "none", text: "Waiting for the room" };
-  if (!status.operator) return { kind: "act", text: "Take the controls", act: "claim" };
+  if (!status.operator) {
+    if (status.operator_present !== false) return { kind: "none", text: "Watching" };
+    return { kind: "act", text: "Take the controls", act: "claim" };
+  }
   if (narrow) return { kind: "none", text: "Viewing only: widen the window" };
   if (status.state === "FAULT") return { kind: "none", text: "Fault: see the message" };
   if (status.state === "EXPOSING") return { kind: "none", text: "Release SPACE to hold the image" };

@@ -6,6 +6,7 @@ import { ageMs, type Channel, type Picture } from "../link/decode";
 import { Link } from "../link/socket";
 import type { CommandArgs, Reply, ShownPicture, Status } from "../link/types";
 import { Painter } from "../picture/painter";
+import { UPRIGHT } from "../picture/orientation";
 import type { DisplayWindow } from "../picture/window";
 import { Latency } from "./latency";
 import { throttled } from "./movement";
@@ -32,7 +33,7 @@ export const link = new Link(socketUrl(), {
     painters[picture.channel].show(picture);
   },
   onTrouble(text) {
-    s.tell(`the page did not understand the room: ${text}`, "warning");
+    s.tell(`page and room do not understand each other: ${text}`, "warning");
   },
 });
 
@@ -124,6 +125,8 @@ function clearMonitor(channel: Channel): void {
   if (channel === "live") {
     liveShown = null;
     seen.clear();
+    s.orientation.value = UPRIGHT;
+    s.invert.value = false;
   } else s.shownStored.value = null;
 }
 

@@ -75,8 +75,8 @@ export class RoomScene {
     lamp.position.set(-1500, -3000, -800);
     this.scene.add(lamp);
     this.camera.up.set(0, -1, 0);
-    this.camera.position.set(-2050, -1500, -2250);
-    this.camera.lookAt(0, 40, 30);
+    this.camera.position.set(-2250, -1600, -2350);
+    this.camera.lookAt(60, 60, -60);
 
     this.source = new Mesh(new CylinderGeometry(85, 110, 210, 20), DARK);
     this.detector = new Mesh(new BoxGeometry(1, 1, 1), PANEL);

@@ -55,7 +55,7 @@ export const everExposed = signal(readFlag("fluoroscope.exposed"));
 export const helpOpen = signal(false);
 export const patientsOpen = signal(false);
 export const closingExam = signal(false);
-export const panel = signal<"room" | "carm" | "technique" | "picture" | "measure">("carm");
+export const panel = signal<"room" | "carm" | "technique" | "field" | "picture" | "measure">("carm");
 export const pedalMode = signal<"fluoroscopy" | "acquisition">("fluoroscopy");
 export const shownStored = signal<string | null>(null);
 /** A sentence of the room or the page, shown for some seconds. */
@@ -109,7 +109,7 @@ export const exposingSinceMs = signal<number | null>(null);
 export const staleMs = computed<number | null>(() => {
   const since = exposingSinceMs.value;
   const current = status.value;
-  if (since === null || current === null || current.replay.clip !== null) return null;
+  if (since === null || current === null) return null;
   const painted = monitors.live.value.painted;
   const last = painted !== null && painted.kind === "live" ? Math.max(since, painted.arrivedMs) : since;
   const silent = nowMs.value - last;

@@ -1,9 +1,10 @@
 /** Small pictures for the filmstrip, taken from what a monitor shows; the page keeps them only while it is open. */
 
-import { signal } from "@preact/signals";
+import { effect, signal } from "@preact/signals";
 
 import type { Channel } from "../link/decode";
 import { painters } from "./room";
+import { monitors, shownStored } from "./state";
 
 export const THUMBNAIL_PX = 60;
 export const thumbnails = signal<ReadonlyMap<string, ImageData>>(new Map());
@@ -24,4 +25,13 @@ export function keepThumbnail(id: string, channel: Channel): void {
     }
   }
   thumbnails.value = new Map(thumbnails.peek()).set(id, image);
+}
+
+/** A stored image brought back on REFERENCE gives its thumbnail too (a page that was opened later has none). */
+export function watchReference(): void {
+  effect(() => {
+    const { painted } = monitors.reference.value;
+    const id = shownStored.value;
+    if (painted?.kind === "stored" && id !== null) requestAnimationFrame(() => keepThumbnail(id, "reference"));
+  });
 }

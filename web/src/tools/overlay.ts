@@ -115,10 +115,13 @@ function drawMeasurement(
 function drawLabel(c: CanvasRenderingContext2D, side: number, at: readonly Point[], text: string): void {
   c.font = "600 15px system-ui, sans-serif";
   const width = c.measureText(text).width + 14;
-  const anchor = at[1] ?? at[0];
-  if (anchor === undefined) return;
-  const x = Math.min(Math.max(anchor.x + 12, 4), side - width - 4);
-  const y = Math.min(Math.max(anchor.y - 30, 4), side - 30);
+  const xs = at.map((p) => p.x);
+  const ys = at.map((p) => p.y);
+  const middle = (Math.min(...xs) + Math.max(...xs)) / 2;
+  const x = Math.min(Math.max(middle - width / 2, 4), side - width - 4);
+  // Below the lines it belongs to; above them where the picture ends.
+  const below = Math.max(...ys) + 12;
+  const y = below + 30 < side ? below : Math.max(4, Math.min(...ys) - 38);
   c.fillStyle = "rgba(11, 13, 16, 0.82)";
   c.fillRect(x, y, width, 26);
   c.fillStyle = "#ffe3ba";
