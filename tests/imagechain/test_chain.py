@@ -280,6 +280,17 @@ def test_hold_uses_all_frames_when_only_noise_changes(seed: int) -> None:
     assert np.std(noise) / np.std(one) == pytest.approx(0.5, rel=0.12)
 
 
+def test_hold_averages_beside_saturated_air() -> None:
+    chain = ImageChain(ChainSettings(recursion=1.0, hold_frames=8))
+    signal = np.full(SHAPE, 3000.0)
+    signal[:, 64:] *= np.exp(np.linspace(0.0, 5.0, 64))
+    frames = [lin_frame(noisy(signal, index), index) for index in range(9)]
+    shown = run(chain, frames)
+    held = chain.hold()
+    assert held is not None
+    assert np.std(held.pixels[:, :60]) / np.std(shown[-1].pixels[:, :60]) == pytest.approx(8**-0.5, rel=0.08)
+
+
 def test_hold_before_any_frame_is_nothing() -> None:
     assert ImageChain().hold() is None
 

@@ -155,21 +155,26 @@ def block_means(frame: Frame, field: FieldRectangle) -> NDArray[np.float32]:
 def content_moved(one: NDArray[np.float32], other: NDArray[np.float32]) -> bool:
     """Whether something moved between two pictures of the same view, from their `block_means`.
 
-    Squared relative differences of blocks, over what noise gives at their brightness (told from the quieter
-    half of the blocks in each quarter of the brightness), are averaged over tiles of 4 × 4 blocks. Noise
-    alone gives χ²₁₆ / 16 per tile, which passes `MOTION_LIMIT` about once in two million tiles.
+    Squared relative differences of blocks times their brightness, which quantum noise makes alike in all,
+    over what noise gives (told from the quieter half of the blocks in each quarter of the brightness, and
+    not less than half of that in the next darker quarter: saturated pixels have no noise) are averaged over
+    tiles of 4 × 4 blocks. Noise alone gives χ²₁₆ / 16 per tile, which passes `MOTION_LIMIT` about once in
+    two million tiles.
     """
     if one.size < 16 * TILE_BLOCKS**2:
         return False
-    sum_of_both = np.maximum(one + other, 1e-12)
-    difference = (one - other) / sum_of_both
+    brightness = np.maximum(one + other, 1e-12)
+    difference = (one - other) / brightness
     difference -= np.median(difference)
-    squared = difference**2
-    edges = np.percentile(sum_of_both, (25.0, 50.0, 75.0))
-    quarter = np.searchsorted(edges, sum_of_both)
-    # The median of χ² of one degree of freedom is 0.455; rounding to whole counts keeps it above 0.
-    noise = np.array([np.median(squared[quarter == q]) if (quarter == q).any() else 1.0 for q in range(4)])
-    relative = squared / (noise[quarter] / 0.455 + 1e-8)
+    quantum = difference**2 * brightness
+    quarter = np.searchsorted(np.percentile(brightness, (25.0, 50.0, 75.0)), brightness)
+    noise = np.zeros(4)
+    for q in range(4):
+        inside = quantum[quarter == q]
+        noise[q] = np.median(inside) if inside.size else 0.0
+        noise[q] = max(noise[q], 0.5 * noise[q - 1] if q else 0.0)
+    # The median of χ² of one degree of freedom is 0.455.
+    relative = quantum / (noise[quarter] / 0.455 + 1e-12)
     rows, columns = one.shape[0] // TILE_BLOCKS, one.shape[1] // TILE_BLOCKS
     tiles = relative.reshape(rows, TILE_BLOCKS, columns, TILE_BLOCKS).mean(axis=(1, 3))
     return bool(tiles.max() > MOTION_LIMIT)
