@@ -131,13 +131,15 @@ def test_a_new_patient_clears_both_monitors(enter):
 
 
 @pytest.mark.req("HAZ-BEAM-001")
-def test_a_lost_connection_ends_the_xray(room, enter):
+def test_a_lost_connection_ends_the_xray(room, server, enter):
     page = enter()
     press(page)
     assert room.wait_for(lambda: room.exposing)
     page.socket.socket.shutdown(socket.SHUT_RDWR)
     assert room.wait_for(lambda: not room.exposing)
     assert room.lost_count == 1
+    # At once, not when the heartbeat was missed.
+    assert server.statistics()["heartbeats_lost"] == 0
 
 
 @pytest.mark.req("HAZ-BEAM-001")

@@ -85,7 +85,10 @@ class Picture:
 
 
 class ChannelStream:
-    """What one page still owes for one channel, and what it gets next. Times are given, never read."""
+    """What one page still owes for one channel, and what it gets next. Times are given, never read.
+
+    Lives in the server's loop; the figures may be read from any thread (they are copied first).
+    """
 
     def __init__(self) -> None:
         self.quality = Quality.FULL
@@ -157,15 +160,16 @@ class ChannelStream:
 
     def latency_ms(self, percent: float) -> float | None:
         """Return a percentile of sent-to-painted of the last 120 pictures; None before the first."""
-        return float(np.percentile(self._latencies_ns, percent)) / 1e6 if self._latencies_ns else None
+        latencies_ns = tuple(self._latencies_ns)
+        return float(np.percentile(latencies_ns, percent)) / 1e6 if latencies_ns else None
 
     def painted_fps(self, now_ns: int) -> float:
         """Return pictures painted in the last second."""
-        return float(sum(now_ns - t <= _SECOND_NS for t in self._paints_ns))
+        return float(sum(now_ns - t <= _SECOND_NS for t in tuple(self._paints_ns)))
 
     def longest_gap_ms(self) -> float | None:
         """Return the longest time between two paints of the last 120."""
-        gaps = [b - a for a, b in pairwise(self._paints_ns)]
+        gaps = [b - a for a, b in pairwise(tuple(self._paints_ns))]
         return max(gaps) / 1e6 if gaps else None
 
     def _judge(self, now_ns: int) -> None:
