@@ -56,7 +56,27 @@ def make_clip(clock, folder):
     return ClipSource(MemoryClip(), clock)
 
 
-SOURCES: dict[str, Callable] = {"clip": make_clip}
+def make_virtual(clock, folder):
+    from fluoroscope.detector import Detector
+    from fluoroscope.geometry import C_ARMS
+    from fluoroscope.patient.scene import Body, Scene
+    from fluoroscope.patient.volume import BasisVolume
+    from fluoroscope.sources.virtual import CArmSetup, VirtualCArm
+
+    affine = np.diag([10.0, 10.0, 10.0, 1.0])
+    affine[:3, 3] = -75.0
+    water = np.full((16, 16, 16), 1000, dtype=np.int16)
+    scene = Scene((Body("block of water", BasisVolume(water, np.zeros_like(water), affine)),))
+
+    class Still:
+        def at(self, time_s):
+            return scene
+
+    model = C_ARMS["mobile-flat-panel"]
+    return VirtualCArm(Still(), model, CArmSetup(), Detector(seed=1), clock, matrix_limit=32)
+
+
+SOURCES: dict[str, Callable] = {"clip": make_clip, "virtual": make_virtual}
 
 
 @pytest.fixture

@@ -452,9 +452,7 @@ class VirtualCArm:
             scene = self._scene.at(self._scene_time_s(self._clock.monotonic_ns()))
             self._projector.ready(scene)
             work = self._work(beam)
-            self._projector.project(scene, beam.geometry, out=work)
-            self._prime(beam, work, 15.0, RadiationMode.FLUOROSCOPY)
-            technique = self._control.technique(15.0)
+            technique = self._control.technique(15.0, RadiationMode.FLUOROSCOPY)
             render_pulse(self._projector, self._detector, scene, beam, technique, 0, work)
 
     def _pulses(self, exposure: _Exposure) -> Iterator[Frame]:
