@@ -27,7 +27,8 @@ def main() -> None:
             kev, fluence = spectrum.get_spectrum(diff=False)  # photons/cm² in each bin, for 1 mAs at 100 cm
             inside = kev > LOWEST_KEV
             photons[a, v, : inside.sum()] = fluence[inside] / 100.0
-            assert np.allclose(kev[inside], energies[: inside.sum()]), "SpekPy's bins are not where they were"
+            if not np.allclose(kev[inside], energies[: inside.sum()]):
+                raise SystemExit("SpekPy's bins are not where they were: adapt this script")
         print(f"anode {anode:g}°: done", flush=True)
     provenance = {
         "program": f"SpekPy {spekpy.__version__}",

@@ -39,8 +39,8 @@ NIST_MASS = {
     "csi": ((30.0, 9.045), (60.0, 7.921), (100.0, 2.035)),
 }
 WANTED = (
-    "air lung adipose soft_tissue muscle blood cartilage spongiosa spine_bone cortical_bone water steel_304 titanium "
-    "iodinated_blood iohexol_300 aluminium copper csi"
+    "air lung adipose soft_tissue muscle blood cartilage spongiosa spine_bone cortical_bone water "
+    "steel_304 titanium iodinated_blood iohexol_300 aluminium copper csi"
 ).split()
 
 

@@ -40,7 +40,9 @@ def test_one_half_value_layer_halves_the_kerma(kv: float, copper: float) -> None
     first, second = beam.hvl_mm_al(1), beam.hvl_mm_al(2)
     assert second > first
     assert beam.filtered(aluminium, first).air_kerma_ugy_per_mas() == pytest.approx(kerma / 2.0, rel=1e-8)
-    assert beam.filtered(aluminium, first + second).air_kerma_ugy_per_mas() == pytest.approx(kerma / 4.0, rel=1e-8)
+    assert beam.filtered(aluminium, first + second).air_kerma_ugy_per_mas() == pytest.approx(
+        kerma / 4.0, rel=1e-8
+    )
 
 
 def test_inverse_square() -> None:
@@ -68,7 +70,8 @@ def test_the_table_says_how_it_was_made() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kv", "anode", "says"), [(39.9, 11.0, "voltage"), (150.1, 11.0, "voltage"), (80.0, 7.0, "anode"), (80.0, 15.0, "anode")]
+    ("kv", "anode", "says"),
+    [(39.9, 11.0, "voltage"), (150.1, 11.0, "voltage"), (80.0, 7.0, "anode"), (80.0, 15.0, "anode")],
 )
 def test_beams_outside_the_table_are_refused(kv: float, anode: float, says: str) -> None:
     with pytest.raises(ValueError, match=says):

@@ -77,7 +77,11 @@ def test_signal_is_linear_in_mas() -> None:
 def test_variance_is_that_of_compound_poisson(quanta: float) -> None:
     geometry = panel(512, 0.05)  # small panel: hardly any fall-off
     technique = with_quanta(quanta, pitch_mm=0.05)
-    pixels = Detector(one_lin_per_kev(SHARP, 0.05), 1).expose(slab(geometry, 200.0), technique, geometry).astype(np.float64)
+    pixels = (
+        Detector(one_lin_per_kev(SHARP, 0.05), 1)
+        .expose(slab(geometry, 200.0), technique, geometry)
+        .astype(np.float64)
+    )
     per_quantum, spread = moments()
     assert pixels.var() == pytest.approx(quanta * per_quantum**2 * (1.0 + spread), rel=0.01)
 
@@ -104,7 +108,8 @@ def compound_poisson_cdf(values: NDArray[np.float64], quanta: float) -> NDArray[
 
 @pytest.mark.parametrize("quanta", [0.3, 1.0, 3.7, 8.0, 11.5, 12.5, 20.0, 60.0])
 def test_histogram_is_the_compound_poisson_one(quanta: float) -> None:
-    # One row of pixels along the axis of a tiny panel, so that every pixel has the same mean; LIN of 1/50 photon.
+    # One row of pixels along the axis of a tiny panel, so that every pixel has the same mean; LIN of 1/50
+    # photon.
     geometry = panel(512, 0.01)
     technique = with_quanta(quanta, pitch_mm=0.01)
     pixels = Detector(one_lin_per_kev(SHARP, 0.01), 9).expose(slab(geometry, 200.0), technique, geometry)
@@ -180,7 +185,9 @@ def test_mtf_measured_on_an_edge() -> None:
     thickness[1, :, 128:] = 20.0
     picture = detector.expected(thickness, PULSE, geometry).astype(np.float64)
     flat = Detector(one_lin_per_kev(SHARP, 0.2)).expected(thickness, PULSE, geometry)
-    measured, ideal = (np.abs(np.fft.rfft(np.diff(p[128, 96:160].astype(np.float64)))) for p in (picture, flat))
+    measured, ideal = (
+        np.abs(np.fft.rfft(np.diff(p[128, 96:160].astype(np.float64)))) for p in (picture, flat)
+    )
     frequency = np.fft.rfftfreq(63, 0.2)
     assert measured / ideal == pytest.approx(QUIET.scintillator_mtf(frequency), abs=0.02)
 
@@ -220,7 +227,9 @@ def test_acquisition_reads_out_with_its_own_gain() -> None:
     geometry, detector = panel(64), Detector(QUIET)
     thickness = slab(geometry, 200.0)
     acquisition = dataclasses.replace(PULSE, mode=RadiationMode.ACQUISITION)
-    ratio = detector.expected(thickness, acquisition, geometry) / detector.expected(thickness, PULSE, geometry)
+    ratio = detector.expected(thickness, acquisition, geometry) / detector.expected(
+        thickness, PULSE, geometry
+    )
     assert ratio == pytest.approx(0.125, rel=1e-5)
 
 
@@ -259,7 +268,9 @@ def test_inverse_square_of_the_panel() -> None:
     near = panel(65)
     far = projection_geometry(CArmPose(0.0, 0.0, 510.0, 2040.0), DetectorGrid(65, 65, 0.3))
     detector = Detector(QUIET)
-    ratio = detector.expected(thickness, PULSE, near)[32, 32] / detector.expected(thickness, PULSE, far)[32, 32]
+    ratio = (
+        detector.expected(thickness, PULSE, near)[32, 32] / detector.expected(thickness, PULSE, far)[32, 32]
+    )
     assert ratio == pytest.approx(4.0, rel=1e-4)
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from fluoroscope.beam import MATERIALS, Filtration, tube_spectrum
 
-# IEC 61267: quality, kV, first half-value layer mm Al; the filter is the Al that SpekPy needs at 12° with 1 m of air.
+# IEC 61267: quality, kV, first half-value layer mm Al; the filter is the Al that SpekPy needs at 12° with 1 m
+# of air.
 RQR = {
     "RQR 2": (40.0, 1.42, 2.474),
     "RQR 3": (50.0, 1.78, 2.441),

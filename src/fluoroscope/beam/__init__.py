@@ -1,7 +1,8 @@
 """The X-ray beam: materials and attenuation, tube spectra and filters, technique, kerma.
 
-Energies are photon energies in keV, thicknesses mm, spectra photons per mm² and mAs at 1000 mm from the focal spot.
-The two basis materials of the patient are `MATERIALS` ``water`` (1.0 g/cm³) and ``cortical_bone`` (1.92 g/cm³).
+Energies are photon energies in keV, thicknesses mm, spectra photons per mm² and mAs at 1000 mm from the focal
+spot. The two basis materials of the patient are `MATERIALS` ``water`` (1.0 g/cm³) and ``cortical_bone`` (1.92
+g/cm³).
 """
 
 from fluoroscope.beam.kerma import ReferenceKerma, pulse_kerma, reference_distance_mm

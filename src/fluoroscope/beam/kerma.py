@@ -10,7 +10,7 @@ from fluoroscope.beam.technique import Technique
 __all__ = ["REFERENCE_POINT_FROM_ISOCENTER_MM", "ReferenceKerma", "pulse_kerma", "reference_distance_mm"]
 
 REFERENCE_POINT_FROM_ISOCENTER_MM = 150.0
-"""The reference point of an isocentric C-arm lies this far from the isocentre toward the source (IEC 60601-2-43)."""
+"""From the isocentre toward the source: the reference point of an isocentric C-arm (IEC 60601-2-43)."""
 
 
 class ReferenceKerma(NamedTuple):
@@ -24,7 +24,9 @@ def reference_distance_mm(source_to_isocenter_mm: float) -> float:
     """Return the distance from the source to the reference point, mm."""
     distance = source_to_isocenter_mm - REFERENCE_POINT_FROM_ISOCENTER_MM
     if not (np.isfinite(distance) and distance > 0.0):
-        raise ValueError(f"the isocentre must be more than 150 mm from the source, got {source_to_isocenter_mm}")
+        raise ValueError(
+            f"the isocentre must be more than 150 mm from the source, got {source_to_isocenter_mm}"
+        )
     return distance
 
 
@@ -37,8 +39,9 @@ def pulse_kerma(
 ) -> ReferenceKerma:
     """Return the air kerma at the reference point (free in air, no backscatter) and the KAP of one pulse.
 
-    The kerma falls with the square of the distance while the field grows with it, so their product is the same in every
-    plane (IAEA TRS 457, 3.3.2). The field is taken as even: heel effect and penumbra are not in it.
+    The kerma falls with the square of the distance while the field grows with it, so their product is the
+    same in every plane (IAEA TRS 457, 3.3.2). The field is taken as even: heel effect and penumbra are not in
+    it.
 
     Parameters
     ----------
@@ -47,8 +50,8 @@ def pulse_kerma(
     reference_distance_mm
         Source to reference point, mm.
     field_area_mm2
-        Area of the open field, mm², in the plane at ``field_distance_mm`` from the source (the detector's, say); 0 when
-        the shutters are closed.
+        Area of the open field, mm², in the plane at ``field_distance_mm`` from the source (the detector's,
+        say); 0 when the shutters are closed.
     field_distance_mm
         Where the area was measured, mm from the source.
     anode_deg

@@ -1,8 +1,8 @@
 """What X-rays pass through: composition, density and linear attenuation.
 
-Attenuation is the total mass attenuation coefficient with coherent scattering (xraylib ``CS_Total``; Schoonjans et al.
-2011, doi:10.1016/j.sab.2011.09.011), mixed by mass fraction. Densities and compositions lie in
-``data/materials.toml``, which a user may copy, edit and load.
+Attenuation is the total mass attenuation coefficient with coherent scattering (xraylib ``CS_Total``;
+Schoonjans et al. 2011, doi:10.1016/j.sab.2011.09.011), mixed by mass fraction. Densities and compositions lie
+in ``data/materials.toml``, which a user may copy, edit and load.
 """
 
 import tomllib
@@ -176,18 +176,19 @@ def _attenuation(material: Material, energies: bytes) -> NDArray[np.float64]:
 
 
 def basis_of(material: Material, spectrum: "Spectrum | None" = None) -> tuple[float, float]:
-    """Return (water, cortical bone) per mm of ``material``: non-negative coefficients of the two basis materials.
+    """Return (water, cortical bone) per mm of ``material``, neither negative.
 
-    Least squares of μ_material(E) − water·μ_water(E) − bone·μ_bone(E) over the photons of ``spectrum`` (Alvarez and
-    Macovski 1976, doi:10.1088/0031-9155/21/5/002). Tissues fit within a few per mille; materials with a K-edge in the
-    beam (iodine) and metals are matched in the mean only.
+    Least squares of μ_material(E) − water·μ_water(E) − bone·μ_bone(E) over the photons of ``spectrum``
+    (Alvarez and Macovski 1976, doi:10.1088/0031-9155/21/5/002). Tissues fit within a few per mille; materials
+    with a K-edge in the beam (iodine) and metals are matched in the mean only.
 
     Parameters
     ----------
     material
         What to express.
     spectrum
-        Weights; by default 80 kV with 3.1 mm Al and 0.1 mm Cu behind 200 mm of water, a beam as the detector sees it.
+        Weights; by default 80 kV with 3.1 mm Al and 0.1 mm Cu behind 200 mm of water, a beam as the detector
+        sees it.
     """
     if spectrum is None:
         from fluoroscope.beam.spectrum import tube_spectrum

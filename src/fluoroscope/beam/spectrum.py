@@ -1,6 +1,7 @@
 """The X-ray spectrum of a tungsten tube and what a dosemeter says of it.
 
-Unfiltered spectra come from a table baked once from SpekPy (see ADR 0005); filters act by Beer and Lambert's law.
+Unfiltered spectra come from a table baked once from SpekPy (see ADR 0005); filters act by Beer and Lambert's
+law.
 """
 
 import json
@@ -63,7 +64,7 @@ class Spectrum:
         return float(self.photons_per_mm2_mas.sum()) * mas * (1000.0 / _distance(distance_mm)) ** 2
 
     def air_kerma_ugy_per_mas(self, distance_mm: float = 1000.0) -> float:
-        """Return the air kerma free in air (no backscatter), µGy per mAs, at ``distance_mm`` by inverse square.
+        """Return the air kerma free in air (no backscatter) at ``distance_mm``, µGy per mAs.
 
         K = Σ φ(E)·E·(μen/ρ)_air(E): the radiative loss g is below 1e-3 here (ICRU Report 85, 4.3.4).
         """
@@ -71,7 +72,7 @@ class Spectrum:
         return float(gray_per_mm2) * 1e6 * (1000.0 / _distance(distance_mm)) ** 2
 
     def hvl_mm_al(self, order: int = 1) -> float:
-        """Return the first or second half-value layer, mm aluminium, of the air kerma in narrow beam geometry.
+        """Return the first or second half-value layer of the air kerma, narrow beam, mm aluminium.
 
         The second is the further thickness from a half to a quarter (IEC 60601-1-3).
 
@@ -101,7 +102,7 @@ def _distance(distance_mm: float) -> float:
 
 
 def _thickness_to(fraction: float, mu: Array, kerma: Array) -> float:
-    """Return the thickness that leaves ``fraction`` of the kerma: Newton on ln K, which is convex and falling."""
+    """Return the thickness that leaves ``fraction`` of the kerma (Newton on ln K, convex and falling)."""
     goal = np.log(fraction * kerma.sum())
     thickness = 0.0
     for _ in range(60):
@@ -115,7 +116,7 @@ def _thickness_to(fraction: float, mu: Array, kerma: Array) -> float:
 
 @lru_cache(maxsize=8)
 def _kerma_gy_mm2_per_photon(energies: bytes) -> Array:
-    """Return air kerma per photon/mm², Gy·mm². μen/ρ: cubic spline through NIST values in logarithms of both."""
+    """Return air kerma per photon/mm², Gy·mm²: cubic spline through ln μen/ρ of NIST over ln E."""
     from scipy.interpolate import CubicSpline
 
     path = resources.files("fluoroscope.beam").joinpath("data/muen_air.csv")
@@ -149,8 +150,9 @@ def tube_spectrum(
     Parameters
     ----------
     tube_voltage_kv
-        40 to 150 kV; between the table's 1 kV steps each bin is interpolated along lines of equal E/kV, so the end of
-        the spectrum lies where it must; the K lines, which do not move with kV, are interpolated at their own energy.
+        40 to 150 kV; between the table's 1 kV steps each bin is interpolated along lines of equal E/kV, so
+        the end of the spectrum lies where it must; the K lines, which do not move with kV, are interpolated
+        at their own energy.
     filtration
         Aluminium (inherent and added) and copper.
     anode_deg
@@ -162,9 +164,13 @@ def tube_spectrum(
         For a voltage or angle outside the table.
     """
     tables = _tables()
-    voltages, anodes, energies = tables["tube_voltages_kv"], tables["anodes_deg"], tables["energies_kev"]
+    voltages: Array = tables["tube_voltages_kv"]
+    anodes: Array = tables["anodes_deg"]
+    energies: Array = tables["energies_kev"]
     if not voltages[0] <= tube_voltage_kv <= voltages[-1]:
-        raise ValueError(f"tube voltage must be {voltages[0]:g} to {voltages[-1]:g} kV, got {tube_voltage_kv}")
+        raise ValueError(
+            f"tube voltage must be {voltages[0]:g} to {voltages[-1]:g} kV, got {tube_voltage_kv}"
+        )
     if not anodes[0] <= anode_deg <= anodes[-1]:
         raise ValueError(f"anode angle must be {anodes[0]:g} to {anodes[-1]:g} degrees, got {anode_deg}")
     low = min(int(np.searchsorted(anodes, anode_deg, side="right")) - 1, anodes.size - 2)
@@ -183,7 +189,8 @@ def _at_voltage(photons: NDArray[np.float32], voltages: Array, energies: Array, 
     """Interpolate (voltages, energies) photons between two steps of voltage."""
     low = min(int(kv - voltages[0]), voltages.size - 2)
     weight = kv - voltages[low]
-    below, above = photons[low].astype(np.float64), photons[low + 1].astype(np.float64)
+    below: Array = photons[low].astype(np.float64)
+    above: Array = photons[low + 1].astype(np.float64)
     if weight == 0.0:
         return below
     lines = (energies > 57.0) & (energies < 70.0)  # tungsten Kα 58–59.3, Kβ 67–69.1 keV

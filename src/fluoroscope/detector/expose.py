@@ -1,8 +1,10 @@
 """From thickness maps to pixels.
 
-Order of the stages, which is the order of nature; scatter, when it is modelled, adds to the energy after stage 1:
+Order of the stages, which is the order of nature; scatter, when it is modelled, adds to the energy after
+stage 1:
 
-1. mean absorbed energy per pixel: spectrum behind water and bone, photons per mAs, inverse square and obliquity, pixel
+1. mean absorbed energy per pixel: spectrum behind water and bone, photons per mAs, inverse square and
+obliquity, pixel
    area, collimator;
 2. quantum noise: Poisson number of absorbed photons, each leaving a random energy (compound Poisson);
 3. light spread in the scintillator: blurs what is already noisy, so quantum noise follows the MTF;
@@ -35,6 +37,7 @@ from fluoroscope.geometry.projection import ProjectionGeometry
 
 __all__ = ["Detector", "blur_taps", "measuring_field", "open_pixels"]
 
+
 class Detector:
     """A flat panel that gives a fresh, reproducible picture for every frame number.
 
@@ -48,7 +51,9 @@ class Detector:
         Anode angle of the tube.
     """
 
-    def __init__(self, model: DetectorModel | None = None, seed: int = 0, anode_deg: float = DEFAULT_ANODE_DEG) -> None:
+    def __init__(
+        self, model: DetectorModel | None = None, seed: int = 0, anode_deg: float = DEFAULT_ANODE_DEG
+    ) -> None:
         if seed < 0:
             raise ValueError(f"the seed must be 0 or more, got {seed}")
         self.model = DetectorModel() if model is None else model
@@ -69,8 +74,8 @@ class Detector:
         Parameters
         ----------
         thickness_mm
-            float32 (2, rows, columns): mm of water and of cortical bone along the ray of each pixel; negative is read
-            as 0.
+            float32 (2, rows, columns): mm of water and of cortical bone along the ray of each pixel; negative
+            is read as 0.
         technique
             The pulse.
         geometry
@@ -125,24 +130,26 @@ class Detector:
         geometry: ProjectionGeometry,
         collimation: Collimation | None = None,
     ) -> float:
-        """Return what `mean_signal` will be, from every eighth pixel of the measuring field: the start of a pulse train."""
+        """Return what `mean_signal` will be, without noise and blur: for the start of a pulse train."""
         grid = geometry.grid
         self._check(thickness_mm, grid)
-        r0, r1, c0, c1 = measuring_field(grid, collimation)
-        sample = thickness_mm[:, r0:r1:8, c0:c1:8].astype(np.float64)
+        sample = thickness_mm[(slice(None), *_samples(grid, collimation))].astype(np.float64)
         table = response_table(self.model, technique.tube_voltage_kv, technique.filtration, self.anode_deg)
         kev = table.energy_kev(sample[0], sample[1]) * self._exposure(
             technique, geometry.source_to_detector_mm, grid.pitch_mm
         )
         lin = np.minimum(kev * self.model.lin_per_kev(technique.mode, grid.pitch_mm), self.model.full_scale)
-        return float(lin.mean())
+        return _without_direct_beam(lin)
 
     def mean_signal(
         self, lin_pixels: NDArray[np.uint16], grid: DetectorGrid, collimation: Collimation | None = None
     ) -> float:
-        """Return the mean LIN of the measuring field of the exposure control: the middle half of the field each way."""
-        r0, r1, c0, c1 = measuring_field(grid, collimation)
-        return float(lin_pixels[r0:r1:2, c0:c1:2].mean())
+        """Return the mean LIN of the measuring field of the exposure control.
+
+        The field is the middle half of the open pixels each way.         Pixels above three times the median
+        are left out: the direct beam beside a body, which would darken the rest.
+        """
+        return _without_direct_beam(lin_pixels[_samples(grid, collimation)])
 
     def water_signal(
         self, technique: Technique, water_mm: float, source_to_detector_mm: float, pitch_mm: float
@@ -156,12 +163,14 @@ class Detector:
     def equivalent_water_mm(
         self, signal: float, technique: Technique, source_to_detector_mm: float, pitch_mm: float
     ) -> float:
-        """Return the water on the central ray that leaves a mean LIN of ``signal``: the inverse of `water_signal`.
+        """Return the water on the central ray that leaves a mean LIN of ``signal``: `water_signal` inverted.
 
         Brighter than no water gives 0, darker than the table's end `WATER_LIMIT_MM`.
         """
         table = response_table(self.model, technique.tube_voltage_kv, technique.filtration, self.anode_deg)
-        gain = self._exposure(technique, source_to_detector_mm, pitch_mm) * self.model.lin_per_kev(technique.mode, pitch_mm)
+        gain = self._exposure(technique, source_to_detector_mm, pitch_mm) * self.model.lin_per_kev(
+            technique.mode, pitch_mm
+        )
         nodes = np.log(table.cells[:, 0, 0].astype(np.float64) * gain)
         depths = np.arange(WATER_CELLS) * (WATER_LIMIT_MM / WATER_CELLS)
         if not signal > 0.0:
@@ -169,9 +178,11 @@ class Detector:
         return float(np.interp(-np.log(signal), -nodes, depths, right=WATER_LIMIT_MM))
 
     def signal_per_ugy(self, technique: Technique, pitch_mm: float, water_mm: float = 200.0) -> float:
-        """Return LIN per µGy of air kerma at the detector's entrance, behind ``water_mm`` of water, without scatter."""
+        """Return LIN per µGy of air kerma at the detector's entrance behind ``water_mm``, without scatter."""
         beam = tube_spectrum(technique.tube_voltage_kv, technique.filtration, self.anode_deg)
-        kerma_ugy = beam.filtered(MATERIALS["water"], water_mm).air_kerma_ugy_per_mas() * technique.mas_per_pulse
+        kerma_ugy = (
+            beam.filtered(MATERIALS["water"], water_mm).air_kerma_ugy_per_mas() * technique.mas_per_pulse
+        )
         return self.water_signal(technique, water_mm, 1000.0, pitch_mm) / kerma_ugy
 
     def prepare(self, technique: Technique) -> None:
@@ -244,12 +255,23 @@ def measuring_field(grid: DetectorGrid, collimation: Collimation | None) -> tupl
     return r0 + rows, max(r1 - rows, r0 + rows + 1), c0 + columns, max(c1 - columns, c0 + columns + 1)
 
 
+def _samples(grid: DetectorGrid, collimation: Collimation | None) -> tuple[slice, slice]:
+    """Return slices over the measuring field, thinned to about 128 × 128 pixels."""
+    r0, r1, c0, c1 = measuring_field(grid, collimation)
+    return slice(r0, r1, max(1, (r1 - r0) // 128)), slice(c0, c1, max(1, (c1 - c0) // 128))
+
+
+def _without_direct_beam(lin: NDArray[np.uint16] | NDArray[np.float64]) -> float:
+    limit = 3.0 * float(np.median(lin))
+    return float(lin[lin <= limit].mean()) if limit > 0.0 else float(lin.mean())
+
+
 @lru_cache(maxsize=32)
 def blur_taps(model: DetectorModel, pitch_mm: float) -> tuple[np.float32, ...]:
-    """Return the one-sided taps of a symmetric blur whose response is the scintillator's MTF up to the Nyquist frequency.
+    """Return the one-sided taps of a symmetric blur that has the scintillator's MTF up to Nyquist.
 
-    Least squares over the frequencies the grid can carry, with response 1 at frequency 0. The spread is applied along
-    rows and along columns.
+    Least squares over the frequencies the grid can carry, with response 1 at frequency 0. The spread is
+    applied along rows and along columns.
     """
     cycles = np.linspace(0.0, 0.5, 129)
     goal = model.scintillator_mtf(cycles / pitch_mm)
@@ -263,7 +285,8 @@ def blur_taps(model: DetectorModel, pitch_mm: float) -> tuple[np.float32, ...]:
 def _places(grid: DetectorGrid) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return the squares of the distances of rows and columns from the central ray, mm²."""
     rows, columns = (
-        (((np.arange(n) - (n - 1) / 2.0) * grid.pitch_mm) ** 2).astype(np.float32) for n in (grid.rows, grid.columns)
+        (((np.arange(n) - (n - 1) / 2.0) * grid.pitch_mm) ** 2).astype(np.float32)
+        for n in (grid.rows, grid.columns)
     )
     return rows, columns
 
@@ -274,7 +297,7 @@ def _random_tables() -> tuple[NDArray[np.uint32], NDArray[np.uint8]]:
 
 
 def _keys(seed: int, frame_number: int) -> NDArray[np.uint32]:
-    """Return two keys of a frame: SplitMix64 (Steele et al. 2014, doi:10.1145/2660193.2660195) of seed, then frame."""
+    """Return two keys of a frame: SplitMix64 (Steele et al. 2014, doi:10.1145/2660193.2660195)."""
     mask = (1 << 64) - 1
 
     def mixed(value: int) -> int:

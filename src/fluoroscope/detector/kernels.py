@@ -1,6 +1,7 @@
 """Compiled loops of the detector.
 
-Random numbers are a function of (seed, frame, pixel) only, so a frame does not depend on how the work is shared out.
+Random numbers are a function of (seed, frame, pixel) only, so a frame does not depend on how the work is
+shared out.
 """
 
 import numba as nb
@@ -22,9 +23,9 @@ _f32 = np.float32
 
 
 def poisson_tables() -> tuple[NDArray[np.uint32], NDArray[np.uint8]]:
-    """Return threshold and alias, (means, 64), of Walker's alias method for Poisson means 0, 1/8, 2/8 … `EXACT_BELOW`.
+    """Return threshold and alias, (means, 64), for Poisson means 0, 1/8, 2/8 … `EXACT_BELOW`.
 
-    Thresholds have 26 bits (Walker 1977, doi:10.1145/355744.355749).
+    Walker's alias method with thresholds of 26 bits (1977, doi:10.1145/355744.355749).
     """
     from scipy.stats import poisson
 
@@ -33,7 +34,10 @@ def poisson_tables() -> tuple[NDArray[np.uint32], NDArray[np.uint8]]:
     alias = np.zeros((means.size, SUPPORT), dtype=np.uint8)
     for row, mean in enumerate(means):
         share = poisson.pmf(np.arange(SUPPORT), mean) * SUPPORT
-        small, large = [i for i in range(SUPPORT) if share[i] < 1.0], [i for i in range(SUPPORT) if share[i] >= 1.0]
+        small, large = (
+            [i for i in range(SUPPORT) if share[i] < 1.0],
+            [i for i in range(SUPPORT) if share[i] >= 1.0],
+        )
         target = np.arange(SUPPORT)
         while small and large:
             poor, rich = small.pop(), large.pop()
@@ -71,8 +75,9 @@ def _random(pixel: np.uint32, key0: np.uint32, key1: np.uint32) -> np.uint32:
 def _normal(h: np.uint32) -> np.float32:
     """Return a normal variate made of 32 random bits, by arithmetic only so that it runs in vectors.
 
-    Four 16-bit uniforms are added; an odd polynomial, fitted to the quantiles, turns the sum's distribution into the
-    normal one: cumulative probability within 1.6e-4, variance 1 and kurtosis 3 within 3e-4, |z| up to 5.2.
+    Four 16-bit uniforms are added; an odd polynomial, fitted to the quantiles, turns the sum's distribution
+    into the normal one: cumulative probability within 1.6e-4, variance 1 and kurtosis 3 within 3e-4, |z| up
+    to 5.2.
     """
     k = _mix(_u32(h ^ _u32(0xC2B2AE35)))
     low = np.int32(_u32(h & _u32(0xFFFF))) + np.int32(_u32(k & _u32(0xFFFF)))
@@ -103,7 +108,7 @@ def _cells_row(water, bone, scales, index, along, across):  # type: ignore[no-un
 
 @nb.njit(error_model="numpy", cache=True)
 def _gather_row(cells, index, columns, gathered):  # type: ignore[no-untyped-def]
-    """Copy six numbers of each pixel's cell beside each other: apart, so that the arithmetic can run in vectors."""
+    """Copy six numbers of each pixel's cell beside each other, so that the arithmetic runs in vectors."""
     for c in range(columns):
         k = np.uint32(index[c])
         for t in range(6):
@@ -120,7 +125,8 @@ def _energy_row(first, by_water, by_bone, crossed, along, across, optics, y2, x2
         # exp of a small number: within a cell |x| stays below 0.7, the series is good to 2e-5 there.
         e = _f32(1.0) + x * (
             _f32(1.0)
-            + x * (_f32(0.5) + x * (_f32(1 / 6) + x * (_f32(1 / 24) + x * (_f32(1 / 120) + x * _f32(1 / 720)))))
+            + x
+            * (_f32(0.5) + x * (_f32(1 / 6) + x * (_f32(1 / 24) + x * (_f32(1 / 120) + x * _f32(1 / 720)))))
         )
         cosine2 = depth2 / (depth2 + y2 + x2[c])
         cosine = np.sqrt(cosine2)
@@ -130,10 +136,10 @@ def _energy_row(first, by_water, by_bone, crossed, along, across, optics, y2, x2
 
 @nb.njit(fastmath=_FAST, error_model="numpy", cache=True)
 def _noise_row(per_quantum, spread, mean, first_pixel, keys):  # type: ignore[no-untyped-def]
-    """Replace each mean energy by a sample of its distribution, in place; few-quanta pixels come out negative, −λ.
+    """Replace each mean energy by a sample, in place; few-quanta pixels come out negative, −λ.
 
-    The compound Poisson distribution by its first four cumulants (Cornish and Fisher 1938, doi:10.2307/1400905); the
-    deposits of single photons are taken as gamma distributed.
+    The compound Poisson distribution by its first four cumulants (Cornish and Fisher 1938,
+    doi:10.2307/1400905); the deposits of single photons are taken as gamma distributed.
     """
     key0, key1 = keys
     few = np.int32(0)
@@ -158,7 +164,7 @@ def _noise_row(per_quantum, spread, mean, first_pixel, keys):  # type: ignore[no
 
 @nb.njit(error_model="numpy", cache=True)
 def _pick_few(per_quantum, spread, mean, where, picked):  # type: ignore[no-untyped-def]
-    """Collect the pixels left as −λ: their place, λ, energy per photon and its relative variance; return how many."""
+    """Collect the pixels left as −λ: place, λ, energy per photon, its relative variance; return how many."""
     n = 0
     for c in range(mean.size):
         where[n] = c
@@ -183,7 +189,7 @@ def _draw_few(where, first_pixel, keys, bits, uniform, normal):  # type: ignore[
 
 @nb.njit(error_model="numpy", cache=True)
 def _count_few(quanta, bits, uniform, threshold, alias):  # type: ignore[no-untyped-def]
-    """Replace λ by an exact Poisson count, in place: a table for the eighths of λ, inversion for the rest; counts add."""
+    """Replace λ by an exact Poisson count: a table for the eighths of λ, inversion for the rest."""
     for i in range(bits.size):
         node = np.uint32(np.int32(quanta[i] * _f32(GRID_PER_QUANTUM)))
         slot = _u32(bits[i] >> _u32(26))
@@ -193,7 +199,9 @@ def _count_few(quanta, bits, uniform, threshold, alias):  # type: ignore[no-unty
         rest = quanta[i] - _f32(node) * _f32(1.0 / GRID_PER_QUANTUM)
         u = uniform[i]
         # exp(−rest) for a rest below 1/8.
-        none = _f32(1.0) - rest * (_f32(1.0) - rest * (_f32(0.5) - rest * (_f32(1 / 6) - rest * _f32(1 / 24))))
+        none = _f32(1.0) - rest * (
+            _f32(1.0) - rest * (_f32(0.5) - rest * (_f32(1 / 6) - rest * _f32(1 / 24)))
+        )
         if u >= none:
             term, below = none, none
             more = 0
@@ -209,7 +217,8 @@ def _count_few(quanta, bits, uniform, threshold, alias):  # type: ignore[no-unty
 def _sum_deposits(count, per_quantum, spread, normal):  # type: ignore[no-untyped-def]
     """Replace each count by the sum of that many gamma-distributed deposits, in place.
 
-    Gamma of shape a = count/spread, 4 or more here, by Wilson and Hilferty (1931, doi:10.1073/pnas.17.12.684).
+    Gamma of shape a = count/spread, 4 or more here, by Wilson and Hilferty (1931,
+    doi:10.1073/pnas.17.12.684).
     """
     for i in range(count.size):
         ninth = spread[i] / (_f32(9.0) * max(count[i], _f32(1.0)))
@@ -236,7 +245,10 @@ def _blur_across(row, taps, out):  # type: ignore[no-untyped-def]
     t0, t1, t2, t3 = taps
     for c in range(out.size):
         out[c] = (
-            t0 * row[c + 3] + t1 * (row[c + 2] + row[c + 4]) + t2 * (row[c + 1] + row[c + 5]) + t3 * (row[c] + row[c + 6])
+            t0 * row[c + 3]
+            + t1 * (row[c + 2] + row[c + 4])
+            + t2 * (row[c + 1] + row[c + 5])
+            + t3 * (row[c] + row[c + 6])
         )
 
 
@@ -244,7 +256,15 @@ def _blur_across(row, taps, out):  # type: ignore[no-untyped-def]
 def _blur_down(ring, slots, taps, out):  # type: ignore[no-untyped-def]
     """Blur along the columns: ``slots`` name the seven rows of the ring, in order."""
     t0, t1, t2, t3 = taps
-    a, b, c, d, e, f, g = (ring[slots[0]], ring[slots[1]], ring[slots[2]], ring[slots[3]], ring[slots[4]], ring[slots[5]], ring[slots[6]])
+    a, b, c, d, e, f, g = (
+        ring[slots[0]],
+        ring[slots[1]],
+        ring[slots[2]],
+        ring[slots[3]],
+        ring[slots[4]],
+        ring[slots[5]],
+        ring[slots[6]],
+    )
     for x in range(out.size):
         out[x] = t0 * d[x] + t1 * (c[x] + e[x]) + t2 * (b[x] + f[x]) + t3 * (a[x] + g[x])
 
@@ -267,7 +287,6 @@ def _mean_row(thickness, r, field, table, optics, places, work, row):  # type: i
     cells, scales = table
     y2, x2 = places
     r0, r1, c0, c1 = field
-    columns = thickness.shape[2]
     row[:] = _f32(0.0)
     if r < r0 or r >= r1 or c1 <= c0:
         return False
@@ -276,7 +295,9 @@ def _mean_row(thickness, r, field, table, optics, places, work, row):  # type: i
     index, along, across, gathered = work
     _cells_row(thickness[0, r, c0:c1], thickness[1, r, c0:c1], scales, index, along, across)
     _gather_row(cells, index, n, gathered)
-    _energy_row(gathered[0], gathered[1], gathered[2], gathered[3], along, across, optics, y2[r], x2[c0:c1], inner)
+    _energy_row(
+        gathered[0], gathered[1], gathered[2], gathered[3], along, across, optics, y2[r], x2[c0:c1], inner
+    )
     return True
 
 
@@ -300,7 +321,7 @@ def _unpack(whole, real):  # type: ignore[no-untyped-def]
 
 @nb.njit(error_model="numpy", cache=True)
 def _expose_tile(start, stop, thickness, cells, y2, x2, threshold, alias, whole, real, packed_keys, out):  # type: ignore[no-untyped-def]
-    """Expose rows ``start`` to ``stop``; rows the blur needs beyond them are computed again, with the same noise."""
+    """Expose rows ``start`` to ``stop``; rows the blur needs beyond them are computed again, the same."""
     field, scales, optics, taps = _unpack(whole, real)
     readout = (real[9], real[10], real[11], real[12])
     keys = (packed_keys[0], packed_keys[1])
@@ -312,7 +333,11 @@ def _expose_tile(start, stop, thickness, cells, y2, x2, threshold, alias, whole,
     gathered = np.empty((6, columns), np.float32)
     work = (index, along, across, gathered)
     row = np.empty(columns + 2 * HALF_TAPS, np.float32)
-    drawn = (np.empty(columns + 1, np.int32), np.empty(columns, np.uint32), np.empty((5, columns + 1), np.float32))
+    drawn = (
+        np.empty(columns + 1, np.int32),
+        np.empty(columns, np.uint32),
+        np.empty((5, columns + 1), np.float32),
+    )
     blurred = np.empty(columns, np.float32)
     ring = np.empty((2 * HALF_TAPS + 1, columns), np.float32)
     slots = np.empty(2 * HALF_TAPS + 1, np.int64)
@@ -341,9 +366,9 @@ def _expose_tile(start, stop, thickness, cells, y2, x2, threshold, alias, whole,
 def expose(thickness, cells, y2, x2, threshold, alias, whole, real, keys, out):  # type: ignore[no-untyped-def]
     """Turn thickness maps into pixels; see ``expose.Detector`` for the meaning of the stages.
 
-    ``whole`` int64: field (first row, end row, first column, end column), water cells, bone cells. ``real`` float32: water
-    and bone cells per mm, gain, squared depth, obliquity, four taps, full well keV, electronic noise keV, LIN per keV,
-    full scale. ``keys`` uint32: of the frame.
+    ``whole`` int64: field (first row, end row, first column, end column), water cells, bone cells. ``real``
+    float32: water and bone cells per mm, gain, squared depth, obliquity, four taps, full well keV, electronic
+    noise keV, LIN per keV, full scale. ``keys`` uint32: of the frame.
     """
     rows = out.shape[0]
     for tile in nb.prange((rows + TILE_ROWS - 1) // TILE_ROWS):

@@ -1,8 +1,9 @@
 """Detected energy behind water and bone, for one spectrum: a table quick enough to look up at every pixel.
 
-Nodes lie evenly in water and in the square root of bone, so that cells are smallest where the beam hardens fastest.
-Each cell holds all that a pixel needs in eight neighbouring floats: ln of the energy at its first corner is kept as the
-energy itself with the three differences of ln, so that the pixel needs only exp of a small number.
+Nodes lie evenly in water and in the square root of bone, so that cells are smallest where the beam hardens
+fastest. Each cell holds all that a pixel needs in eight neighbouring floats: ln of the energy at its first
+corner is kept as the energy itself with the three differences of ln, so that the pixel needs only exp of a
+small number.
 """
 
 from dataclasses import dataclass
@@ -16,7 +17,14 @@ from fluoroscope.beam.spectrum import DEFAULT_ANODE_DEG, Spectrum, tube_spectrum
 from fluoroscope.beam.technique import Filtration
 from fluoroscope.detector.model import DetectorModel, detected_energy
 
-__all__ = ["BONE_LIMIT_MM", "WATER_LIMIT_MM", "DetectedBeam", "ResponseTable", "detected_beam", "response_table"]
+__all__ = [
+    "BONE_LIMIT_MM",
+    "WATER_LIMIT_MM",
+    "DetectedBeam",
+    "ResponseTable",
+    "detected_beam",
+    "response_table",
+]
 
 Array = NDArray[np.float64]
 
@@ -39,7 +47,8 @@ class DetectedBeam:
     energy_kev
         Absorbed energy.
     spread
-        Relative variance of what one absorbed photon leaves, ⟨x²⟩/⟨x⟩² − 1: spectrum, K escape and Swank noise.
+        Relative variance of what one absorbed photon leaves, ⟨x²⟩/⟨x⟩² − 1: spectrum, K escape and Swank
+        noise.
     """
 
     quanta: Array
@@ -54,18 +63,19 @@ class ResponseTable:
     Attributes
     ----------
     cells
-        float32 (WATER_CELLS, BONE_CELLS, 8): energy at the first corner in keV per mm² and mAs at 1000 mm; the
-        differences of its logarithm along water, along bone, and crossed; mean energy of an absorbed photon, keV, and
-        its relative variance, both at the middle of the cell; two unused.
+        float32 (WATER_CELLS, BONE_CELLS, 8): energy at the first corner in keV per mm² and mAs at 1000 mm;
+        the differences of its logarithm along water, along bone, and crossed; mean energy of an absorbed
+        photon, keV, and its relative variance, both at the middle of the cell; two unused.
     obliquity
-        Relative gain of absorbed energy per relative gain of path in the scintillator, behind 200 mm of water.
+        Relative gain of absorbed energy per relative gain of path in the scintillator, behind 200 mm of
+        water.
     """
 
     cells: NDArray[np.float32]
     obliquity: float
 
     def energy_kev(self, water_mm: Array, bone_mm: Array) -> Array:
-        """Return the absorbed energy of any rays, keV per mm² and mAs at 1000 mm; the kernel's own arithmetic in numpy."""
+        """Return the absorbed energy of any rays, keV per mm² and mAs at 1000 mm, as the kernel does."""
         water = np.clip(water_mm, 0.0, WATER_LIMIT_MM) * (WATER_CELLS / WATER_LIMIT_MM)
         bone = np.clip(bone_mm, 0.0, BONE_LIMIT_MM) * (BONE_CELLS**2 / BONE_LIMIT_MM)
         i = np.minimum(water.astype(np.int64), WATER_CELLS - 1)
@@ -77,10 +87,10 @@ class ResponseTable:
 
 
 def detected_beam(model: DetectorModel, spectrum: Spectrum, water_mm: Array, bone_mm: Array) -> DetectedBeam:
-    """Integrate ``spectrum`` behind every pair of ``water_mm`` (m,) and ``bone_mm`` (n,) directly; arrays (m, n).
+    """Integrate ``spectrum`` behind every pair of water (m,) and bone (n,), giving arrays (m, n).
 
-    Beer and Lambert's law per energy, then the moments of the detected energy as in compound Poisson statistics
-    (Swank 1973, doi:10.1063/1.1662910).
+    Beer and Lambert's law per energy, then the moments of the detected energy as in compound Poisson
+    statistics (Swank 1973, J. Appl. Phys. 44:4199).
     """
     kev = spectrum.energies_kev
     response = detected_energy(model, kev.tobytes())
@@ -101,8 +111,8 @@ def response_table(
     spectrum = tube_spectrum(tube_voltage_kv, filtration, anode_deg)
     used = spectrum.photons_per_mm2_mas > spectrum.photons_per_mm2_mas.max() * 1e-12
     spectrum = Spectrum(spectrum.energies_kev[used], spectrum.photons_per_mm2_mas[used])
-    water = np.arange(WATER_CELLS + 1) * (WATER_LIMIT_MM / WATER_CELLS)
-    bone = np.arange(BONE_CELLS + 1) ** 2 * (BONE_LIMIT_MM / BONE_CELLS**2)
+    water: Array = np.arange(WATER_CELLS + 1, dtype=np.float64) * (WATER_LIMIT_MM / WATER_CELLS)
+    bone: Array = np.arange(BONE_CELLS + 1, dtype=np.float64) ** 2 * (BONE_LIMIT_MM / BONE_CELLS**2)
     beam = detected_beam(model, spectrum, water, bone)
     ln = np.log(beam.energy_kev)
     mean = beam.energy_kev / beam.quanta
@@ -119,10 +129,14 @@ def response_table(
 
 
 def _obliquity(model: DetectorModel, spectrum: Spectrum) -> float:
-    """Return d ln(energy) / d ln(path): μt·exp(−μt) / (1 − exp(−μt)), averaged over the energy behind 200 mm of water."""
+    """Return d ln(energy) / d ln(path) = μt·exp(−μt) / (1 − exp(−μt)), the mean behind 200 mm of water."""
     kev = spectrum.energies_kev
     response = detected_energy(model, kev.tobytes())
     path = -np.log1p(-np.minimum(response.absorbed, 1.0 - 1e-12))
     gain = path * (1.0 - response.absorbed) / response.absorbed
-    weights = spectrum.filtered(MATERIALS["water"], 200.0).photons_per_mm2_mas * response.absorbed * response.mean_kev
+    weights = (
+        spectrum.filtered(MATERIALS["water"], 200.0).photons_per_mm2_mas
+        * response.absorbed
+        * response.mean_kev
+    )
     return float(gain @ weights / weights.sum())

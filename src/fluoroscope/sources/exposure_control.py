@@ -1,9 +1,10 @@
 """Automatic exposure control of the virtual C-arm: keeps the detector's signal while the view changes.
 
-The control knows one number of the patient: the thickness of water that would give the signal it measured. One curve
-turns thickness into tube voltage and pulse width (thicker: higher voltage, longer pulses, as in AAPM Report 125), and the
-mAs follow from the signal wanted. Because each measurement is judged with the technique it was made with, the loop cannot
-wind up and does not oscillate. No clock in it: it is driven pulse by pulse.
+The control knows one number of the patient: the thickness of water that would give the signal it measured.
+One curve turns thickness into tube voltage and pulse width (thicker: higher voltage, longer pulses, as in
+AAPM Report 125), and the mAs follow from the signal wanted. Because each measurement is judged with the
+technique it was made with, the loop cannot wind up and does not oscillate. No clock in it: it is driven pulse
+by pulse.
 """
 
 from dataclasses import dataclass, field, replace
@@ -18,7 +19,7 @@ from fluoroscope.detector.expose import Detector
 __all__ = ["AutomaticCurve", "DoseLevel", "ExposureControl", "GeneratorLimits", "entrance_rate_mgy_min"]
 
 ENTRANCE_LIMIT_MGY_MIN = 88.0
-"""Most air kerma rate of fluoroscopy under automatic control without a high-level control, 21 CFR 1020.32(d)(2)."""
+"""Most air kerma rate of fluoroscopy without a high-level control, 21 CFR 1020.32(d)(2)."""
 
 ENTRANCE_POINT_FROM_DETECTOR_MM = 300.0
 """Where it is measured on a C-arm: this far in front of the image receptor, 21 CFR 1020.32(d)(3)."""
@@ -56,7 +57,9 @@ class AutomaticCurve:
 
     def __post_init__(self) -> None:
         if not len(self.water_mm) == len(self.tube_voltage_kv) == len(self.pulse_width_ms) >= 2:
-            raise ValueError("an automatic curve needs a voltage and a pulse width for each of 2 or more thicknesses")
+            raise ValueError(
+                "an automatic curve needs a voltage and a pulse width for each of 2 or more thicknesses"
+            )
         if not (np.diff(self.water_mm) > 0.0).all():
             raise ValueError("the thicknesses of an automatic curve must ascend")
 
@@ -85,7 +88,7 @@ class GeneratorLimits:
 
 
 def entrance_rate_mgy_min(technique: Technique, source_to_detector_mm: float) -> float:
-    """Return the air kerma rate 300 mm in front of the detector, mGy/min, free in air (21 CFR 1020.32(d)(3))."""
+    """Return the air kerma rate 300 mm before the detector, free in air, mGy/min (21 CFR 1020.32(d)(3))."""
     distance = source_to_detector_mm - ENTRANCE_POINT_FROM_DETECTOR_MM
     spectrum = tube_spectrum(technique.tube_voltage_kv, technique.filtration)
     per_pulse_ugy = spectrum.air_kerma_ugy_per_mas(distance) * technique.mas_per_pulse
@@ -104,8 +107,9 @@ class ExposureControl:
     curve, limits
         The automatic curve and what the generator can do.
     target_kerma_ngy
-        Air kerma at the detector's entrance per pulse at the normal dose level in fluoroscopy, nGy. C-arm panels work at
-        10 to 40 at 15 pulses a second; 16 is what 40 cm of water leaves within the entrance limit.
+        Air kerma at the detector's entrance per pulse at the normal dose level in fluoroscopy, nGy. C-arm
+        panels work at 10 to 40 at 15 pulses a second; 16 is what 40 cm of water leaves within the entrance
+        limit.
     """
 
     ACQUISITION_FACTOR = 8.0
@@ -113,7 +117,7 @@ class ExposureControl:
     DAMPING = 0.7
     """Share of the measured difference taken up per pulse."""
     DEAD_BAND_MM = 1.5
-    """Differences of thickness below this, about 3 % of signal, change nothing: the picture does not flicker."""
+    """Smaller differences of thickness, about 3 % of signal, change nothing: no flicker."""
 
     def __init__(
         self,
@@ -138,11 +142,19 @@ class ExposureControl:
     def set_geometry(self, source_to_detector_mm: float, pitch_mm: float) -> None:
         """Take note of another source-to-detector distance or pixel pitch (zoom field)."""
         if not source_to_detector_mm > ENTRANCE_POINT_FROM_DETECTOR_MM:
-            raise ValueError(f"the detector must be more than 300 mm from the source, got {source_to_detector_mm}")
+            raise ValueError(
+                f"the detector must be more than 300 mm from the source, got {source_to_detector_mm}"
+            )
         if not pitch_mm > 0.0:
             raise ValueError(f"pixel pitch must be above 0 mm, got {pitch_mm}")
         self._source_to_detector_mm = source_to_detector_mm
         self._pitch_mm = pitch_mm
+
+    def set_filtration(self, filtration: Filtration) -> None:
+        """Put other filters into the beam, from the next pulse on; under automatic control the mAs follow."""
+        self._curve = replace(self._curve, filtration=filtration)
+        if self._fixed is not None:
+            self._fixed = replace(self._fixed, filtration=filtration)
 
     @property
     def water_mm(self) -> float:
@@ -160,7 +172,7 @@ class ExposureControl:
         return self._fixed is not None
 
     def target_signal(self, mode: RadiationMode = RadiationMode.FLUOROSCOPY) -> float:
-        """Return the mean LIN the control aims at in the measuring field, at the present dose level and geometry."""
+        """Return the mean LIN wanted in the measuring field at the present dose level and geometry."""
         reference = Technique(70.0, 10.0, 10.0, 15.0, self._curve.filtration, mode)
         kerma_ugy = self._target_kerma_ngy / 1000.0 * self.dose_level.value
         if mode is RadiationMode.ACQUISITION:
@@ -178,7 +190,7 @@ class ExposureControl:
         return chosen
 
     def prime(self, expected_signal: float, technique: Technique) -> None:
-        """Start from a forecast: the mean LIN that ``technique`` would give, so that the first picture is not black."""
+        """Start from a forecast of the mean LIN of ``technique``, so that the first picture is not black."""
         if not self.locked:
             self._water_mm = self._equivalent(expected_signal, technique)
 
@@ -232,12 +244,12 @@ class ExposureControl:
         rate = entrance_rate_mgy_min(technique, self._source_to_detector_mm)
         if rate > ENTRANCE_LIMIT_MGY_MIN * (1.0 + 1e-9):
             raise ValueError(
-                f"the technique gives {rate:.0f} mGy/min at the entrance, above the {ENTRANCE_LIMIT_MGY_MIN:.0f} of "
-                "21 CFR 1020.32(d): lower current, pulse width or pulse rate"
+                f"the technique gives {rate:.0f} mGy/min at the entrance, above the "
+                f"{ENTRANCE_LIMIT_MGY_MIN:.0f} of 21 CFR 1020.32(d): lower current, pulse width or pulse rate"
             )
 
     def _automatic(self, pulse_rate_hz: float, mode: RadiationMode) -> Technique:
-        """Solve for mAs at the curve's voltage; leave the curve only where generator or rule make it necessary."""
+        """Solve for mAs at the curve's voltage; leave the curve only where generator or rule force it."""
         kv, width_ms = self._curve.at(self._water_mm)
         step, limits = self._curve.voltage_step_kv, self._limits
         while True:
@@ -258,7 +270,9 @@ class ExposureControl:
         return self._split(unit, min(max(mas, least), most), width_ms)
 
     def _target_mas(self, unit: Technique) -> float:
-        per_mas = self._detector.water_signal(unit, self._water_mm, self._source_to_detector_mm, self._pitch_mm)
+        per_mas = self._detector.water_signal(
+            unit, self._water_mm, self._source_to_detector_mm, self._pitch_mm
+        )
         return self.target_signal(unit.mode) / per_mas
 
     def _most_mas(self, unit: Technique, limits: GeneratorLimits) -> tuple[float, str]:
