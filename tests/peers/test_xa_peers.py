@@ -127,6 +127,17 @@ def test_we_decode_what_dcmtk_codes(tmp_path, make_event, make_exam, run_peer):
             np.testing.assert_array_equal(clip.frame(2), frames[2])
 
 
+@pytest.mark.peer("gdcm", "dcmtk")
+def test_we_decode_jpeg_2000_from_gdcm(tmp_path, make_event, make_exam, run_peer):
+    frames = fluoroscopy_like(3)
+    path, plain, coded = (tmp_path / name for name in ("run.dcm", "plain.dcm", "j2k.dcm"))
+    write_xa(path, frames, XARun(make_event(), grid_ns(3, 7.5), 1.0, 2.0), make_exam())
+    assert run_peer("dcmdjpls", path, plain).returncode == 0
+    assert run_peer("gdcmconv", "--j2k", plain, coded).returncode == 0
+    with read_clip(coded) as clip:
+        np.testing.assert_array_equal(clip.frame(2), frames[2])
+
+
 @pytest.mark.peer("dcmtk")
 def test_dcmdump_reads_it_without_a_warning(tmp_path, make_event, make_exam, run_peer):
     path = tmp_path / "run.dcm"

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fluoroscope.dicom.errors import DicomFileError
 from fluoroscope.dicom.layout import Layout
 
-__all__ = ["FrameStore", "PixelFormat"]
+__all__ = ["FrameStore", "PixelFormat", "check_sizes"]
 
 _UNCOMPRESSED = frozenset(["1.2.840.10008.1.2", "1.2.840.10008.1.2.1"])
 _JPEG_BASELINE = "1.2.840.10008.1.2.4.50"
@@ -67,13 +67,39 @@ class PixelFormat:
         return int((1 << self.bits_stored) - 1)
 
 
+def check_sizes(form: PixelFormat, name: str) -> None:
+    """Refuse a header whose numbers cannot be those of an X-ray run, before anything is sized by them.
+
+    Raises
+    ------
+    DicomFileError
+        One line: what is wrong, in which file (``name``), and what to do.
+    """
+    again = "get the file again from its source"
+    if form.bits_allocated not in (8, 16):
+        raise DicomFileError(
+            f"{name}: {form.bits_allocated} bits allocated; 8 and 16 are read, convert it first"
+        )
+    if not (1 <= form.bits_stored <= form.bits_allocated and form.high_bit < form.bits_allocated):
+        raise DicomFileError(f"{name}: bits stored do not fit the bits allocated; {again}")
+    if form.high_bit + 1 < form.bits_stored:
+        raise DicomFileError(f"{name}: high bit is below the bits stored; {again}")
+    if form.rows < 1 or form.columns < 1 or form.frames < 1:
+        raise DicomFileError(f"{name}: an image without pixels; choose another file")
+    if form.rows * form.columns > _LARGEST_FRAME_PIXELS or form.frames > _MOST_FRAMES:
+        size = f"{form.frames} frames of {form.rows} × {form.columns} pixels"
+        raise DicomFileError(f"{name}: {size}, more than any X-ray run has; {again}")
+
+
 class FrameStore:
     """Frames of one file, read when asked for; safe to use from several threads.
 
     Raises
     ------
     DicomFileError
-        When the header claims sizes the file cannot hold, or pixels are coded in a way not read here.
+        When the file does not hold the frames it claims, or pixels are coded in a way not read here.
+
+    The format must have passed `check_sizes`.
     """
 
     def __init__(self, path: Path, layout: Layout, pixel_format: PixelFormat) -> None:
@@ -81,7 +107,6 @@ class FrameStore:
         self._format = pixel_format
         self._syntax = layout.transfer_syntax_uid
         self._lock = threading.Lock()
-        self._check_sizes()
         self._check_decoder()
         self._file: BinaryIO = path.open("rb")
         try:
@@ -112,22 +137,6 @@ class FrameStore:
         if self._format.small_is_bright:
             values = np.uint16(self._format.largest) - values
         return values
-
-    def _check_sizes(self) -> None:
-        form = self._format
-        if form.bits_allocated not in (8, 16):
-            raise self._refuse(f"{form.bits_allocated} bits allocated; 8 and 16 are read", "convert it first")
-        if not (1 <= form.bits_stored <= form.bits_allocated and form.high_bit < form.bits_allocated):
-            raise self._refuse(
-                "bits stored do not fit the bits allocated", "get the file again from its source"
-            )
-        if form.high_bit + 1 < form.bits_stored:
-            raise self._refuse("high bit is below the bits stored", "get the file again from its source")
-        if form.rows < 1 or form.columns < 1 or form.frames < 1:
-            raise self._refuse("an image without pixels", "choose another file")
-        if form.rows * form.columns > _LARGEST_FRAME_PIXELS or form.frames > _MOST_FRAMES:
-            size = f"{form.frames} frames of {form.rows} × {form.columns} pixels"
-            raise self._refuse(f"{size}, more than any X-ray run", "get the file again from its source")
 
     def _check_decoder(self) -> None:
         known = (

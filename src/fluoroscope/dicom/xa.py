@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from fluoroscope.acquisition.frame import PixelIntensity
 from fluoroscope.dicom.errors import DicomFileError
-from fluoroscope.dicom.frames import FrameStore, PixelFormat
+from fluoroscope.dicom.frames import FrameStore, PixelFormat, check_sizes
 from fluoroscope.dicom.layout import find_layout
 
 __all__ = ["Clip", "ClipAngles", "read_clip"]
@@ -201,6 +201,7 @@ def _clip(path: Path, head: Any, layout: Any) -> Clip:
             f"{path.name}: {kind}, not an X-ray run; choose an XA, XRF or secondary capture file"
         )
     form = _pixel_format(path.name, head)
+    check_sizes(form, path.name)
     center, width = _window(head, form)
     times, rate_known = _frame_times(head, form.frames)
     intensity = str(head.get("PixelIntensityRelationship", "") or "")
