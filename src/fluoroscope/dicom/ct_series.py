@@ -92,6 +92,8 @@ class _Slice:
     spacing_mm: tuple[float, float]
     rows: int
     columns: int
+    slope: float
+    intercept: float
 
     @property
     def normal(self) -> NDArray[np.float64]:
@@ -219,12 +221,17 @@ def _slice(path: Path, header: Any) -> _Slice:
     if spacing.min() <= 0.0:
         raise PatientFileError(f"{path}: PixelSpacing {spacing.tolist()} mm must be above 0; export again")
     rows, columns = (int(_numbers(path, header, key, 1)[0]) for key in ("Rows", "Columns"))
-    if int(header.get("SamplesPerPixel", 1)) != 1:
+    slope = float(_numbers(path, header, "RescaleSlope", 1)[0])
+    if slope == 0.0:
+        raise PatientFileError(f"{path}: RescaleSlope is 0; export the series again")
+    if _numbers(path, header, "SamplesPerPixel", 1)[0] != 1:
         raise PatientFileError(f"{path}: a colour image, not a CT slice; remove it from the folder")
-    if int(header.get("NumberOfFrames", None) or 1) != 1:
+    if header.get("NumberOfFrames", None) is not None and _numbers(path, header, "NumberOfFrames", 1)[0] != 1:
         raise PatientFileError(f"{path}: holds several frames; export classic CT slices")
-    if int(header.get("BitsAllocated", 0)) not in (8, 16, 32):
-        raise PatientFileError(f"{path}: BitsAllocated is {header.get('BitsAllocated')}; export the series again")
+    if _numbers(path, header, "BitsAllocated", 1)[0] not in (8, 16, 32):
+        raise PatientFileError(
+            f"{path}: BitsAllocated is {header.get('BitsAllocated')}; export the series again"
+        )
     return _Slice(
         path,
         header,
@@ -233,6 +240,8 @@ def _slice(path: Path, header: Any) -> _Slice:
         (float(spacing[0]), float(spacing[1])),
         rows,
         columns,
+        slope,
+        float(_numbers(path, header, "RescaleIntercept", 1)[0]),
     )
 
 
@@ -245,7 +254,9 @@ def _choose(
         by_series.setdefault(str(item.header.get("SeriesInstanceUID", "")), []).append(item)
     if not by_series:
         first = f"; {ignored[0][0].name} is {ignored[0][1]}" if ignored else ""
-        raise PatientFileError(f"{root}: holds no CT slices ({len(ignored)} other files{first}); give a CT folder")
+        raise PatientFileError(
+            f"{root}: holds no CT slices ({len(ignored)} other files{first}); give a CT folder"
+        )
     listing = ", ".join(
         f"{uid} ({len(items)} slices, {items[0].header.get('SeriesDescription', '') or 'no description'})"
         for uid, items in by_series.items()
@@ -349,14 +360,8 @@ def _read_pixels(stack: list[_Slice], world_from_stack: NDArray[np.float64], rep
 def _hu(item: _Slice) -> NDArray[np.int16]:
     """Decode one slice to HU."""
     from pydicom import dcmread
-    from pydicom.uid import DeflatedExplicitVRLittleEndian
 
-    header = item.header
-    slope = float(header.get("RescaleSlope", None) or 1.0)
-    intercept = float(header.get("RescaleIntercept", None) or 0.0)
-    syntax = str(getattr(header.file_meta, "TransferSyntaxUID", ""))
-    if syntax == DeflatedExplicitVRLittleEndian:
-        raise PatientFileError(f"{item.path}: deflated DICOM is not read; export it uncompressed")
+    slope, intercept = item.slope, item.intercept
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -373,7 +378,9 @@ def _hu(item: _Slice) -> NDArray[np.int16]:
             f"{item.path}: pixels cannot be decoded ({_short(error)}); export it uncompressed"
         ) from error
     if stored.shape != (item.rows, item.columns):
-        raise PatientFileError(f"{item.path}: pixels are {stored.shape}, not {item.rows}×{item.columns}; export again")
+        raise PatientFileError(
+            f"{item.path}: pixels are {stored.shape}, not {item.rows}×{item.columns}; export again"
+        )
     values = stored if slope == 1.0 and intercept == 0.0 else stored * np.float64(slope) + intercept
     clipped: NDArray[np.int16] = np.clip(np.rint(values), -32768, 32767).astype(np.int16)
     return clipped

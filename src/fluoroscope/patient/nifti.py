@@ -1,5 +1,6 @@
 """NIfTI headers (.nii, .nii.gz): where the voxels lie, RAS turned to LPS."""
 
+import gzip
 import struct
 import warnings
 import zlib
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fluoroscope.patient.stored import PatientFileError, StoredVoxels
 
@@ -48,7 +50,7 @@ def describe(path: Path) -> StoredVoxels:
             if not isinstance(image, nibabel.Nifti1Pair):
                 raise PatientFileError(f"{path}: is {type(image).__name__}, not NIfTI; convert it to NIfTI")
             codes = int(header["sform_code"]), int(header["qform_code"])
-            pitch = np.abs(header["pixdim"][1:4]) if codes[0] else header["pixdim"][1:4]
+            pitch = _stored_pitch(path, packed)
             proxy: Any = image.dataobj
             slope, intercept = float(proxy.slope), float(proxy.inter)
             if codes[0] > 0:
@@ -102,3 +104,15 @@ def describe(path: Path) -> StoredVoxels:
         slope,
         intercept,
     )
+
+
+def _stored_pitch(path: Path, packed: bool) -> NDArray[np.float64]:
+    """Return pixdim 1 to 3 as stored; nibabel makes negative ones positive before one sees them."""
+    with path.open("rb") as file:
+        head = gzip.GzipFile(fileobj=file).read(348) if packed else file.read(348)
+    for order in "<>":
+        if np.frombuffer(head[:4], order + "i4")[0] == 540:
+            return np.frombuffer(head[112:136], order + "f8").astype(np.float64)
+        if np.frombuffer(head[:4], order + "i4")[0] == 348:
+            return np.frombuffer(head[80:92], order + "f4").astype(np.float64)
+    raise ValueError("no NIfTI header length")

@@ -292,7 +292,9 @@ def _check_length(stored: StoredVoxels, shape: tuple[int, int, int]) -> None:
             f"{stored.data_path}: voxel file of {stored.path.name} cannot be opened ({error.strerror}); keep both together"
         ) from error
     need = math.prod(shape) * stored.dtype.itemsize
-    if (size - stored.offset_bytes) * _MOST_EXPANSION[stored.encoding] < need:
+    # A packed NIfTI's offset counts unpacked bytes.
+    skipped = stored.offset_bytes if stored.encoding == "raw" else 0
+    if (size - skipped) * _MOST_EXPANSION[stored.encoding] < need:
         raise PatientFileError(
             f"{stored.data_path}: truncated, {size} bytes cannot hold {need} bytes of voxels; copy the file again"
         )
