@@ -15,7 +15,7 @@ from websockets.sync.client import connect
 
 from fluoroscope.monitor.access import Doorkeeper, MonitorSetupError, read_password, session_cookie
 from fluoroscope.monitor.hub import Hub
-from fluoroscope.monitor.server import MonitorServer, build_app, find_static
+from fluoroscope.monitor.server import MonitorServer, build_app, check_door, find_static
 
 HEADERS = {
     "cross-origin-opener-policy": "same-origin",
@@ -285,6 +285,8 @@ def test_other_addresses_are_refused_without_tls_and_password(room, host, passwo
     for how in ({}, {"password_file": password_file}):
         with pytest.raises(MonitorSetupError, match=r"TLS certificate.*password.*127\.0\.0\.1"):
             MonitorServer(room, host, 0, **how)
+        with pytest.raises(MonitorSetupError, match="password"):
+            check_door(host, 0, **how)
 
 
 @pytest.mark.peer("openssl")

@@ -16,7 +16,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from fluoroscope.monitor.control import MonitorFrame
 from fluoroscope.monitor.hub import MAX_PAGES
-from fluoroscope.monitor.server import MonitorServer, MonitorSetupError
+from fluoroscope.monitor.server import MonitorServer, MonitorSetupError, check_door
 from fluoroscope.monitor.window import window_table
 
 
@@ -391,6 +391,8 @@ def test_a_port_in_use_is_one_line_before_anything_starts(room, server):
     threads = threading.active_count()
     with pytest.raises(MonitorSetupError) as refused:
         MonitorServer(room, port=server.port)
+    with pytest.raises(MonitorSetupError, match=str(server.port)):
+        check_door("127.0.0.1", server.port)
     assert str(server.port) in str(refused.value)
     assert "--port" in str(refused.value)
     assert "\n" not in str(refused.value)

@@ -28,7 +28,7 @@ from fluoroscope.monitor.control import RoomControl
 from fluoroscope.monitor.hub import Hub
 from fluoroscope.monitor.wire import MESSAGE_BYTES
 
-__all__ = ["MonitorServer", "MonitorSetupError", "bind", "build_app"]
+__all__ = ["MonitorServer", "MonitorSetupError", "bind", "build_app", "check_door"]
 
 _TYPES = {
     ".js": "text/javascript",
@@ -282,14 +282,7 @@ class MonitorServer:
         password_file: Path | None = None,
         allowed_names: Sequence[str] = (),
     ) -> None:
-        address = _numeric(host)
-        password = read_password(password_file) if password_file is not None else None
-        secure = _check_tls(tls_certificate, tls_key)
-        if not address.is_loopback and not (secure and password is not None):
-            raise MonitorSetupError(
-                f"host {host} can be reached by others: give a TLS certificate, its key and a password file, "
-                "or listen on 127.0.0.1"
-            )
+        address, secure, password = _checked_door(host, tls_certificate, tls_key, password_file)
         self._listener = bind(str(address), port)
         self.port: int = self._listener.getsockname()[1]
         self._scheme = "https" if secure else "http"
@@ -389,6 +382,39 @@ class MonitorServer:
     def statistics(self) -> dict[str, Any]:
         """Return per page and channel: offered, sent, painted, skipped, unacked, mode, p50_ms, p95_ms."""
         return self._hub.statistics()
+
+
+def check_door(
+    host: str,
+    port: int,
+    *,
+    tls_certificate: Path | None = None,
+    tls_key: Path | None = None,
+    password_file: Path | None = None,
+) -> None:
+    """Refuse a door that `MonitorServer` would refuse, before anything slow is loaded.
+
+    Raises
+    ------
+    MonitorSetupError
+        If the door would be unsafe, a file is unusable, or the port is in use.
+    """
+    address, _, _ = _checked_door(host, tls_certificate, tls_key, password_file)
+    bind(str(address), port).close()
+
+
+def _checked_door(
+    host: str, certificate: Path | None, key: Path | None, password_file: Path | None
+) -> tuple[ipaddress.IPv4Address | ipaddress.IPv6Address, bool, str | None]:
+    address = _numeric(host)
+    password = read_password(password_file) if password_file is not None else None
+    secure = _check_tls(certificate, key)
+    if not address.is_loopback and not (secure and password is not None):
+        raise MonitorSetupError(
+            f"host {host} can be reached by others: give a TLS certificate, its key and a password file, "
+            "or listen on 127.0.0.1"
+        )
+    return address, secure, password
 
 
 def _check_tls(certificate: Path | None, key: Path | None) -> bool:

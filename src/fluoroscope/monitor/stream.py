@@ -236,6 +236,8 @@ class ChannelPump:
         while not self._stopped.is_set():
             frame = self._room.latest(self._channel, after_ns, 0.25)
             if frame is None:
+                # A room that is closed answers at once: do not spin on it.
+                self._stopped.wait(0.005)
                 continue
             after_ns = frame.acquired_ns
             picture = Picture(frame)
