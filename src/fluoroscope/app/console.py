@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any
 
+import numpy as np
+
 from fluoroscope.acquisition.frame import Collimation, Frame
 from fluoroscope.beam.technique import Filtration, RadiationMode, Technique
 from fluoroscope.geometry.carm import OutOfReachError
@@ -17,6 +19,7 @@ from fluoroscope.geometry.positioner import (
 )
 from fluoroscope.geometry.table import PatientPosition, TablePose
 from fluoroscope.monitor.control import RefusedError
+from fluoroscope.sources.exposure_control import DoseLevel
 from fluoroscope.sources.virtual import VirtualCArm
 
 __all__ = ["COPPERS_MM", "PULSE_RATES_HZ", "Console", "taken_with"]
@@ -36,11 +39,16 @@ TABLE_LIMITS: Mapping[str, tuple[float, float]] = {
 
 
 class Console:
-    """Turns commands of the page into moves of a virtual C-arm, and tells the page where everything stands."""
+    """Turns commands of the page into moves of a virtual C-arm, and tells where everything stands."""
 
     def __init__(self, carm: VirtualCArm) -> None:
         self.carm = carm
         self._pulse_rate_hz = 7.5
+
+    def take(self, carm: VirtualCArm) -> None:
+        """Go on with another C-arm: another patient lies on the table."""
+        carm.set_pulse_rate(self._pulse_rate_hz)
+        self.carm = carm
 
     # Commands: their names and arguments are those of docs/reference/page-protocol.md
 
@@ -60,7 +68,9 @@ class Console:
         present = dict(self.carm.joints)
         reached: list[tuple[float, dict[str, float]]] = []
         for primary_deg in wanted:
-            pose = pose_for_patient_view(primary_deg, 0.0, self.carm.table, self.carm.position, self.carm.pose)
+            pose = pose_for_patient_view(
+                primary_deg, 0.0, self.carm.table, self.carm.position, self.carm.pose
+            )
             try:
                 joints = self.carm.model.joints_for(pose, near=present)
             except OutOfReachError:
@@ -75,7 +85,9 @@ class Console:
         for name, value in parts.items():
             low, high = self._table_limits(name)
             if not low <= value <= high:
-                raise RefusedError(f"table {name} {value:g} is out of reach: it goes from {low:g} to {high:g}")
+                raise RefusedError(
+                    f"table {name} {value:g} is out of reach: it goes from {low:g} to {high:g}"
+                )
         self.carm.set_table(replace(self.carm.table, **parts))
 
     def nudge_table(self, **parts: float) -> None:
@@ -86,7 +98,7 @@ class Console:
             moved[name] = min(max(getattr(self.carm.table, name) + delta, low), high)
         self.carm.set_table(replace(self.carm.table, **moved))
 
-    def set_collimation(self, *, open: bool = False, **edges: float) -> None:  # noqa: A002 (the protocol's word)
+    def set_collimation(self, *, open: bool = False, **edges: float) -> None:
         """Set collimator edges, mm at the detector, or open to the field."""
         if open:
             self.carm.set_collimation(None)
@@ -106,23 +118,41 @@ class Console:
         if "pulse_rate_hz" in changes:
             rate = float(changes.pop("pulse_rate_hz"))
             if rate not in PULSE_RATES_HZ:
-                raise RefusedError(f"{rate:g} pulses a second: choose one of {', '.join(f'{r:g}' for r in PULSE_RATES_HZ)}")
+                raise RefusedError(
+                    f"{rate:g} pulses a second: choose one of {', '.join(f'{r:g}' for r in PULSE_RATES_HZ)}"
+                )
             self._pulse_rate_hz = rate
             self.carm.set_pulse_rate(rate)
         if "copper_mm" in changes:
             copper = float(changes.pop("copper_mm"))
             if copper not in COPPERS_MM:
-                raise RefusedError(f"{copper:g} mm Cu: choose one of {', '.join(f'{c:g}' for c in COPPERS_MM)}")
+                raise RefusedError(
+                    f"{copper:g} mm Cu: choose one of {', '.join(f'{c:g}' for c in COPPERS_MM)}"
+                )
             control.set_filtration(Filtration(copper_mm=copper))
         if "dose_level" in changes:
-            control.set_dose_level(str(changes.pop("dose_level")))
+            level = str(changes.pop("dose_level")).upper()
+            if level not in DoseLevel.__members__:
+                raise RefusedError(f"dose level {level.lower()}: choose low, normal or high")
+            control.dose_level = DoseLevel[level]
         automatic = changes.pop("automatic", None)
         if automatic is True and changes:
             raise RefusedError("kV, mA and ms are set by the automatic control: switch it off first")
         if automatic is True:
-            control.set_automatic()
+            control.automatic()
         elif changes or automatic is False:
-            control.set_manual(**changes)
+            present = self.technique(RadiationMode.FLUOROSCOPY)
+            unknown = set(changes) - {"tube_voltage_kv", "tube_current_ma", "pulse_width_ms"}
+            if unknown:
+                raise RefusedError(f"the technique has no setting {', '.join(sorted(unknown))}")
+            control.manual(
+                replace(
+                    present,
+                    tube_voltage_kv=float(changes.get("tube_voltage_kv", present.tube_voltage_kv)),
+                    tube_current_ma=float(changes.get("tube_current_ma", present.tube_current_ma)),
+                    pulse_width_ms=float(changes.get("pulse_width_ms", present.pulse_width_ms)),
+                )
+            )
 
     def technique(self, mode: RadiationMode) -> Technique:
         """Return the technique for a press in ``mode``."""
@@ -136,7 +166,7 @@ class Console:
         pose, table, grid = carm.pose, carm.table, carm.grid
         primary, secondary = positioner_angles(pose, table, carm.position)
         joints, collimation = carm.joints, carm.collimation
-        axes, isocenter = beam_axes(pose), pose.isocenter_mm
+        axes, isocenter = beam_axes(pose), np.asarray(pose.isocenter_mm)
         behind = pose.source_to_detector_mm - pose.source_to_isocenter_mm
         detector_fields = carm.model.detector.fields
         return {
@@ -144,8 +174,13 @@ class Console:
                 "model": carm.model.label,
                 "joints": [
                     {
-                        "name": joint.name, "label": joint.label, "unit": joint.unit, "value": joints[joint.name],
-                        "min": joint.minimum, "max": joint.maximum, "step": joint.step,
+                        "name": joint.name,
+                        "label": joint.label,
+                        "unit": joint.unit,
+                        "value": joints[joint.name],
+                        "min": joint.minimum,
+                        "max": joint.maximum,
+                        "step": joint.step,
                     }
                     for joint in carm.model.joints
                 ],
@@ -176,14 +211,14 @@ class Console:
             "technique": self._technique_status(),
             "markers": _markers(pose, table, carm.position),
             "room": {
-                "source_mm": [i - pose.source_to_isocenter_mm * d for i, d in zip(isocenter, axes.d.tolist(), strict=True)],
-                "detector_center_mm": [i + behind * d for i, d in zip(isocenter, axes.d.tolist(), strict=True)],
+                "source_mm": (isocenter - pose.source_to_isocenter_mm * axes.d).tolist(),
+                "detector_center_mm": (isocenter + behind * axes.d).tolist(),
                 "u": axes.u.tolist(),
                 "v": axes.v.tolist(),
-                "isocenter_mm": list(isocenter),
+                "isocenter_mm": isocenter.tolist(),
                 "patient_position": carm.position.value,
             },
-        }  # fmt: skip
+        }
 
     def _technique_status(self) -> dict[str, Any]:
         control = self.carm.control
@@ -196,8 +231,9 @@ class Console:
             "pulse_rates_hz": list(PULSE_RATES_HZ),
             "copper_mm": technique.filtration.copper_mm,
             "coppers_mm": list(COPPERS_MM),
-            "automatic": control.automatic,
-            "dose_level": control.dose_level,
+            "automatic": not control.locked,
+            "dose_level": control.dose_level.name.lower(),
+            "limited_by": control.limited_by,
             "mode": technique.mode.value,
         }
 
@@ -237,4 +273,3 @@ def taken_with(frame: Frame, position: PatientPosition | None, label: str = "") 
         shown["markers"] = _markers(pose, table, position)
         shown["view_text"] = view_text(*positioner_angles(pose, table, position))
     return shown
-

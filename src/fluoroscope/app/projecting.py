@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -9,16 +10,16 @@ from fluoroscope.app.terminal import loading_bar
 from fluoroscope.geometry.grid import DetectorGrid
 from fluoroscope.geometry.pose import CArmPose
 from fluoroscope.geometry.projection import projection_geometry
-from fluoroscope.patient.formats import read_volume
+from fluoroscope.patient.formats import read_values
 from fluoroscope.projector import project
 
-__all__ = ["project_file"]
+__all__ = ["Backend", "project_file"]
 
-BACKENDS = ("fast", "reference")
+Backend = Literal["fast", "reference"]
 
 
 def project_file(
-    path: Path, out: Path, pose: CArmPose, grid: DetectorGrid, *, center_on_volume: bool, backend: str
+    path: Path, out: Path, pose: CArmPose, grid: DetectorGrid, *, center_on_volume: bool, backend: Backend
 ) -> None:
     """Write the line integrals of the voxel values of ``path`` to ``out``: float32 (rows, columns), value·mm.
 
@@ -38,16 +39,14 @@ def project_file(
     Raises
     ------
     ValueError
-        For an unknown backend or a volume or pose that cannot be projected.
+        For a volume or pose that cannot be projected.
     OSError
         When ``out`` cannot be written; nothing half-written is left.
     """
-    if backend not in BACKENDS:
-        raise ValueError(f"--backend {backend}: choose fast or reference")
     if not out.parent.is_dir():
         raise FileNotFoundError(f"{out.parent}: no such folder for --out; make it first")
     with loading_bar() as progress:
-        volume = read_volume(path, raw=True, progress=progress)
+        volume = read_values(path, progress=progress)
     if center_on_volume:
         x, y, z = (float(part) for part in volume.center_mm)
         pose = replace(pose, isocenter_mm=(x, y, z))

@@ -56,7 +56,12 @@ class StoredImage:
 
     def status(self) -> dict[str, Any]:
         """Return its line in the status."""
-        return {"id": self.name, "label": f"run {self.event_number}", "time": self.time, "event_number": self.event_number}
+        return {
+            "id": self.name,
+            "label": f"run {self.event_number}",
+            "time": self.time,
+            "event_number": self.event_number,
+        }
 
 
 @dataclass(slots=True)
@@ -104,7 +109,7 @@ class _PlayedRun:
 
 
 class ExamRecording:
-    """Keeps one exam: every pulse in the spool while live, encoded as XA after the release, dose report at the end.
+    """Keeps one exam: every pulse spooled while live, encoded as XA on release, the dose report at the end.
 
     Parameters
     ----------
@@ -139,7 +144,7 @@ class ExamRecording:
         self._messages: list[tuple[str, str]] = []
         self._lock = threading.Lock()
         self._recorder: EventRecorder | None = None
-        self._work: queue.Queue[_Run | tuple[StoredImage, LivePicture] | None] = queue.Queue()
+        self._work: queue.Queue[_Run | _EventToLog | tuple[StoredImage, LivePicture] | None] = queue.Queue()
         self._writer = threading.Thread(target=self._write, name="exam writer", daemon=True)
         self._writer.start()
         self._closed = False
@@ -197,7 +202,7 @@ class ExamRecording:
         return _PlayedRun(run, self._position)
 
     def clip_technique(self, mode: RadiationMode) -> Technique:
-        """Return a technique to press a recorded clip with; the clip's own is not known and no dose is counted."""
+        """Return a technique to press a clip with; its own is not known and no dose is counted."""
         return Technique(70.0, 1.0, 1.0, 1.0, mode=mode)
 
     @property
@@ -205,8 +210,10 @@ class ExamRecording:
         """Whether pictures and dose belong into new records: a recorded clip has its own already."""
         return self._identity.provenance is not Provenance.RECORDED
 
-    def attach(self, loop: LiveLoop) -> None:
-        """Begin to record what ``loop`` publishes."""
+    def begin(self, loop: LiveLoop) -> None:
+        """Write the journal's first line and record what ``loop`` publishes from now on."""
+        snapshot = loop.snapshot()
+        self.journal.exam(self.uid, self.started, snapshot.dose.reference_point, {"patient": self._patient})
         if not self._is_new_radiation:
             return
         (self.folder / SPOOL_NAME).mkdir(exist_ok=True)
@@ -223,7 +230,9 @@ class ExamRecording:
     def store_image(self, picture: LivePicture, taken: dict[str, Any]) -> StoredImage:
         """Keep a picture: at once in memory, on disk in the writer's thread."""
         if picture.event_number not in self._events:
-            raise RefusedError("release the pedal first: an image is stored from the held picture or a finished run")
+            raise RefusedError(
+                "release the pedal first: an image is stored from the held picture or a finished run"
+            )
         with self._lock:
             stored = StoredImage(
                 name=f"{len(self._images) + 1:03d}",
@@ -304,11 +313,15 @@ class ExamRecording:
         held = picture.kind is PictureKind.HOLD
         frame, event = picture.shown, self._events[picture.event_number]
         run = XARun(
-            event, (frame.acquired_ns,), *picture.window, pitch_mm=frame.pitch_mm,
-            angles=_angles([frame], self._position), tables=_tables([frame]),
+            event,
+            (frame.acquired_ns,),
+            *picture.window,
+            pitch_mm=frame.pitch_mm,
+            angles=_angles([frame], self._position),
+            tables=_tables([frame]),
             orientation=_orientation(frame, self._position),
             derivation="mean of the last frames (last image hold)" if held else "",
-        )  # fmt: skip
+        )
         markers = stored.taken.get("markers") or {}
         sides = (str(markers.get("column_left", "")), str(markers.get("column_right", "")))
         self._store.save_image(stored.pixels, run, markers=sides)
@@ -320,7 +333,10 @@ class _EventToLog:
 
 
 def described_run(
-    event: IrradiationEvent, frames: Sequence[Frame], window: tuple[float, float], position: PatientPosition | None
+    event: IrradiationEvent,
+    frames: Sequence[Frame],
+    window: tuple[float, float],
+    position: PatientPosition | None,
 ) -> XARun:
     """Return what the XA object of ``frames`` says: times, angles, tables, window."""
     first = frames[0]
@@ -340,7 +356,11 @@ def dose_event(event: IrradiationEvent, position: PatientPosition | None) -> Dos
     table = event.table or TablePose()
 
     def angles(pose: Any) -> PatientAngles | None:
-        return None if pose is None or position is None else PatientAngles(*positioner_angles(pose, table, position))
+        return (
+            None
+            if pose is None or position is None
+            else PatientAngles(*positioner_angles(pose, table, position))
+        )
 
     return DoseEvent(event, angles(event.first_pose), angles(event.last_pose))
 
@@ -382,7 +402,11 @@ def recover_exams(parent: Path | None = None) -> list[str]:
         return []
     told = []
     for folder in sorted(parent.iterdir()):
-        if (folder / JOURNAL_NAME).is_file() and not (folder / "dose.dcm").exists() and not journal_in_use(folder / JOURNAL_NAME):
+        if (
+            (folder / JOURNAL_NAME).is_file()
+            and not (folder / "dose.dcm").exists()
+            and not journal_in_use(folder / JOURNAL_NAME)
+        ):
             try:
                 told += _recover(folder)
             except (OSError, ValueError) as fault:
@@ -407,10 +431,16 @@ def _recover(folder: Path) -> list[str]:
         spool = Spool.open(spool_folder)
         number = int(spool_folder.name.removeprefix("event-"))
         if len(spool) and number in by_number and not store.run_path(number).exists():
-            # Both ends may be torn: the event counts the pulses of the journal, the run holds those of the spool.
-            store.save_run((frame.pixels for frame in spool), described_run(by_number[number], list(spool), spool.window, position))
+            # Either may be torn: the event counts the journal's pulses, the run holds the spool's.
+            store.save_run(
+                (frame.pixels for frame in spool),
+                described_run(by_number[number], list(spool), spool.window, position),
+            )
             frames += len(spool)
     ended = max((event.ended for event in exam.events), default=exam.started)
     store.close(ended, complete=exam.closed)
     shutil.rmtree(folder / SPOOL_NAME, ignore_errors=True)
-    return [f"exam {folder.name} was cut short and is recovered: {len(exam.events)} presses, {frames} frames from the spool"]
+    return [
+        f"exam {folder.name} was cut short and is recovered: {len(exam.events)} presses, "
+        f"{frames} frames from the spool"
+    ]

@@ -61,7 +61,7 @@ class RoomParts:
 
 
 class FluoroscopyRoom:
-    """Implements ``monitor.control.RoomControl`` over the live loop, a C-arm or a clip, and the exam's records."""
+    """Implements ``monitor.control.RoomControl`` over the live loop, a C-arm or clip, and the records."""
 
     def __init__(self, parts: RoomParts, exam: ExamRecording) -> None:
         self._parts, self._exam = parts, exam
@@ -74,21 +74,35 @@ class FluoroscopyRoom:
         self._shown_image: str | None = None
         self._reference = ReferenceMonitor(parts.clock, self._present)
         self._closed = threading.Event()
+        parts.loop.on_event(lambda event: self._exam.log_event(event))
         self._subscription = parts.loop.subscribe("monitor", Policy.LATEST)
         self._pump = threading.Thread(target=self._take_pictures, name="monitor pictures", daemon=True)
         self._pump.start()
         commands: dict[str, Callable[..., Mapping[str, Any] | None]] = {
-            "pedal": self._pedal, "stop": self._stop, "set_chain": self._set_chain, "store_image": self._store_image,
-            "show_stored": self._show_stored, "replay_run": self._replay_run, "to_reference": self._to_reference,
-            "acknowledge": self._acknowledge, "five_minute_reset": self._five_minute_reset,
-            "set_patient": self._set_patient, "close_exam": self._close_exam,
-        }  # fmt: skip
+            "pedal": self._pedal,
+            "stop": self._stop,
+            "set_chain": self._set_chain,
+            "store_image": self._store_image,
+            "show_stored": self._show_stored,
+            "replay_run": self._replay_run,
+            "to_reference": self._to_reference,
+            "acknowledge": self._acknowledge,
+            "five_minute_reset": self._five_minute_reset,
+            "set_patient": self._set_patient,
+            "close_exam": self._close_exam,
+        }
         console = parts.console
         if console is not None:
             for name in (
-                "move_joints", "nudge_joints", "view", "move_table", "nudge_table", "set_field", "set_collimation",
+                "move_joints",
+                "nudge_joints",
+                "view",
+                "move_table",
+                "nudge_table",
+                "set_field",
+                "set_collimation",
                 "set_technique",
-            ):  # fmt: skip
+            ):
                 commands[name] = getattr(console, name)
         self._commands = commands
 
@@ -225,14 +239,14 @@ class FluoroscopyRoom:
         self._shown_image = stored.name
         return {"id": stored.name}
 
-    def _show_stored(self, *, id: str | None = None, step: int = 0) -> Mapping[str, Any]:  # noqa: A002
+    def _show_stored(self, *, id: str | None = None, step: int = 0) -> Mapping[str, Any]:
         images = self._exam.images
         if not images:
             raise RefusedError("no image is stored yet: press K while a picture is shown")
         names = [image.name for image in images]
         if id is None:
             place = names.index(self._shown_image) if self._shown_image in names else len(names) - 1
-            id = names[min(max(place + step, 0), len(names) - 1)]  # noqa: A001
+            id = names[min(max(place + step, 0), len(names) - 1)]
         if id not in names:
             raise RefusedError(f"image {id} is not of this exam")
         self._shown_image = id
@@ -256,12 +270,17 @@ class FluoroscopyRoom:
         label = f"run {picture.event_number}"
         self._reference.put(
             ReferencePicture(
-                shown.pixels, picture.window, shown.pitch_mm, shown.index, picture.event_number, label,
+                shown.pixels,
+                picture.window,
+                shown.pitch_mm,
+                shown.index,
+                picture.event_number,
+                label,
                 {**self._taken(picture), "label": label},
             )
-        )  # fmt: skip
+        )
 
-    def _acknowledge(self, *, id: str) -> None:  # noqa: A002
+    def _acknowledge(self, *, id: str) -> None:
         if id == "fault":
             self._parts.loop.acknowledge()
             return
@@ -305,7 +324,9 @@ class FluoroscopyRoom:
         self._reference.clear()
         self._shown_image, self._live = None, None
         empty = np.zeros((0, 0), dtype=np.uint16)
-        self._present(MonitorFrame("live", "stored", empty, self._parts.clock.monotonic_ns(), 0.0, 1.0, None, 0, 0))
+        self._present(
+            MonitorFrame("live", "stored", empty, self._parts.clock.monotonic_ns(), 0.0, 1.0, None, 0, 0)
+        )
 
     # Pictures
 
@@ -323,10 +344,17 @@ class FluoroscopyRoom:
             at_ns = picture.published_ns if held else shown.acquired_ns
             self._present(
                 MonitorFrame(
-                    "live", "hold" if held else "live", shown.pixels, at_ns, center, width, shown.pitch_mm,
-                    shown.index, picture.event_number,
+                    "live",
+                    "hold" if held else "live",
+                    shown.pixels,
+                    at_ns,
+                    center,
+                    width,
+                    shown.pitch_mm,
+                    shown.index,
+                    picture.event_number,
                 )
-            )  # fmt: skip
+            )
 
     def _present(self, frame: MonitorFrame) -> None:
         with self._changed:
@@ -357,8 +385,14 @@ class FluoroscopyRoom:
 
 def _picture_of(image: StoredImage) -> ReferencePicture:
     return ReferencePicture(
-        image.pixels, image.window, image.pitch_mm, 0, image.event_number, image.label, {**image.taken, "label": image.label}
-    )  # fmt: skip
+        image.pixels,
+        image.window,
+        image.pitch_mm,
+        0,
+        image.event_number,
+        image.label,
+        {**image.taken, "label": image.label},
+    )
 
 
 def _iso(moment: datetime) -> str:

@@ -21,7 +21,7 @@ class _Strict(BaseModel):
 
 
 class Needle(_Strict):
-    """A straight steel needle in patient coordinates, relative to the point at the isocentre of a table at zero."""
+    """A straight steel needle, LPS mm from the patient's point at the isocentre of a table at zero."""
 
     tip_mm: tuple[float, float, float]
     entry_mm: tuple[float, float, float]
@@ -29,7 +29,7 @@ class Needle(_Strict):
 
 
 class Step(_Strict):
-    """What holds at ``at_s``. Angles, shifts and the needle move linearly to the next step that names them."""
+    """What holds at ``at_s``; angles, shifts and needle move linearly to the next step that names them."""
 
     at_s: float = Field(ge=0.0)
     primary_deg: float | None = None
@@ -60,7 +60,9 @@ class Scenario(_Strict):
 
     def number_at(self, name: str, time_s: float, default: float) -> float:
         """Return a number of `Step`, linear between the steps that name it."""
-        known = [(step.at_s, float(getattr(step, name))) for step in self.steps if getattr(step, name) is not None]
+        known = [
+            (step.at_s, float(getattr(step, name))) for step in self.steps if getattr(step, name) is not None
+        ]
         if not known:
             return default
         times, values = zip(*known, strict=True)
@@ -68,7 +70,11 @@ class Scenario(_Strict):
 
     def setting_at(self, name: str, time_s: float) -> object | None:
         """Return a setting of `Step` that holds since the last step naming it; None before the first."""
-        held = [getattr(step, name) for step in self.steps if step.at_s <= time_s and getattr(step, name) is not None]
+        held = [
+            getattr(step, name)
+            for step in self.steps
+            if step.at_s <= time_s and getattr(step, name) is not None
+        ]
         return held[-1] if held else None
 
     def needle_at(self, time_s: float) -> Needle | None:
@@ -79,7 +85,9 @@ class Scenario(_Strict):
         times = [at_s for at_s, _ in known]
 
         def between(points: list[tuple[float, float, float]]) -> tuple[float, float, float]:
-            x, y, z = (float(np.interp(time_s, times, [point[axis] for point in points])) for axis in range(3))
+            x, y, z = (
+                float(np.interp(time_s, times, [point[axis] for point in points])) for axis in range(3)
+            )
             return (x, y, z)
 
         return Needle(

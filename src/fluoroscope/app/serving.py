@@ -1,10 +1,9 @@
 """Opens the room: patient, C-arm, live loop, records and the page behind one door."""
 
-import platform
 import signal
 import threading
 import webbrowser
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,11 +17,12 @@ from fluoroscope.app.recording import ExamRecording, recover_exams
 from fluoroscope.app.room import FluoroscopyRoom, RoomParts
 from fluoroscope.app.setup import RoomSetup, load_patient, patient_rows
 from fluoroscope.app.terminal import warn
-from fluoroscope.app.virtual import exam_identity, versions, virtual_carm
+from fluoroscope.app.virtual import exam_details, exam_identity, versions, virtual_carm
 from fluoroscope.dose.ledger import KermaLedger
 from fluoroscope.imagechain.chain import ImageChain
 from fluoroscope.live.loop import LiveLoop, LoopSettings
 from fluoroscope.monitor.server import MonitorServer, bind
+from fluoroscope.patient.library import Patient
 from fluoroscope.records.identity import Equipment, ExamIdentity, PatientIdentity
 from fluoroscope.records.uids import new_uid
 from fluoroscope.sources.clip import ClipSource
@@ -58,9 +58,13 @@ def _serve(open_: Callable[[], FluoroscopyRoom], doors: Doors) -> None:
     room = open_()
     try:
         server = MonitorServer(
-            room, doors.host, doors.port, tls_certificate=doors.tls_certificate, tls_key=doors.tls_key,
+            room,
+            doors.host,
+            doors.port,
+            tls_certificate=doors.tls_certificate,
+            tls_key=doors.tls_key,
             password_file=doors.password_file,
-        )  # fmt: skip
+        )
         try:
             server.start()
             warn(f"Fluoroscope {__version__}. {NOT_A_MEDICAL_DEVICE}")
@@ -85,37 +89,66 @@ def _wait_for_end() -> None:
 
 
 def open_room(setup: RoomSetup, exams: Path | None = None, seed: int | None = None) -> FluoroscopyRoom:
-    """Return the room with a virtual C-arm on the patient of ``setup``, ready for the pedal."""
+    """Return the room with a virtual C-arm on the patient of ``setup``, ready for the pedal.
+
+    Parameters
+    ----------
+    setup
+        Patient, position, C-arm, matrix.
+    exams
+        Folder of exams; the user's data folder when absent.
+    seed
+        Of the noise; a random one when absent.
+    """
     for told in recover_exams(exams):
         warn(told)
-    clock = SystemClock()
-    chain = ImageChain()
-    patient = load_patient(setup)
-    carm = virtual_carm(setup, patient, clock, seed)
+    clock, chain = SystemClock(), ImageChain()
+    table = _OnTheTable(setup, load_patient(setup))
+    carm = virtual_carm(table.setup, table.patient, clock, seed)
     console = Console(carm)
     loop = LiveLoop(carm, chain, KermaLedger(), clock, new_uid)
-    present = {"setup": setup}
 
     def open_exam(name: str | None) -> ExamRecording:
+        source = None
         if name is not None:
-            present["setup"] = replace(present["setup"], patient=name, labels=None, series=None)
-            other = virtual_carm(present["setup"], load_patient(present["setup"], lambda *_: None), clock, seed)
-            other.prepare()
-            console.take(other)
-        identity = exam_identity(console.carm, present["setup"])
+            changed = replace(table.setup, patient=name, labels=None, series=None)
+            patient = load_patient(changed, lambda *_: None)
+            source = virtual_carm(changed, patient, clock, seed)
+            source.prepare()
+            table.setup, table.patient = changed, patient
+        identity = exam_identity(table.setup, table.patient, new_uid(), clock.utc_now())
         exam = ExamRecording(
-            identity, _details(console), _patient_status(console), console.carm.position, exams
+            identity, exam_details(table.setup, table.patient), table.status(), identity.position, exams
         )
-        loop.new_exam(KermaLedger(), exam.journal, console.carm if name is not None else None)
-        _begin(exam, loop)
+        loop.new_exam(KermaLedger(), exam.journal, source)
+        if source is not None:
+            console.take(source)
+        exam.begin(loop)
         return exam
 
     loop.start()
-    exam = open_exam(None)
-    loop.on_event(lambda event: room.exam.log_event(event))
+    first = open_exam(None)
     carm.prepare()
-    room = FluoroscopyRoom(RoomParts(loop, chain, clock, open_exam, patient_rows, console), exam)
-    return room
+    return FluoroscopyRoom(RoomParts(loop, chain, clock, open_exam, patient_rows, console), first)
+
+
+@dataclass(slots=True)
+class _OnTheTable:
+    """Who lies on the table now."""
+
+    setup: RoomSetup
+    patient: Patient
+
+    def status(self) -> dict[str, Any]:
+        """Return the patient part of the status."""
+        record = self.patient.record
+        return {
+            "name": record.name,
+            "id": self.patient.patient_id or f"SIM-{record.name}",
+            "position": self.setup.patient_position.value,
+            "description": record.description,
+            "source": record.source,
+        }
 
 
 def open_clip_room(path: Path, exams: Path | None = None) -> FluoroscopyRoom:
@@ -131,22 +164,29 @@ def open_clip_room(path: Path, exams: Path | None = None) -> FluoroscopyRoom:
         return clip.window_center, clip.window_width
 
     loop = LiveLoop(source, chain, KermaLedger(), clock, new_uid, settings=LoopSettings(window_of=window_of))
-    about = {"name": clip.patient_name or "–", "id": clip.patient_id or "–", "position": clip.patient_position or "–",
-             "description": clip.description, "source": str(path)}  # fmt: skip
+    about = {
+        "name": clip.patient_name or "–",
+        "id": clip.patient_id or "–",
+        "position": clip.patient_position or "–",
+        "description": clip.description,
+        "source": str(path),
+    }
 
     def open_exam(_: str | None) -> ExamRecording:
         identity = ExamIdentity(
-            new_uid(), clock.utc_now(), PatientIdentity(clip.patient_name[:64], clip.patient_id[:64]),
-            Equipment("replay of a recorded clip", __version__), description=f"Replay of {path.name}"[:64],
+            new_uid(),
+            clock.utc_now(),
+            PatientIdentity(clip.patient_name[:64], clip.patient_id[:64]),
+            Equipment("replay of a recorded clip", __version__),
+            description=f"Replay of {path.name}"[:64],
             provenance=Provenance.RECORDED,
-        )  # fmt: skip
+        )
         exam = ExamRecording(identity, {"clip": str(path), "versions": versions()}, about, None, exams)
         loop.new_exam(KermaLedger(), exam.journal)
-        _begin(exam, loop)
+        exam.begin(loop)
         return exam
 
     loop.start()
-    exam = open_exam(None)
-    loop.on_event(lambda event: room.exam.log_event(event))
-    room = FluoroscopyRoom(RoomParts(loop, chain, clock, open_exam, list, None, clip_status(clip)), exam)
-    return room
+    return FluoroscopyRoom(
+        RoomParts(loop, chain, clock, open_exam, list, None, clip_status(clip)), open_exam(None)
+    )

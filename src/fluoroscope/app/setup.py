@@ -132,7 +132,8 @@ def _folder_reader(series: str | None) -> Any:
     def read(folder: Path, *, progress: Progress | None = None) -> ImportedCT:
         from fluoroscope.dicom.ct_series import read_ct_series
 
-        return read_ct_series(folder, series_uid=series, progress=progress).as_imported()
+        ct = read_ct_series(folder, series=series, progress=progress)
+        return ImportedCT(ct.volume, ct.patient_name, ct.patient_id, ct.description, ct.position)
 
     return read
 
