@@ -169,6 +169,18 @@ def test_release_and_stop_do_nothing_when_nothing_is_on(bench: Bench) -> None:
     assert bench.loop.state is LiveState.READY
 
 
+def test_x_ray_is_off_in_the_status_while_the_last_picture_is_still_made(bench: Bench) -> None:
+    bench.source.block()
+    bench.loop.press(TECHNIQUE)
+    assert bench.source.blocked.wait(PATIENCE_S)
+    assert bench.loop.snapshot().x_ray_on
+    bench.loop.release()
+    status = bench.loop.snapshot()
+    assert (status.state, status.x_ray_on) == (LiveState.EXPOSING, False)
+    bench.source.unblock()
+    assert [picture.kind for picture in bench.rest()] == [PictureKind.LIVE, PictureKind.HOLD]
+
+
 def test_what_the_table_does_not_hold_is_refused(bench: Bench) -> None:
     with pytest.raises(StateError, match="acknowledge is not possible in READY"):
         bench.loop.acknowledge()
@@ -176,6 +188,7 @@ def test_what_the_table_does_not_hold_is_refused(bench: Bench) -> None:
         bench.loop.start()
     bench.loop.press(TECHNIQUE)
     bench.picture()
+    assert bench.loop.snapshot().x_ray_on
     with pytest.raises(StateError, match="press is not possible in EXPOSING: release the pedal first"):
         bench.loop.press(TECHNIQUE)
     with pytest.raises(StateError, match="clear is not possible in EXPOSING"):

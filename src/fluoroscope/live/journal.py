@@ -132,7 +132,7 @@ class Journal:
         )
 
     def irradiation(self, event: IrradiationEvent | None, event_uid: str, released_ns: int) -> None:
-        """Write that the pedal went up and what the press gave (None: no pulse); on the disk on return."""
+        """Write that the pedal went up and what the press gave (None: no pulse)."""
         self.append(
             "irradiation",
             {
@@ -141,7 +141,6 @@ class Journal:
                 "event": None if event is None else event_to_json(event),
             },
         )
-        self.sync()
 
     def note(self, text: str, data: Mapping[str, Any] | None = None) -> None:
         """Write a remark: a stored image, a fault, an acknowledged signal."""

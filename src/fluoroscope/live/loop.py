@@ -5,7 +5,6 @@ import statistics
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from fluoroscope.acquisition.clock import Clock
 from fluoroscope.acquisition.event import IrradiationEvent
@@ -13,9 +12,10 @@ from fluoroscope.acquisition.frame import Frame, Provenance
 from fluoroscope.acquisition.protocols import Exposable, FrameSource, SourceError
 from fluoroscope.beam.technique import Technique
 from fluoroscope.dose.ledger import KermaLedger
-from fluoroscope.imagechain.chain import DisplayWindow, ImageChain
+from fluoroscope.imagechain.chain import ImageChain
 from fluoroscope.live.irradiation import IrradiationBuilder
 from fluoroscope.live.journal import Journal
+from fluoroscope.live.run import LoopSettings, Run
 from fluoroscope.live.states import LiveState, StateError, Trigger, next_state
 from fluoroscope.live.status import LiveStatus
 from fluoroscope.live.subscription import EventEnded, LivePicture, PictureKind, Policy, Subscription
@@ -23,41 +23,6 @@ from fluoroscope.live.subscription import EventEnded, LivePicture, PictureKind, 
 __all__ = ["LiveLoop", "LoopSettings"]
 
 PRESS_PATIENCE_S = 0.25
-
-
-@dataclass(frozen=True, slots=True)
-class LoopSettings:
-    """What rarely changes about a live loop.
-
-    Attributes
-    ----------
-    ring_pictures
-        How many of the last pictures are kept for looking back, at least 1.
-    window_of
-        Gives the display window a recorded clip brings with it, from the first frame of a run; None lets the
-        image chain find it.
-    """
-
-    ring_pictures: int = 32
-    window_of: Callable[[Frame], DisplayWindow | None] | None = None
-
-    def __post_init__(self) -> None:
-        if self.ring_pictures < 1:
-            raise ValueError(f"the ring keeps at least 1 picture, got {self.ring_pictures}")
-
-
-@dataclass(slots=True)
-class _Run:
-    """One press, from pedal down to its irradiation event."""
-
-    uid: str
-    number: int
-    pressed_ns: int
-    builder: IrradiationBuilder
-    pulses: int = 0
-    dropped: int = 0
-    released_ns: int | None = None
-    over: threading.Event = field(default_factory=threading.Event)
 
 
 class LiveLoop:
@@ -121,8 +86,8 @@ class LiveLoop:
         self._commands = threading.Lock()
         self._state = LiveState.IDLE
         self._reason = ""
-        self._run: _Run | None = None
-        self._waiting: _Run | None = None
+        self._run: Run | None = None
+        self._waiting: Run | None = None
         self._last_run: tuple[int, str, int, int] = (0, "", 0, 0)
         self._in_exam = [0, 0]
         self._events: list[IrradiationEvent] = []
@@ -177,7 +142,7 @@ class LiveLoop:
             pressed_ns, started = self._clock.monotonic_ns(), self._clock.utc_now()
             number = len(self._events) + 1
             builder = IrradiationBuilder(uid, number, started, pressed_ns, chosen)
-            run = _Run(uid, number, pressed_ns, builder)
+            run = Run(uid, number, pressed_ns, builder)
             try:
                 if self._journal is not None:
                     self._journal.press(uid, number, started, pressed_ns, chosen, self._source.info)
@@ -189,7 +154,7 @@ class LiveLoop:
             self._begin(run, chosen)
             return uid
 
-    def _begin(self, run: _Run, technique: Technique) -> None:
+    def _begin(self, run: Run, technique: Technique) -> None:
         try:
             with self._changed:
                 # A fault may have come from another thread since the press was allowed.
@@ -306,6 +271,7 @@ class LiveLoop:
                 now_ns=now_ns,
                 state=self._state,
                 reason=self._reason,
+                x_ray_on=run is not None and run.released_ns is None,
                 source=self._source.info,
                 event_number=last[0],
                 event_uid=last[1],
@@ -386,7 +352,7 @@ class LiveLoop:
                     self.fault("internal error in the live loop: the exposure was ended; restart the program")
                 self._finish(run)
 
-    def _expose(self, run: _Run) -> None:
+    def _expose(self, run: Run) -> None:
         try:
             with contextlib.ExitStack() as stack:
                 frames = self._source.frames()
@@ -401,7 +367,7 @@ class LiveLoop:
         except (SourceError, OSError, ValueError) as error:
             self.fault(_sentence(error))
 
-    def _take(self, run: _Run, frame: Frame) -> None:
+    def _take(self, run: Run, frame: Frame) -> None:
         dropped = self._source.dropped_pulses
         # Dose first: it was given, whatever becomes of the picture.
         if self._counts_dose:
@@ -437,7 +403,7 @@ class LiveLoop:
                     "lower the pulse rate or the matrix"
                 )
 
-    def _finish(self, run: _Run) -> None:
+    def _finish(self, run: Run) -> None:
         released_ns = run.released_ns
         if released_ns is None:
             released_ns = self._clock.monotonic_ns()
@@ -455,7 +421,7 @@ class LiveLoop:
         if event is not None:
             self._tell(event)
 
-    def _settle(self, run: _Run, event: IrradiationEvent | None, released_ns: int) -> None:
+    def _settle(self, run: Run, event: IrradiationEvent | None, released_ns: int) -> None:
         if self._counts_dose:
             self._ledger.release(released_ns)
         self._guard(lambda journal: journal.irradiation(event, run.uid, released_ns))
@@ -468,6 +434,8 @@ class LiveLoop:
             self._state = next_state(self._state, Trigger.END if run.pulses else Trigger.END_EMPTY)
             self._run = None
             self._changed.notify_all()
+        # Written already; only the disk is waited for here, with the pedal free.
+        self._guard(lambda journal: journal.sync())
 
     def _tell(self, event: IrradiationEvent) -> None:
         for subscription in self._subscriptions:

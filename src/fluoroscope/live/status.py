@@ -21,6 +21,8 @@ class LiveStatus:
         Monotonic time of the snapshot, ns.
     state, reason
         Where the loop is; a sentence for the operator in FAULT, else "".
+    x_ray_on
+        Whether pulses come: False from the release on, while the last picture is still made.
     source
         What the pictures come from.
     event_number, event_uid
@@ -49,6 +51,7 @@ class LiveStatus:
     now_ns: int
     state: LiveState
     reason: str
+    x_ray_on: bool
     source: SourceInfo
     event_number: int
     event_uid: str
