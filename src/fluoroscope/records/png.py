@@ -11,7 +11,7 @@ from fluoroscope.records.writing import whole_file
 
 __all__ = ["windowed", "write_png"]
 
-_SMALLEST_FONT_PX = 8
+_SMALLEST_FONT_PX = 11
 
 
 def windowed(
@@ -82,10 +82,14 @@ def write_png(
     draw = ImageDraw.Draw(picture)
     rows, columns = pixels.shape
     size = max(_SMALLEST_FONT_PX, columns // 28)
-    while size > _SMALLEST_FONT_PX and draw.textlength(text, font=_font(size)) > 0.94 * columns:
+    # Small pictures take the first words: "SIMULATED - not for clinical use", or "SIMULATED" alone.
+    shorter = (text, text.partition(";")[0], text.partition(" - ")[0])
+    fitting = (t for t in shorter if draw.textlength(t, font=_font(_SMALLEST_FONT_PX)) <= 0.94 * columns)
+    burned = next(fitting, shorter[-1])
+    while size > _SMALLEST_FONT_PX and draw.textlength(burned, font=_font(size)) > 0.94 * columns:
         size -= 1
     outline = {"fill": 255, "stroke_fill": 0, "stroke_width": max(1, size // 10)}
-    draw.text((columns / 2, rows - 0.6 * size), text, font=_font(size), anchor="ms", **outline)
+    draw.text((columns / 2, rows - 0.6 * size), burned, font=_font(size), anchor="ms", **outline)
     large = max(_SMALLEST_FONT_PX, columns // 16)
     outline["stroke_width"] = max(1, large // 10)
     for letter, x, anchor in ((markers[0], 0.03 * columns, "lm"), (markers[1], 0.97 * columns, "rm")):

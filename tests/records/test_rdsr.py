@@ -1,0 +1,244 @@
+"""The dose report read back item by item: totals, units, angles, table, and what happens on an abort."""
+
+import errno
+from decimal import Decimal
+
+import pydicom
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from fluoroscope.beam.technique import Filtration, RadiationMode, Technique
+from fluoroscope.geometry.table import PatientPosition, TablePose
+from fluoroscope.records import rdsr
+from fluoroscope.records.identity import PatientAngles
+from fluoroscope.records.rdsr import DoseEvent, dose_report_uid, write_rdsr
+
+ACQUISITION = Technique(75.0, 30.0, 10.0, 15.0, mode=RadiationMode.ACQUISITION)
+STANDING = PatientAngles(-160.0, 5.0)
+
+
+def items(container, code):
+    """Content items below a container with a concept code, whatever their text."""
+    found = []
+    for item in container.ContentSequence:
+        if item.ConceptNameCodeSequence[0].CodeValue == code:
+            found.append(item)
+    return found
+
+
+def number(container, code):
+    (item,) = items(container, code)
+    measured = item.MeasuredValueSequence[0]
+    return Decimal(str(measured.NumericValue)), measured.MeasurementUnitsCodeSequence[0].CodeValue
+
+
+def coded(container, code):
+    (item,) = items(container, code)
+    return item.ConceptCodeSequence[0].CodeValue
+
+
+@pytest.fixture
+def report(tmp_path, make_exam):
+    def write(events, exam=None, **options):
+        exam = exam or make_exam()
+        path = tmp_path / "dose.dcm"
+        write_rdsr(path, exam, events, ended=exam.started, **options)
+        return pydicom.dcmread(path)
+
+    return write
+
+
+def test_values_are_in_dicoms_units(report, make_event):
+    dataset = report([DoseEvent(make_event(kap_gy_cm2=2.5, air_kerma_mgy=11.732), STANDING)])
+    (event,) = items(dataset, "113706")
+    # 1 Gy·m² is 10⁴ Gy·cm².
+    assert number(event, "122130") == (Decimal("0.00025"), "Gy.m2")
+    assert number(event, "113738") == (Decimal("0.011732"), "Gy")
+    assert number(event, "113733") == (Decimal("70.1235"), "kV")
+    assert number(event, "113734") == (Decimal("3.21"), "mA")
+    assert number(event, "113793") == (Decimal(8), "ms")
+    assert number(event, "113824") == (Decimal(80), "ms")
+    assert number(event, "113736") == (Decimal("256.8"), "uA.s")
+    assert number(event, "113791") == (Decimal("7.5"), "{pulse}/s")
+    assert number(event, "113768") == (Decimal(10), "1")
+    assert number(event, "113790") == (Decimal("0.000216"), "m2")
+    assert number(event, "113750") == (Decimal(1200), "mm")
+    assert number(event, "113748") == (Decimal(750), "mm")
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    doses=st.lists(
+        st.tuples(st.floats(0.0, 5000.0), st.floats(0.0, 500.0), st.floats(0.0, 3600.0), st.booleans()),
+        max_size=6,
+    )
+)
+def test_totals_are_the_sums_of_the_events_to_the_last_digit(report, make_event, doses):
+    events = [
+        DoseEvent(
+            make_event(
+                n,
+                air_kerma_mgy=kerma,
+                kap_gy_cm2=kap,
+                pedal_time_s=time,
+                technique=ACQUISITION if run else None,
+            ),
+            STANDING,
+        )
+        for n, (kerma, kap, time, run) in enumerate(doses, start=1)
+    ]
+    dataset = report(events)
+    (totals,) = items(dataset, "113702")
+    written = items(dataset, "113706")
+    fluoro = [e for e in written if coded(e, "113721") == "44491008"]
+    runs = [e for e in written if coded(e, "113721") != "44491008"]
+
+    def total(part, code):
+        return sum((number(e, code)[0] for e in part), Decimal(0))
+
+    assert number(totals, "113722")[0] == total(written, "122130")
+    assert number(totals, "113725")[0] == total(written, "113738")
+    assert number(totals, "113727")[0] == total(runs, "122130")
+    assert number(totals, "113729")[0] == total(runs, "113738")
+    assert number(totals, "113855")[0] == total(runs, "113742")
+    assert number(totals, "113731")[0] == total(runs, "113768")
+    if fluoro:
+        assert number(totals, "113726")[0] == total(fluoro, "122130")
+        assert number(totals, "113728")[0] == total(fluoro, "113738")
+        assert number(totals, "113730")[0] == total(fluoro, "113742")
+    for event, (kerma, kap, _, _) in zip(written, doses, strict=True):
+        assert float(number(event, "113738")[0]) == pytest.approx(kerma / 1000.0, abs=6e-11)
+        assert float(number(event, "122130")[0]) == pytest.approx(kap / 1e4, abs=6e-13)
+
+
+def test_every_number_fits_a_decimal_string(report, make_event):
+    huge = make_event(air_kerma_mgy=98765.4321012345, kap_gy_cm2=1e5 / 3.0, pedal_time_s=7200.0 / 7.0)
+    dataset = report([DoseEvent(huge, STANDING)])
+    numbers = [e for e in dataset.iterall() if e.keyword == "NumericValue"]
+    assert len(numbers) > 20
+    assert all(len(str(e.value)) <= 16 for e in numbers)
+
+
+def test_the_reference_point_is_a_code(report, make_event):
+    dataset = report([DoseEvent(make_event(), STANDING)])
+    assert coded(items(dataset, "113702")[0], "113780") == "113860"
+    assert coded(items(dataset, "113706")[0], "113780") == "113860"
+
+
+def test_the_event_is_that_of_the_images(report, make_event):
+    dataset = report([DoseEvent(make_event(uid="2.25.4711"), STANDING)])
+    assert items(items(dataset, "113706")[0], "113769")[0].UID == "2.25.4711"
+    scope = items(dataset, "113705")[0]
+    assert items(scope, "110180")[0].UID == dataset.StudyInstanceUID == "2.25.77"
+
+
+def test_event_types(report, make_event):
+    turned = PatientAngles(170.0, 5.0)
+    events = [
+        DoseEvent(make_event(1), STANDING, turned),
+        DoseEvent(make_event(2, technique=ACQUISITION), STANDING, STANDING),
+        DoseEvent(make_event(3, technique=ACQUISITION), STANDING, turned),
+        # 178 to -178 is 4 degrees, not 356.
+        DoseEvent(
+            make_event(4, technique=ACQUISITION), PatientAngles(178.0, 0.0), PatientAngles(-178.0, 0.0)
+        ),
+    ]
+    written = items(report(events), "113706")
+    assert [coded(e, "113721") for e in written] == ["44491008", "113611", "113613", "113611"]
+    assert [len(items(e, "113739")) for e in written] == [0, 0, 1, 0]
+    assert [len(items(e, "113732")) for e in written] == [1, 0, 0, 0]
+
+
+def test_two_filters_stand_in_two_containers(report, make_event):
+    both = Technique(70.0, 3.0, 8.0, 7.5, Filtration(3.1, 0.2))
+    aluminium = Technique(70.0, 3.0, 8.0, 7.5, Filtration(3.1, 0.0))
+    first, second = items(
+        report([DoseEvent(make_event(1, technique=both)), DoseEvent(make_event(2, technique=aluminium))]),
+        "113706",
+    )
+    thicknesses = [number(f, "113758")[0] for f in items(first, "113771")]
+    assert thicknesses == [Decimal("3.1"), Decimal("0.2")]
+    assert len(items(second, "113771")) == 1
+
+
+def test_the_table_in_dicoms_words(report, make_event):
+    (event,) = items(
+        report([DoseEvent(make_event(table=TablePose(10.0, -20.0, 30.0, 4.0, 5.0, 6.0)))]), "113706"
+    )
+    assert number(event, "113751")[0] == 10  # "longitudinal": across, toward LAO
+    assert number(event, "113752")[0] == -20  # "lateral": toward cranial
+    assert number(event, "113753")[0] == -30  # downward
+    assert [number(event, code)[0] for code in ("113754", "113755", "113756")] == [4, 6, 5]
+
+
+@pytest.mark.parametrize(
+    ("position", "end", "side"),
+    [
+        ("HFS", "102540008", "40199007"),
+        ("HFP", "102540008", "1240000"),
+        ("FFP", "102541007", "1240000"),
+        ("HFDL", "102540008", "102536004"),
+        ("FFDR", "102541007", "102535000"),
+    ],
+)
+def test_how_the_patient_lies(report, make_event, make_exam, position, end, side):
+    exam = make_exam(position=PatientPosition(position))
+    (event,) = items(report([DoseEvent(make_event())], exam), "113706")
+    assert coded(event, "113745") == end
+    assert coded(items(event, "113743")[0], "113744") == side
+
+
+def test_an_unknown_technique_says_no_source_data(report, make_event):
+    unknown = {"mean_tube_voltage_kv": None, "mean_tube_current_ma": None, "mean_pulse_width_ms": None}
+    dataset = report([DoseEvent(make_event(1), STANDING), DoseEvent(make_event(2, **unknown))])
+    yes, no = "373066001", "373067005"
+    assert [coded(dataset, code) for code in ("113943", "113944", "113945")] == [no, no, yes]
+    assert items(items(dataset, "113706")[1], "113733") == []
+
+
+def test_an_exam_without_x_ray_has_a_report_of_nothing(report):
+    dataset = report([])
+    assert items(dataset, "113706") == []
+    assert number(items(dataset, "113702")[0], "113725") == (Decimal(0), "Gy")
+
+
+def test_an_exam_cut_short_is_partial(report, make_event):
+    assert report([DoseEvent(make_event())]).CompletionFlag == "COMPLETE"
+    dataset = report([DoseEvent(make_event())], complete=False)
+    assert dataset.CompletionFlag == "PARTIAL"
+    assert dataset.CompletionFlagDescription
+
+
+def test_writing_again_gives_the_same_report(tmp_path, make_event, make_exam):
+    events = [DoseEvent(make_event(), STANDING)]
+    for name in ("a.dcm", "b.dcm"):
+        write_rdsr(tmp_path / name, make_exam(), events, ended=make_exam().started)
+    assert (tmp_path / "a.dcm").read_bytes() == (tmp_path / "b.dcm").read_bytes()
+
+
+def test_another_content_is_another_report(make_event, make_exam):
+    one, two = DoseEvent(make_event(1)), DoseEvent(make_event(2))
+    uids = {dose_report_uid(make_exam(), e, c) for e in ([], [one], [one, two]) for c in (True, False)}
+    assert len(uids) == 6
+
+
+def test_an_event_given_twice_is_refused(tmp_path, make_event, make_exam):
+    with pytest.raises(ValueError, match="would count double"):
+        write_rdsr(tmp_path / "a.dcm", make_exam(), [DoseEvent(make_event())] * 2, ended=make_exam().started)
+
+
+def test_it_says_it_is_simulated(report, make_event):
+    dataset = report([DoseEvent(make_event())])
+    assert "SIMULATED - not for clinical use" in dataset.SeriesDescription
+    assert "SIMULATED - not for clinical use" in items(dataset, "121106")[0].TextValue
+
+
+def test_a_full_disk_leaves_nothing(tmp_path, make_event, make_exam, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(rdsr, "dcmwrite", full)
+    with pytest.raises(OSError, match="No space left on device; free disk space"):
+        write_rdsr(tmp_path / "a.dcm", make_exam(), [DoseEvent(make_event())], ended=make_exam().started)
+    assert list(tmp_path.iterdir()) == []
