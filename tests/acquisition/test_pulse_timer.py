@@ -32,6 +32,7 @@ def test_pulses_lie_on_the_grid_without_drift(rate_hz: float) -> None:
     rate_hz=st.sampled_from(RATES_HZ),
     busy_periods=st.lists(st.floats(0.0, 7.0), min_size=1, max_size=40),
 )
+@pytest.mark.req("REQ-LIVE-001")
 def test_late_pulses_are_dropped_and_counted_never_queued(rate_hz: float, busy_periods: list[float]) -> None:
     clock = stepped()
     timer = PulseTimer(rate_hz, clock)

@@ -39,6 +39,7 @@ presses = st.lists(st.lists(pulses, min_size=1, max_size=20), max_size=8)
 
 
 @given(presses)
+@pytest.mark.req("REQ-DOSE-001")
 def test_the_exam_is_the_sum_of_its_events_and_of_its_pulses(exam: list[list[PulseKerma]]) -> None:
     ledger, now_ns = KermaLedger(), 0
     for press in exam:

@@ -178,6 +178,7 @@ def test_the_lateral_does_not_stay_dark_and_no_step_is_seen_on_the_way() -> None
     assert np.ptp(middles[-10:]) <= 1.0
 
 
+@pytest.mark.req("REQ-CHAIN-001")
 def test_the_window_is_fixed_for_the_run_and_kept_for_the_next_press_on_the_same_view() -> None:
     chain = ImageChain()
     run(chain, [lin_frame(noisy(anatomy(), index), index) for index in range(3)])

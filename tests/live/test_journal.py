@@ -162,6 +162,7 @@ CHILD = """
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL on Windows")
+@pytest.mark.req("HAZ-RECORD-001")
 def test_an_exam_killed_in_the_middle_of_a_press_keeps_events_dose_and_pictures(tmp_path: Path) -> None:
     from fluoroscope.live import Spool
 

@@ -114,6 +114,7 @@ def test_press_release_gives_pulses_a_hold_and_an_event(bench: Bench) -> None:
     assert heard == [event]
 
 
+@pytest.mark.req("REQ-LIVE-002")
 def test_no_pulse_starts_after_release(bench: Bench) -> None:
     pictures = bench.expose(3)
     released_ns = bench.clock.monotonic_ns()
@@ -123,6 +124,7 @@ def test_no_pulse_starts_after_release(bench: Bench) -> None:
     assert bench.loop.snapshot().pulses == 3
 
 
+@pytest.mark.req("REQ-LIVE-001")
 def test_a_slow_source_drops_pulses_and_counts_them(bench: Bench) -> None:
     bench.source.block()
     bench.loop.press(TECHNIQUE)
@@ -138,6 +140,7 @@ def test_a_slow_source_drops_pulses_and_counts_them(bench: Bench) -> None:
     assert status.events[0].dropped_pulses == 2
 
 
+@pytest.mark.req("HAZ-STALE-001")
 def test_the_age_of_the_newest_picture_grows_when_nothing_comes(bench: Bench) -> None:
     bench.loop.press(TECHNIQUE)
     bench.picture()

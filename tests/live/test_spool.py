@@ -187,6 +187,7 @@ class Recording:
 
 
 @pytest.mark.parametrize("stored", ["shown", "raw"])
+@pytest.mark.req("REQ-DICOM-002")
 def test_a_press_is_recorded_whole(tmp_path: Path, clock: Any, plain_source: Any, stored: str) -> None:
     recording = Recording(clock, plain_source, tmp_path, stored)
     taken = recording.expose(6)

@@ -125,6 +125,7 @@ def test_the_same_run_again_gives_the_same_pixels_and_another_seed_other_noise()
         assert not np.array_equal(first.pixels, third.pixels)
 
 
+@pytest.mark.req("REQ-DET-001")
 def test_noise_is_fresh_in_every_frame_and_every_press() -> None:
     source = carm()
     frames = [*expose(source, 4), *expose(source, 4, uid="1.2.4")]
@@ -213,6 +214,7 @@ def test_truth_is_told_for_every_frame_and_kept() -> None:
     assert source.truth("unknown") is None
 
 
+@pytest.mark.req("REQ-AEC-001")
 def test_the_lateral_does_not_go_dark() -> None:
     source = carm()
     half = slice(MATRIX // 4, 3 * MATRIX // 4)

@@ -418,8 +418,6 @@ class LiveLoop:
                 self._publish(PictureKind.HOLD, held, None, run.number)
         finally:
             self._settle(run, event, released_ns)
-        if event is not None:
-            self._tell(event)
 
     def _settle(self, run: Run, event: IrradiationEvent | None, released_ns: int) -> None:
         if self._counts_dose:
@@ -431,9 +429,15 @@ class LiveLoop:
             if event is not None:
                 self._events.append(event)
                 self._last_run = (run.number, run.uid, run.pulses, run.dropped)
-            self._state = next_state(self._state, Trigger.END if run.pulses else Trigger.END_EMPTY)
-            self._run = None
-            self._changed.notify_all()
+        try:
+            # Before the state changes: who sees HOLD can count on the event having been told.
+            if event is not None:
+                self._tell(event)
+        finally:
+            with self._changed:
+                self._state = next_state(self._state, Trigger.END if run.pulses else Trigger.END_EMPTY)
+                self._run = None
+                self._changed.notify_all()
         # Written already; only the disk is waited for here, with the pedal free.
         self._guard(lambda journal: journal.sync())
 

@@ -1,4 +1,4 @@
-"""One pulse of the virtual C-arm as a function: how the room stands, where the beam goes, picture and dose."""
+"""One pulse of the virtual C-arm as a function: how the room stands, where the beam goes, picture, dose."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
