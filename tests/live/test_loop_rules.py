@@ -79,6 +79,8 @@ class Operator(RuleBasedStateMachine):
     @precondition(lambda self: self.loop.state in (LiveState.READY, LiveState.HOLD))
     @rule(rate_hz=st.sampled_from([1.0, 7.5, 30.0]), mode=st.sampled_from(RadiationMode), first=st.booleans())
     def press(self, rate_hz: float, mode: RadiationMode, first: bool) -> None:
+        # No foot is down again in the same nanosecond.
+        self.clock.advance(0.001)
         self.on_since_ns = self.clock.monotonic_ns()
         self.pressed_uid = self.loop.press(Technique(70.0, 3.0, 8.0, rate_hz, mode=mode))
         if first:
