@@ -8,7 +8,7 @@ import { bladeEdges, bladesAfter } from "../src/tools/collimation";
 const READY = {
   type: "status", state: "READY", operator: true, patient: { name: "x" }, runs: [], stored: [], carm: { patient_primary_deg: 180 },
 } as unknown as Status;
-const step = (change: Partial<Status>): string => nextStep({ connected: true, narrow: false, status: { ...READY, ...change } }).text;
+const step = (change: Partial<Status>): string => nextStep({ connected: true, narrow: false, moved: false, status: { ...READY, ...change } }).text;
 const run = { event_number: 1, time: "", frames: 3, recorded: true };
 const image = { id: "a", label: "", time: "", event_number: 1 };
 
@@ -21,9 +21,13 @@ describe("the next step", () => {
     expect(step({ state: "HOLD", runs: [run], stored: [image], carm: { ...READY.carm, patient_primary_deg: -90 } })).toBe("Turn to AP (A)");
   });
 
+  it("asks for X-ray again when the C-arm was moved since", () => {
+    expect(nextStep({ connected: true, narrow: false, moved: true, status: { ...READY, state: "HOLD", runs: [run] } }).kind).toBe("pedal");
+  });
+
   it("says what is in the way", () => {
-    expect(nextStep({ connected: false, narrow: false, status: READY }).kind).toBe("none");
-    expect(nextStep({ connected: true, narrow: true, status: READY }).kind).toBe("none");
+    expect(nextStep({ connected: false, narrow: false, moved: false, status: READY }).kind).toBe("none");
+    expect(nextStep({ connected: true, narrow: true, moved: false, status: READY }).kind).toBe("none");
     expect(step({ operator: false })).toBe("Watching");
     expect(step({ operator: false, operator_present: true })).toBe("Watching");
     expect(step({ operator: false, operator_present: false })).toBe("Take the controls");

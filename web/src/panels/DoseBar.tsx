@@ -29,8 +29,10 @@ export function DoseBar() {
       <Figure name="Fluoroscopy time" value={clockText(dose?.fluoroscopy_time_s)} unit="min:s"
         {...(acquired > 0 ? { note: `+ acquisition ${clockText(acquired)}` } : {})} />
       <FiveMinutes />
-      <span class="dose-source">{dose?.source ?? ""}</span>
-      <Pulses />
+      <div class="dose-notes">
+        {dose !== null && <span class="dose-source">{dose.source}</span>}
+        <Pulses />
+      </div>
       <NextStep />
     </footer>
   );
@@ -49,11 +51,11 @@ function FiveMinutes() {
 function Pulses() {
   const pulses = s.readable.value?.pulses;
   if (pulses === undefined || pulses.dropped === 0) return null;
-  return <span class="dropped" title="This computer was too slow for them">{pulses.dropped} of {pulses.delivered + pulses.dropped} pulses dropped</span>;
+  return <span class="dropped" title="This computer was too slow for them">{pulses.dropped} pulses dropped</span>;
 }
 
 function NextStep() {
-  const step = nextStep({ connected: s.connected.value, narrow: s.narrow.value, status: s.status.value });
+  const step = nextStep({ connected: s.connected.value, narrow: s.narrow.value, status: s.status.value, moved: s.movedSinceLive.value });
   if (step.kind === "none") return <div class="next next-none" aria-live="polite">{step.text}</div>;
   if (step.kind === "pedal") return <HoldButton className="next next-act">{step.text}</HoldButton>;
   return <button type="button" class="next next-act" onClick={() => take(step.act)}>{step.text}</button>;

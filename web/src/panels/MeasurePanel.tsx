@@ -9,7 +9,7 @@ function NumberField({ label, value, min, max, onSet }: { label: string; value: 
   return (
     <label class="number">
       <span>{label}</span>
-      <input type="number" value={value} min={min} max={max} step={1} onChange={(event) => {
+      <input type="number" aria-label={`${label}, mm`} value={value} min={min} max={max} step={1} onChange={(event) => {
         const mm = event.currentTarget.valueAsNumber;
         if (Number.isFinite(mm)) onSet(Math.min(max, Math.max(min, mm)));
       }} />

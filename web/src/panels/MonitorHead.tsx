@@ -48,7 +48,7 @@ function liveAge(): string {
   const { painted } = s.monitors.live.value;
   if (painted === null) return "";
   const age = painted.ageAtArrivalMs + Math.max(0, s.nowMs.value - painted.arrivedMs);
-  if (painted.kind === "live" && s.exposing.value) return `image ${ageText(s.readableAgeMs.value)} old`;
+  if (painted.kind === "live" && s.exposing.value && s.staleMs.value === null) return `image ${ageText(s.readableAgeMs.value)} old`;
   return `taken ${ageText(age)} ago`;
 }
 

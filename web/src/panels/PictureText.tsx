@@ -9,7 +9,7 @@ export function PictureText({ channel, orientation }: { channel: Channel; orient
   const now = s.status.value;
   if (painted === null) return null;
   const use = window ?? runWindow;
-  const moved = channel === "live" && shown !== null && now !== null && painted.kind !== "live" && shown.view_text !== now.carm.view_text;
+  const moved = channel === "live" && s.movedSinceLive.value;
   return (
     <>
       {now?.simulated !== false && <span class="corner corner-tl burned">SIMULATED</span>}

@@ -56,7 +56,10 @@ export class Painter {
     return this.last === null ? null : { center: this.last.windowCenter, width: this.last.windowWidth };
   }
 
+  /** Greys of what the monitor shows now, painted again first if that is still to come. */
   readBack(): Uint8Array {
+    const window = this.window;
+    if (this.last !== null && window !== null && this.last.rows > 0) this.screen?.paint(this.last, window, this.inverted);
     return this.screen?.readBack() ?? new Uint8Array(0);
   }
 

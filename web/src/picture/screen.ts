@@ -21,7 +21,7 @@ export function createScreen(canvas: HTMLCanvasElement, wanted: string | null): 
     });
     if (gl !== null) return new WebGLScreen(canvas, gl);
   }
-  const context = canvas.getContext("2d", { alpha: false });
+  const context = canvas.getContext("2d", { alpha: false, willReadFrequently: true });
   if (context === null) throw new Error("this browser can paint neither WebGL2 nor a 2-D canvas");
   return new CanvasScreen(canvas, context);
 }

@@ -11,9 +11,11 @@ export interface Situation {
   readonly connected: boolean;
   readonly narrow: boolean;
   readonly status: Status | null;
+  /** Whether the C-arm was moved since the picture on LIVE was made. */
+  readonly moved: boolean;
 }
 
-export function nextStep({ connected, narrow, status }: Situation): Step {
+export function nextStep({ connected, narrow, status, moved }: Situation): Step {
   if (status === null || !connected) return { kind: "none", text: "Waiting for the room" };
   if (!status.operator) {
     if (status.operator_present !== false) return { kind: "none", text: "Watching" };
@@ -23,7 +25,7 @@ export function nextStep({ connected, narrow, status }: Situation): Step {
   if (status.state === "FAULT") return { kind: "none", text: "Fault: see the message" };
   if (status.state === "EXPOSING") return { kind: "none", text: "Release SPACE to hold the image" };
   if (status.patient === null) return { kind: "act", text: "Choose a patient", act: "patients" };
-  if (status.state !== "HOLD") return { kind: "pedal", text: "Hold SPACE for X-ray" };
+  if (status.state !== "HOLD" || moved) return { kind: "pedal", text: "Hold SPACE for X-ray" };
   const lastRun = status.runs.at(-1)?.event_number;
   const storedOfRun = status.stored.filter((image) => image.event_number === lastRun).length;
   if (lastRun !== undefined && storedOfRun === 0) return { kind: "act", text: "Store image (K)", act: "store" };

@@ -12,6 +12,8 @@ export interface Probe {
   window(channel: Channel): { center: number; width: number } | null;
   shape(channel: Channel): [number, number];
   renderer(channel: Channel): string | null;
+  kind(channel: Channel): string | null;
+  index(channel: Channel): number;
   paints(): PaintRecord[];
 }
 
@@ -29,6 +31,8 @@ export function attachProbe(): void {
     window: (channel) => painters[channel].window,
     shape: (channel) => [painters[channel].picture?.rows ?? 0, painters[channel].picture?.columns ?? 0],
     renderer: (channel) => painters[channel].renderer,
+    kind: (channel) => painters[channel].picture?.kind ?? null,
+    index: (channel) => painters[channel].picture?.index ?? -1,
     paints: () => latency.take(),
   };
 }

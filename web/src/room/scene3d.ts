@@ -96,6 +96,8 @@ export class RoomScene {
     this.renderer.setPixelRatio(Math.min(2, window.devicePixelRatio));
     this.renderer.setSize(width, height, false);
     this.camera.aspect = width / height;
+    // The table must fit across, however narrow the view.
+    this.camera.fov = (2 * Math.atan(Math.tan((22 * Math.PI) / 180) / Math.min(this.camera.aspect, 1.45)) * 180) / Math.PI;
     this.camera.updateProjectionMatrix();
     this.renderer.render(this.scene, this.camera);
   }

@@ -94,6 +94,13 @@ export const SILENT_MS = 1600;
 export const connected = computed(
   () => link.value === "open" && status.value !== null && nowMs.value - statusAtMs.value < SILENT_MS,
 );
+/** Whether the C-arm looks from elsewhere than when the picture held on LIVE was made. */
+export const movedSinceLive = computed(() => {
+  const { painted, shown } = monitors.live.value;
+  const now = status.value;
+  if (painted === null || painted.kind === "live" || shown === null || now === null) return false;
+  return shown.view_text !== now.carm.view_text;
+});
 export const exposing = computed(() => status.value?.state === "EXPOSING");
 export const operator = computed(() => status.value?.operator === true);
 /** Whether this page may act now. */

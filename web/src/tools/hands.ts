@@ -20,7 +20,11 @@ export function attachHands(element: HTMLElement, channel: Channel): () => void 
 
   const seenAt = (event: PointerEvent | MouseEvent): Point => {
     const box = element.getBoundingClientRect();
-    return { x: (event.clientX - box.left) / box.width, y: (event.clientY - box.top) / box.height };
+    // The picture lies within the border.
+    return {
+      x: (event.clientX - box.left - element.clientLeft) / element.clientWidth,
+      y: (event.clientY - box.top - element.clientTop) / element.clientHeight,
+    };
   };
   const pictureAt = (event: PointerEvent): Point => {
     const p = pictureFromSeen(seenAt(event), orientation.peek());
