@@ -64,8 +64,8 @@ class ResponseTable:
     ----------
     cells
         float32 (WATER_CELLS, BONE_CELLS, 8): energy at the first corner in keV per mm² and mAs at 1000 mm;
-        the differences of its logarithm along water, along bone, and crossed; mean energy of an absorbed
-        photon, keV, and its relative variance, both at the middle of the cell; two unused.
+        the differences of its logarithm along water, along bone, and crossed; absorbed photons per keV, and
+        the relative variance of what one leaves, both at the middle of the cell; two unused.
     obliquity
         Relative gain of absorbed energy per relative gain of path in the scintillator, behind 200 mm of
         water.
@@ -121,7 +121,7 @@ def response_table(
     cells[..., 1] = ln[1:, :-1] - ln[:-1, :-1]
     cells[..., 2] = ln[:-1, 1:] - ln[:-1, :-1]
     cells[..., 3] = ln[1:, 1:] - ln[1:, :-1] - ln[:-1, 1:] + ln[:-1, :-1]
-    cells[..., 4] = 0.25 * (mean[1:, 1:] + mean[1:, :-1] + mean[:-1, 1:] + mean[:-1, :-1])
+    cells[..., 4] = 4.0 / (mean[1:, 1:] + mean[1:, :-1] + mean[:-1, 1:] + mean[:-1, :-1])
     spread = beam.spread
     cells[..., 5] = 0.25 * (spread[1:, 1:] + spread[1:, :-1] + spread[:-1, 1:] + spread[:-1, :-1])
     cells.setflags(write=False)
