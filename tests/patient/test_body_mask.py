@@ -11,7 +11,7 @@ AFFINE = np.array([[0, 0, 2.0, -140.0], [0, 2.0, 0, -100.0], [3.0, 0, 0, 0.0], [
 
 def phantom(*, touching):
     """An elliptic body with a lung and arms over a thin curved table."""
-    z, y, x = np.mgrid[0:40, 0:100, 0:140]
+    _, y, x = np.mgrid[0:40, 0:100, 0:140]
     px, py = (x - 70) * 2.0, (y - 50) * 2.0
     hu = np.full(x.shape, AIR_HU, np.int16)
     body = (px / 100) ** 2 + (py / 65) ** 2 < 1

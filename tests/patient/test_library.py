@@ -133,7 +133,7 @@ def test_an_unwritable_cache_is_told_and_the_patient_still_opens(tmp_path, monke
     assert "could not be kept in the cache" in texts[-1]
 
 
-# ---- fetching ------------------------------------------------------------------------------------------------------
+# ---- fetching ------------------------------------------------------------------------------------
 
 
 def sdist(path, setup="raise SystemExit('the archive was run')"):

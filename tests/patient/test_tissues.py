@@ -121,8 +121,10 @@ nodes = [
     [
         "",
         "ct_energy_kev = 70",
-        "ct_energy_kev = 70\n[curves.t]\nnodes = [{ name = 'a', material = 'moon' }, { name = 'b', material = 'water' }]",
-        "ct_energy_kev = 70\n[curves.t]\nnodes = [{ name = 'a', material = 'water' }, { name = 'b', material = 'air' }]",
+        "ct_energy_kev = 70\n[curves.t]\nnodes = [{ name = 'a', material = 'moon' },"
+        " { name = 'b', material = 'water' }]",
+        "ct_energy_kev = 70\n[curves.t]\nnodes = [{ name = 'a', material = 'water' },"
+        " { name = 'b', material = 'air' }]",
         "ct_energy_kev = 70\n[curves.t]\nnodes = [{ name = 'a', material = 'water', basis = [-1, 0] },"
         " { name = 'b', material = 'cortical_bone' }]",
         "not toml at all [",

@@ -83,5 +83,5 @@ def test_the_same_torso_every_time(torso):
 
 
 def test_pitch_is_checked():
-    with pytest.raises(ValueError, match="pitch|built at"):
+    with pytest.raises(ValueError, match="built at"):
         make_torso(0.1)

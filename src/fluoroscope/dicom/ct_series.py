@@ -1,7 +1,7 @@
 """A folder of DICOM CT slices as one volume.
 
-Headers are read first and without pixels; what is wrong is found there, by geometry rather than by name, number or
-declared position. Pixels are decoded slice by slice into the finished volume.
+Headers are read first and without pixels; what is wrong is found there, by geometry rather than by name,
+number or declared position. Pixels are decoded slice by slice into the finished volume.
 """
 
 import math
@@ -117,8 +117,8 @@ def read_ct_series(
     Parameters
     ----------
     folder
-        Searched for DICOM files of any name; DICOMDIR, localizers, derived images, dose reports and the like are left
-        out and listed.
+        Searched for DICOM files of any name; DICOMDIR, localizers, derived images, dose reports and the like
+        are left out and listed.
     series
         Series Instance UID, needed when there are several CT series.
     progress
@@ -127,8 +127,8 @@ def read_ct_series(
     Raises
     ------
     PatientFileError
-        No CT, several series, gantry tilt, missing or doubled slices, slices of different size, damaged files,
-        compressed pixels without a decoder. The message names the file.
+        No CT, several series, gantry tilt, missing or doubled slices, slices of different size, damaged
+        files, compressed pixels without a decoder. The message names the file.
     """
     root = Path(folder)
     report = progress or silent
@@ -270,7 +270,8 @@ def _choose(
         return by_series[series]
     if len(by_series) > 1:
         raise PatientFileError(
-            f"{root}: holds {len(by_series)} CT series: {listing}; choose one with --series UID or move it to its own"
+            f"{root}: holds {len(by_series)} CT series: {listing}; choose one with --series UID or move"
+            " it to its own"
             " folder"
         )
     return next(iter(by_series.values()))
@@ -282,7 +283,8 @@ def _sorted_stack(slices: list[_Slice]) -> tuple[list[_Slice], NDArray[np.float6
     for item in slices[1:]:
         if (item.rows, item.columns) != (first.rows, first.columns):
             raise PatientFileError(
-                f"{item.path}: {item.rows}×{item.columns} pixels, {first.path.name} has {first.rows}×{first.columns};"
+                f"{item.path}: {item.rows}×{item.columns} pixels, {first.path.name} has"
+                f" {first.rows}×{first.columns};"
                 " remove the odd one"
             )
         if np.abs(item.orientation - first.orientation).max() > 1e-3:
@@ -303,7 +305,8 @@ def _sorted_stack(slices: list[_Slice]) -> tuple[list[_Slice], NDArray[np.float6
     tilt = math.degrees(math.acos(min(1.0, abs(float(step @ normal)) / float(np.linalg.norm(step)))))
     if tilt > _MOST_TILT_DEG:
         raise PatientFileError(
-            f"{stack[0].path}: gantry tilt of {tilt:.1f}°, the slices are stacked askew; resample the CT to a straight"
+            f"{stack[0].path}: gantry tilt of {tilt:.1f}°, the slices are stacked askew; resample the CT"
+            " to a straight"
             " grid and give that"
         )
     middle = np.array([item.position_mm for item in stack])
@@ -312,7 +315,8 @@ def _sorted_stack(slices: list[_Slice]) -> tuple[list[_Slice], NDArray[np.float6
     if away.max() > 0.5:
         worst = int(away.argmax())
         raise PatientFileError(
-            f"{stack[worst].path}: lies {away[worst]:.1f} mm off the stack; remove it or export the series again"
+            f"{stack[worst].path}: lies {away[worst]:.1f} mm off the stack; remove it or export the"
+            " series again"
         )
     matrix = np.eye(4)
     matrix[:3, 0] = normal * float(step @ normal)
@@ -329,7 +333,8 @@ def _check_heights(stack: list[_Slice], heights: NDArray[np.float64]) -> None:
     for n, gap in enumerate(gaps):
         if gap < 0.01 or gap < 0.1 * usual:
             raise PatientFileError(
-                f"{stack[n + 1].path}: at the same place as {stack[n].path.name} ({gap:.2f} mm apart); remove one of them"
+                f"{stack[n + 1].path}: at the same place as {stack[n].path.name} ({gap:.2f} mm apart);"
+                " remove one of them"
             )
     for n, gap in enumerate(gaps):
         if gap > 1.5 * usual:
@@ -340,7 +345,8 @@ def _check_heights(stack: list[_Slice], heights: NDArray[np.float64]) -> None:
             )
         if abs(gap - usual) > max(0.05, 0.1 * usual):
             raise PatientFileError(
-                f"{stack[n].path}: {gap:.2f} mm to {stack[n + 1].path.name}, the others are {usual:.2f} mm apart; resample"
+                f"{stack[n].path}: {gap:.2f} mm to {stack[n + 1].path.name}, the others are {usual:.2f}"
+                " mm apart; resample"
                 " the CT to even slices"
             )
 

@@ -57,8 +57,8 @@ def read_header(path: Path, tags: Sequence[str]) -> Any | None:
     Raises
     ------
     PatientFileError
-        The file says it is DICOM but is truncated, damaged, or deflated (a deflated object unpacks whole into memory,
-        up to a thousand times its size).
+        The file says it is DICOM but is truncated, damaged, or deflated (a deflated object unpacks whole into
+        memory, up to a thousand times its size).
     """
     from pydicom import dcmread
 

@@ -30,8 +30,8 @@ _TAGS = [
 def read_segmentation(path: str | Path, ct: Volume) -> LabelMap:
     """Read a binary or label-map DICOM SEG onto a CT's grid.
 
-    Every frame is placed by its own position; the CT's voxels take the nearest frame's nearest pixel. Where segments
-    overlap, the later one wins.
+    Every frame is placed by its own position; the CT's voxels take the nearest frame's nearest pixel. Where
+    segments overlap, the later one wins.
 
     Parameters
     ----------
@@ -64,7 +64,8 @@ def read_segmentation(path: str | Path, ct: Volume) -> LabelMap:
         ) from error
     if min(sizes) < 1 or math.prod(sizes) > MAX_VOXELS:
         raise PatientFileError(
-            f"{file}: {sizes[0]} frames of {sizes[1]}×{sizes[2]} pixels; at most {MAX_VOXELS / 1e6:.0f} million are read"
+            f"{file}: {sizes[0]} frames of {sizes[1]}×{sizes[2]} pixels; at most {MAX_VOXELS / 1e6:.0f}"
+            " million are read"
         )
     try:
         with warnings.catch_warnings():

@@ -49,7 +49,7 @@ def remove_table(volume: Volume, *, progress: Progress | None = None) -> Volume:
 
 
 def body_mask(volume: Volume) -> NDArray[np.bool_]:
-    """Return the body, lungs and gas included, on the grid of the CT (grown by one coarse voxel of 3.5 mm)."""
+    """Return the body with lungs and gas on the grid of the CT, grown by one coarse voxel of 3.5 mm."""
     mask, steps = _coarse_mask(volume)
     nearest = [
         np.minimum((np.arange(n) + s // 2) // s, m - 1)
@@ -90,7 +90,7 @@ def _coarse_mask(volume: Volume) -> tuple[NDArray[np.bool_], tuple[int, int, int
 
 
 def _opened(mask: NDArray[np.bool_], pitch: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Opening by a ball through two distance transforms, whose cost does not grow with the ball."""
+    """Open by a ball through two distance transforms, whose cost does not grow with the ball."""
     from scipy import ndimage
 
     core = ndimage.distance_transform_edt(mask, sampling=pitch) > _OPENING_MM

@@ -1,4 +1,4 @@
-"""Opened patients, kept on disk as they are used, so that the next start maps them instead of making them again."""
+"""Opened patients, kept on disk as they are used: the next start maps them instead of making them."""
 
 import contextlib
 import hashlib

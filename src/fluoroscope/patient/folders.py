@@ -7,7 +7,7 @@ __all__ = ["cache_folder", "data_folder"]
 
 
 def data_folder() -> Path:
-    """Return the folder of lasting data: ``FLUOROSCOPE_HOME``, else the platform's user data folder. Not created."""
+    """Return the folder of lasting data: ``FLUOROSCOPE_HOME``, else the user data folder. Not created."""
     home = os.environ.get("FLUOROSCOPE_HOME")
     if home:
         return Path(home)
@@ -17,7 +17,7 @@ def data_folder() -> Path:
 
 
 def cache_folder() -> Path:
-    """Return the folder of what can be made again: ``cache`` in ``FLUOROSCOPE_HOME``, else the user cache folder."""
+    """Return the folder of what can be made again: ``FLUOROSCOPE_HOME/cache``, else the user cache folder."""
     home = os.environ.get("FLUOROSCOPE_HOME")
     if home:
         return Path(home) / "cache"

@@ -28,8 +28,8 @@ def is_volume_file(path: str | Path) -> bool:
 def read_volume(path: str | Path, *, progress: Progress | None = None) -> Volume:
     """Read a CT as int16 HU in LPS, axes running S, P, L.
 
-    Floating-point HU are rounded, everything is clipped to int16. Beyond the file's own buffers the memory is the
-    int16 volume plus one slab of 16 MB.
+    Floating-point HU are rounded, everything is clipped to int16. Beyond the file's own buffers the memory is
+    the int16 volume plus one slab of 16 MB.
 
     Parameters
     ----------

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,8 +71,8 @@ def read_labels(
     ct
         The CT it belongs to; another grid is resampled to it by nearest voxel.
     names
-        ``"totalsegmentator"``, or a CSV or JSON file of names. When not given: the table a NIfTI carries in its
-        extension, else structures are called ``label_7``.
+        ``"totalsegmentator"``, or a CSV or JSON file of names. When not given: the table a NIfTI carries in
+        its extension, else structures are called ``label_7``.
     progress
         Told the fraction read.
 
@@ -103,7 +104,7 @@ def onto_grid(labels: Volume, ct: Volume, where: str) -> NDArray[np.uint8] | NDA
     same = labels.values.shape == ct.values.shape and np.allclose(
         labels.world_from_index, ct.world_from_index, atol=1e-2
     )
-    values: NDArray[np.uint8] | NDArray[np.uint16] = labels.values  # type: ignore[assignment]
+    values: NDArray[Any] = labels.values
     if not same:
         from scipy import ndimage
 
@@ -119,7 +120,8 @@ def onto_grid(labels: Volume, ct: Volume, where: str) -> NDArray[np.uint8] | NDA
         )
     if labels.values.any() and not values.any():
         raise PatientFileError(
-            f"{where}: the labels lie outside the CT (centres {_place(labels)} and {_place(ct)} mm); give the labels of"
+            f"{where}: the labels lie outside the CT (centres {_place(labels)} and {_place(ct)} mm); give"
+            " the labels of"
             " this CT"
         )
     return values
@@ -135,8 +137,9 @@ def read_names(path: str | Path) -> dict[int, str]:
     Parameters
     ----------
     path
-        CSV with a header (number in ``id``, ``label``, ``value`` or ``index``; name in ``structure`` or ``name``), CSV
-        without one (number, name), or JSON: an object of numbers to names or of names to numbers.
+        CSV with a header (number in ``id``, ``label``, ``value`` or ``index``; name in ``structure`` or
+        ``name``), CSV without one (number, name), or JSON: an object of numbers to names or of names to
+        numbers.
 
     Raises
     ------

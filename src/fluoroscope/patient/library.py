@@ -272,7 +272,8 @@ def open_patient(
 ) -> Patient:
     """Open a patient by name, volume file or DICOM folder.
 
-    What was made of it is kept in the cache folder and mapped from there the next time, as long as no file changed.
+    What was made of it is kept in the cache folder and mapped from there the next time, as long as no file
+    changed.
 
     Parameters
     ----------

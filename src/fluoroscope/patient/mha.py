@@ -46,7 +46,8 @@ def describe(path: Path) -> StoredVoxels:
     code = _TYPES.get(fields.get("ElementType", ""))
     if code is None:
         raise PatientFileError(
-            f"{path}: ElementType {fields.get('ElementType')!r} is not a number; save as MET_SHORT or MET_FLOAT"
+            f"{path}: ElementType {fields.get('ElementType')!r} is not a number; save as MET_SHORT or"
+            " MET_FLOAT"
         )
     big = _true(fields, "BinaryDataByteOrderMSB", default=_true(fields, "ElementByteOrderMSB", default=False))
     dtype = np.dtype((">" if big else "<") + code)

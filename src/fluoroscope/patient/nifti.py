@@ -22,8 +22,8 @@ _MM_PER_UNIT = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
 def describe(path: Path) -> StoredVoxels:
     """Read the header of a NIfTI-1 or NIfTI-2 file.
 
-    The orientation is the sform's when it is set, else the qform's; with neither, left and right are unknown and the
-    file is refused.
+    The orientation is the sform's when it is set, else the qform's; with neither, left and right are unknown
+    and the file is refused.
 
     Raises
     ------

@@ -144,7 +144,8 @@ def _affine(path: Path, header: Mapping[str, Any]) -> NDArray[np.float64]:
     signs = _SPACES.get(str(header.get("space", "")).strip().lower())
     if signs is None:
         raise PatientFileError(
-            f"{path}: space is {header.get('space', 'not given')!r}, so left and right are unknown; save it with space"
+            f"{path}: space is {header.get('space', 'not given')!r}, so left and right are unknown; save"
+            " it with space"
             " left-posterior-superior"
         )
     try:

@@ -18,9 +18,9 @@ _AROUND_MM = 90.0
 def spine_reference_mm(volume: Volume, labels: LabelMap | None) -> NDArray[np.float64]:
     """Return the point (3,) of the lumbar spine to look at, LPS mm.
 
-    With labels: the centroid of the first of L3, L2, L4, L1, T12 … that lies whole in the volume, if one does with 90 mm
-    of patient above and below. Without: at the middle
-    height, across the middle of the densest vertical strip of bone, which in a trunk is the spine.
+    With labels: the centroid of the first of L3, L2, L4, L1, T12 … that lies whole in the volume, if one does
+    with 90 mm of patient above and below. Without: at the middle height, across the middle of the densest
+    vertical strip of bone, which in a trunk is the spine.
     """
     if labels is not None:
         whole = _whole_levels(volume, labels)
@@ -33,7 +33,7 @@ def spine_reference_mm(volume: Volume, labels: LabelMap | None) -> NDArray[np.fl
 
 
 def _whole_levels(volume: Volume, labels: LabelMap) -> list[NDArray[np.float64]]:
-    """Return the index centroids of the wanted levels that do not touch the ends of the volume, best first."""
+    """Return the index centroids of the wanted levels that do not touch the volume's ends, best first."""
     from scipy import ndimage
 
     boxes = ndimage.find_objects(labels.values)

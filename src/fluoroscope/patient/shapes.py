@@ -1,7 +1,7 @@
 """Solid shapes painted into a voxel grid: smoothly joined, with a shell, soft-edged by one voxel.
 
-Distances are signed, below zero inside, and exact only for spheres and round capsules; for the others they are first
-order, which is enough for edges one voxel wide.
+Distances are signed, below zero inside, and exact only for spheres and round capsules; for the others they
+are first order, which is enough for edges one voxel wide.
 """
 
 from dataclasses import dataclass, field
@@ -35,7 +35,8 @@ def column(
 ) -> NDArray[np.float64]:
     """Return an upright superelliptic block of half sizes x, y, z.
 
-    ``waist`` is the share its middle is narrower by, ``taper`` the share its lower end is narrower and its upper wider.
+    ``waist`` is the share its middle is narrower by, ``taper`` the share its lower end is narrower and its
+    upper wider.
     """
     return np.concatenate([[_COLUMN], _three(center_mm), _three(half_mm), [waist, exponent, taper, 0.0, 0.0]])
 
@@ -222,7 +223,9 @@ def _distance(shape, x, y, z):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
-def _paint(hu, labels, first, pitch, solid_from_world, shapes, holes, boxes, how):  # type: ignore[no-untyped-def]
+def _paint(  # type: ignore[no-untyped-def]
+    hu, labels, first, pitch, solid_from_world, shapes, holes, boxes, how
+):
     m = solid_from_world
     inside_hu, shell_hu, shell, joint = how[0], how[1], how[2], how[3]
     near = np.empty(shapes.shape[0], np.int64)

@@ -173,7 +173,8 @@ def check_grid(
         raise PatientFileError(f"{path}: header says {text} voxels; the file is damaged, export it again")
     if min(sizes) < min_slices:
         raise PatientFileError(
-            f"{path}: {text} voxels is too few for a patient; give at least {min_slices} slices along every axis"
+            f"{path}: {text} voxels is too few for a patient; give at least {min_slices} slices along"
+            " every axis"
         )
     if math.prod(sizes) > MAX_VOXELS:
         raise PatientFileError(
@@ -192,14 +193,16 @@ def _check_axes(path: Path, world_from_index: NDArray[np.float64]) -> None:
     if spacing.min() < low or spacing.max() > high:
         numbers = " × ".join(f"{value:.4g}" for value in spacing)
         raise PatientFileError(
-            f"{path}: voxel spacing {numbers} mm, needed are {low:g} to {high:g} mm; correct the spacing in the header"
+            f"{path}: voxel spacing {numbers} mm, needed are {low:g} to {high:g} mm; correct the spacing"
+            " in the header"
         )
     cosines = (axes / spacing).T @ (axes / spacing)
     worst = float(np.abs(cosines - np.eye(3)).max())
     if worst > 1e-3:
         tilt = math.degrees(math.asin(min(worst, 1.0)))
         raise PatientFileError(
-            f"{path}: voxel axes are {tilt:.1f}° off a right angle (gantry tilt or shear); resample to a straight grid"
+            f"{path}: voxel axes are {tilt:.1f}° off a right angle (gantry tilt or shear); resample to a"
+            " straight grid"
         )
 
 
@@ -211,8 +214,8 @@ def load(stored: StoredVoxels, *, meaning: Meaning = "hu", progress: Progress | 
     stored
         What the header said.
     meaning
-        ``"hu"``: int16, rounded and clipped. ``"values"``: int16 when the file stores small integers without scaling,
-        else float32, never rounded. ``"labels"``: uint8 or uint16, whole numbers only.
+        ``"hu"``: int16, rounded and clipped. ``"values"``: int16 when the file stores small integers without
+        scaling, else float32, never rounded. ``"labels"``: uint8 or uint16, whole numbers only.
     progress
         Told the fraction read.
 
@@ -249,7 +252,8 @@ def load(stored: StoredVoxels, *, meaning: Meaning = "hu", progress: Progress | 
         report((first + slab.shape[2]) / shape[2], f"reading {stored.path.name}")
     if where is not None:
         raise PatientFileError(
-            f"{stored.path}: {not_finite} voxels are NaN or infinite, the first at index {where}; replace them with air"
+            f"{stored.path}: {not_finite} voxels are NaN or infinite, the first at index {where}; replace"
+            " them with air"
             " (-1000) and save again"
         )
     return Volume(turned, order.world_from_index)
@@ -269,7 +273,7 @@ def _convert(
 ) -> NDArray[np.generic]:
     if target == np.float32 or np.can_cast(slab.dtype, target):
         return slab.astype(target, copy=False)
-    limits = np.iinfo(target)
+    limits = np.iinfo(np.dtype(target).str)
     if meaning == "labels":
         low, high = float(slab.min()), float(slab.max())
         whole = slab.dtype.kind != "f" or bool((np.rint(slab) == slab).all())
@@ -281,7 +285,8 @@ def _convert(
         return slab.astype(target)
     if slab.dtype.kind == "f":
         slab = np.rint(slab)
-    return np.clip(slab, limits.min, limits.max).astype(target)
+    clipped: NDArray[np.generic] = np.clip(slab, limits.min, limits.max).astype(target)
+    return clipped
 
 
 def _check_length(stored: StoredVoxels, shape: tuple[int, int, int]) -> None:
@@ -289,14 +294,16 @@ def _check_length(stored: StoredVoxels, shape: tuple[int, int, int]) -> None:
         size = stored.data_path.stat().st_size
     except OSError as error:
         raise PatientFileError(
-            f"{stored.data_path}: voxel file of {stored.path.name} cannot be opened ({error.strerror}); keep both together"
+            f"{stored.data_path}: voxel file of {stored.path.name} cannot be opened ({error.strerror});"
+            " keep both together"
         ) from error
     need = math.prod(shape) * stored.dtype.itemsize
     # A packed NIfTI's offset counts unpacked bytes.
     skipped = stored.offset_bytes if stored.encoding == "raw" else 0
     if (size - skipped) * _MOST_EXPANSION[stored.encoding] < need:
         raise PatientFileError(
-            f"{stored.data_path}: truncated, {size} bytes cannot hold {need} bytes of voxels; copy the file again"
+            f"{stored.data_path}: truncated, {size} bytes cannot hold {need} bytes of voxels; copy the"
+            " file again"
         )
 
 

@@ -1,7 +1,7 @@
 """From CT numbers to materials: HU to the two basis materials the projector integrates.
 
-One CT number cannot say what a voxel is made of, only how much it attenuates. The table ``data/tissues.toml`` states what
-is assumed; where labels know better (contrast medium in a vessel) another curve is used.
+One CT number cannot say what a voxel is made of, only how much it attenuates. The table ``data/tissues.toml``
+states what is assumed; where labels know better (contrast medium in a vessel) another curve is used.
 """
 
 import itertools
@@ -82,7 +82,7 @@ class TissueCurve:
             raise ValueError(f"curve {self.name!r}: needs two or more tissues in rising CT number, got {hu}")
 
     def basis(self, hu: ArrayLike) -> NDArray[np.float64]:
-        """Return (..., 2): water and bone shares at CT numbers of any shape; constant beyond the end nodes."""
+        """Return (..., 2): water and bone shares at any CT numbers; constant beyond the end nodes."""
         at = np.asarray(hu, dtype=np.float64)
         corners = [node.hu for node in self.nodes]
         return np.stack(
@@ -148,7 +148,8 @@ def _parse(text: str, where: str) -> TissueTable:
             raise ValueError("the first curve must be the one of every voxel, without structures")
     except (tomllib.TOMLDecodeError, KeyError, TypeError, AttributeError, ValueError) as error:
         raise PatientFileError(
-            f"{where}: not a tissue table ({type(error).__name__}: {error}); start from a copy of the packaged one"
+            f"{where}: not a tissue table ({type(error).__name__}: {error}); start from a copy of the"
+            " packaged one"
         ) from error
     return TissueTable(energy_kev, curves)
 

@@ -1,8 +1,8 @@
 """The built-in patient: a lumbar torso made of analytic shapes, for when no CT is at hand.
 
-An adult of average build, T9 to the femoral heads, lying straight. Vertebral sizes follow Panjabi et al. 1992 (lumbar,
-doi:10.1097/00007632-199203000-00010) to about 2 mm; the spine has 50° of lordosis from L1 to S1. Shapes are plain: it looks
-like a spine in X-ray, it is no atlas.
+An adult of average build, T9 to the femoral heads, lying straight. Widths and depths of the lumbar bodies lie
+within 3 mm of the means of Panjabi et al. 1992 (doi:10.1097/00007632-199203000-00010); the spine has 50° of
+lordosis from L1 to S1. Shapes are plain: it looks like a spine in X-ray, it is no atlas.
 """
 
 import itertools
@@ -31,7 +31,7 @@ _HIGH_MM = (186.0, 105.0, 176.0)
 
 @dataclass(frozen=True, slots=True)
 class _Level:
-    """A vertebra: body width, depth, height and the disc below it in mm; lean of its axis to the back in degrees."""
+    """A vertebra: its body, the disc below it, and how far its axis leans to the back."""
 
     name: str
     label: int
@@ -270,7 +270,7 @@ def _paint_sacrum(canvas: Canvas, s1: NDArray[np.float64]) -> None:
                 shapes.append(
                     capsule(
                         local + offset(s * width * 0.38, 5.0, 0.0),
-                        local + (s * (wing - thick * 0.6), 13.0, -2.0),
+                        local + offset(s * (wing - thick * 0.6), 13.0, -2.0),
                         thick * 0.85,
                         thick,
                         stretch=(0.8, 0.8, 0.95),
@@ -305,7 +305,7 @@ def _paint_sacrum(canvas: Canvas, s1: NDArray[np.float64]) -> None:
 
 
 def _paint_hip(canvas: Canvas, s1_mm: NDArray[np.float64], side: int) -> None:
-    """Iliac wing as a fan of rods from the sacroiliac joint to the crest, then acetabulum and femoral head."""
+    """Iliac wing as a fan of plates from the sacroiliac joint to the crest, acetabulum, femoral head."""
     s = float(side)
     z0, y0 = float(s1_mm[2]), float(s1_mm[1])
     head = np.array([s * 88.0, y0 - 42.0, z0 - 78.0])

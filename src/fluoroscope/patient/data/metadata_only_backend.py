@@ -1,8 +1,8 @@
 """A build backend that builds nothing.
 
-pip asks a source archive's build backend for the name and version before it hands the archive over, which would run the
-archive's ``setup.py``. Put first on the path as ``setuptools.build_meta``, this answers from ``PKG-INFO`` instead: no
-line of the archive is run.
+pip asks a source archive's build backend for the name and version before it hands the archive over, which
+would run the archive's ``setup.py``. Put first on the path as ``setuptools.build_meta``, this answers from
+``PKG-INFO`` instead: no line of the archive is run.
 """
 
 import pathlib
