@@ -183,11 +183,7 @@ class ImageChain:
         reference = block_means(last, field)
         frames = [last]
         for frame in list(self._recent)[-2::-1][: self._settings.hold_frames - 1]:
-            if not (
-                same_view(frame, last)
-                and frame.collimation == last.collimation
-                and _same_voltage(frame, last)
-            ):
+            if not (same_view(frame, last) and frame.collimation == last.collimation and _same_voltage(frame, last)):
                 break
             if content_moved(block_means(frame, field), reference):
                 break

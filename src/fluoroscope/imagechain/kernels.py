@@ -10,9 +10,7 @@ from numpy.typing import NDArray
 __all__ = ["LOG_TABLE", "block_sums", "log_filter_display"]
 
 # ln of every 16-bit value; a pixel that caught nothing counts as half a step, the middle of what rounds to 0.
-LOG_TABLE: NDArray[np.float32] = np.log(np.maximum(np.arange(65536, dtype=np.float64), 0.5)).astype(
-    np.float32
-)
+LOG_TABLE: NDArray[np.float32] = np.log(np.maximum(np.arange(65536, dtype=np.float64), 0.5)).astype(np.float32)
 LOG_TABLE.setflags(write=False)
 
 Kernel = TypeVar("Kernel", bound=Callable[..., None])
