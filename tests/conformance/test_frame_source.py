@@ -78,6 +78,7 @@ def test_a_second_press_gives_new_frames(exposing, clock):
     assert second[0].acquired_ns > first[-1].acquired_ns
 
 
+@pytest.mark.req("REQ-LIVE-002")
 def test_release_ends_the_frames(exposing):
     exposing.press(TECHNIQUE, "2.25.1")
     frames = exposing.frames()
@@ -86,6 +87,7 @@ def test_release_ends_the_frames(exposing):
     assert list(frames) == []
 
 
+@pytest.mark.req("REQ-LIVE-002")
 def test_release_while_waiting_for_the_next_frame_ends_it(exposing, clock):
     exposing.press(TECHNIQUE, "2.25.1")
     frames = exposing.frames()
@@ -105,6 +107,7 @@ def test_release_from_another_thread_and_twice(exposing):
     assert list(frames) == []
 
 
+@pytest.mark.req("REQ-LIVE-001")
 def test_late_pulses_are_dropped_and_counted_not_queued(exposing, clock):
     exposing.press(TECHNIQUE, "2.25.1")
     frames = exposing.frames()

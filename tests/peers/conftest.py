@@ -41,9 +41,7 @@ def dciodvfy(run_peer):
     def judge(path):
         text = run_peer("dciodvfy", "-new", path).stderr.decode("utf-8", "replace")
         lines = text.splitlines()
-        assert any(not line.startswith(("Error", "Warning")) and line for line in lines), (
-            f"no IOD named: {text}"
-        )
+        assert any(not line.startswith(("Error", "Warning")) and line for line in lines), f"no IOD named: {text}"
         return Verdict(
             [line for line in lines if line.startswith("Error")],
             [line for line in lines if line.startswith("Warning")],

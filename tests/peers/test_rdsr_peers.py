@@ -18,6 +18,7 @@ def three_events(make_event):
     ]
 
 
+@pytest.mark.req("REQ-DICOM-001")
 @pytest.mark.peer("pixelmed")
 def test_pixelmed_finds_no_error_and_nothing_outside_the_template(tmp_path, make_event, make_exam, pixelmed):
     path = tmp_path / "dose.dcm"
@@ -28,6 +29,7 @@ def test_pixelmed_finds_no_error_and_nothing_outside_the_template(tmp_path, make
     assert verdict.warnings == []
 
 
+@pytest.mark.req("REQ-DICOM-001")
 @pytest.mark.peer("dciodvfy")
 @pytest.mark.parametrize("complete", [True, False])
 @pytest.mark.parametrize("count", [0, 1, 3, 60])

@@ -46,6 +46,7 @@ VARIANTS = {
 }
 
 
+@pytest.mark.req("REQ-DICOM-001")
 @pytest.mark.peer("dciodvfy")
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_dciodvfy_finds_no_error(tmp_path, make_event, make_exam, dciodvfy, variant):
@@ -160,6 +161,7 @@ def test_gdcm_reads_it(tmp_path, make_event, make_exam, run_peer):
     assert "1.2.840.10008.5.1.4.1.1.12.1" in text
 
 
+@pytest.mark.req("REQ-DICOM-002")
 @pytest.mark.peer("orthanc", "unshare", "dcmtk", "ip")
 def test_orthanc_gives_back_every_bit(tmp_path, make_event, make_exam, through_orthanc):
     exam = make_exam()

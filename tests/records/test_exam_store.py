@@ -32,9 +32,7 @@ def run_of(event, count=3):
 
 @pytest.fixture
 def folder(tmp_path, make_exam):
-    return ExamFolder.create(
-        tmp_path / "exams", make_exam(), {"carm": "mobile", "versions": {"fluoroscope": "0.1.0"}}
-    )
+    return ExamFolder.create(tmp_path / "exams", make_exam(), {"carm": "mobile", "versions": {"fluoroscope": "0.1.0"}})
 
 
 def test_the_folder_is_named_by_time_and_study(folder):
@@ -73,6 +71,7 @@ def test_a_whole_exam_is_read_back_as_it_was(folder, make_event):
             assert pydicom.dcmread(folder.folder / file.name).SOPInstanceUID == file.sop_instance_uid
 
 
+@pytest.mark.req("HAZ-PATIENT-001")
 def test_all_records_of_an_exam_are_one_study_with_its_events(folder, make_event):
     event = make_event(1)
     folder.add_event(DoseEvent(event))
@@ -93,6 +92,7 @@ def test_the_log_says_what_it_is_of(folder):
     assert log["details"]["versions"] == {"fluoroscope": "0.1.0"}
 
 
+@pytest.mark.req("HAZ-RECORD-001")
 def test_after_a_crash_the_exam_is_recovered_with_a_partial_report(folder, make_event):
     for number in (1, 2):
         folder.add_event(DoseEvent(make_event(number), PatientAngles(-160.0, 5.0)))

@@ -30,6 +30,7 @@ def test_a_window_of_one_is_a_threshold_and_inverting_turns_it():
     assert windowed(row, 100.5, 1.0, invert=True).tolist()[0][0::2] == [255, 0]
 
 
+@pytest.mark.req("HAZ-CLINIC-001")
 @pytest.mark.parametrize("size", [64, 128, 256, 512, 1024])
 def test_the_statement_is_burned_in_and_in_the_metadata(tmp_path, size):
     path = tmp_path / "a.png"

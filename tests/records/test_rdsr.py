@@ -49,6 +49,7 @@ def report(tmp_path, make_exam):
     return write
 
 
+@pytest.mark.req("HAZ-UNIT-001")
 def test_values_are_in_dicoms_units(report, make_event):
     dataset = report([DoseEvent(make_event(kap_gy_cm2=2.5, air_kerma_mgy=11.732), STANDING)])
     (event,) = items(dataset, "113706")
@@ -67,6 +68,7 @@ def test_values_are_in_dicoms_units(report, make_event):
     assert number(event, "113748") == (Decimal(750), "mm")
 
 
+@pytest.mark.req("REQ-DOSE-001")
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(
     doses=st.lists(
@@ -140,9 +142,7 @@ def test_event_types(report, make_event):
         DoseEvent(make_event(2, technique=ACQUISITION), STANDING, STANDING),
         DoseEvent(make_event(3, technique=ACQUISITION), STANDING, turned),
         # 178 to -178 is 4 degrees, not 356.
-        DoseEvent(
-            make_event(4, technique=ACQUISITION), PatientAngles(178.0, 0.0), PatientAngles(-178.0, 0.0)
-        ),
+        DoseEvent(make_event(4, technique=ACQUISITION), PatientAngles(178.0, 0.0), PatientAngles(-178.0, 0.0)),
     ]
     written = items(report(events), "113706")
     assert [coded(e, "113721") for e in written] == ["44491008", "113611", "113613", "113611"]
@@ -163,9 +163,7 @@ def test_two_filters_stand_in_two_containers(report, make_event):
 
 
 def test_the_table_in_dicoms_words(report, make_event):
-    (event,) = items(
-        report([DoseEvent(make_event(table=TablePose(10.0, -20.0, 30.0, 4.0, 5.0, 6.0)))]), "113706"
-    )
+    (event,) = items(report([DoseEvent(make_event(table=TablePose(10.0, -20.0, 30.0, 4.0, 5.0, 6.0)))]), "113706")
     assert number(event, "113751")[0] == 10  # "longitudinal": across, toward LAO
     assert number(event, "113752")[0] == -20  # "lateral": toward cranial
     assert number(event, "113753")[0] == -30  # downward
@@ -228,6 +226,7 @@ def test_an_event_given_twice_is_refused(tmp_path, make_event, make_exam):
         write_rdsr(tmp_path / "a.dcm", make_exam(), [DoseEvent(make_event())] * 2, ended=make_exam().started)
 
 
+@pytest.mark.req("HAZ-CLINIC-001")
 def test_it_says_it_is_simulated(report, make_event):
     dataset = report([DoseEvent(make_event())])
     assert "SIMULATED - not for clinical use" in dataset.SeriesDescription

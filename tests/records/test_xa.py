@@ -1,6 +1,8 @@
 """XA objects: what is in them, by an independent reader (pydicom), and that nothing half-written stays."""
 
 import errno
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
 
 import numpy as np
@@ -51,6 +53,7 @@ def written(tmp_path, make_event, make_exam):
     return write
 
 
+@pytest.mark.req("REQ-DICOM-002")
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(
     frames=st.integers(1, 4).flatmap(
@@ -90,6 +93,17 @@ def test_frames_are_taken_one_at_a_time(tmp_path, make_event, make_exam):
 
     write_xa(tmp_path / "a.dcm", stream(), XARun(make_event(), grid_ns(8, 7.5), 1.0, 2.0), make_exam())
     assert alive == 8
+
+
+def test_frames_coded_by_processes_are_the_same_file(tmp_path, make_event, make_exam):
+    run = XARun(make_event(), grid_ns(30, 7.5), 1.0, 2.0)
+    write_xa(tmp_path / "here.dcm", noise(30), run, make_exam())
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as coders:
+        write_xa(tmp_path / "there.dcm", noise(30), run, make_exam(), coders=coders)
+        with pytest.raises(ValueError, match="29 frames, but 30 times"):
+            write_xa(tmp_path / "short.dcm", noise(29), run, make_exam(), coders=coders)
+    assert (tmp_path / "here.dcm").read_bytes() == (tmp_path / "there.dcm").read_bytes()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["here.dcm", "there.dcm"]
 
 
 @pytest.mark.parametrize("rate_hz", [1.0, 2.0, 3.75, 7.5, 15.0, 30.0])
@@ -150,9 +164,7 @@ def test_a_moving_c_arm_gives_offsets_from_the_first_frame_over_the_180_line(wri
     [("HFS", 1.0, 1.0), ("HFP", -1.0, 1.0), ("FFS", -1.0, -1.0), ("FFP", 1.0, -1.0)],
 )
 def test_a_moving_table_in_dicoms_words(written, make_exam, position, across, along):
-    tables = tuple(
-        TablePose(lateral_mm=1.0 * i, longitudinal_mm=10.0 * i, height_mm=3.0 * i) for i in range(6)
-    )
+    tables = tuple(TablePose(lateral_mm=1.0 * i, longitudinal_mm=10.0 * i, height_mm=3.0 * i) for i in range(6))
     dataset = written(tables=tables, exam=make_exam(position=PatientPosition(position)))
     assert dataset.TableMotion == "DYNAMIC"
     # Longitudinal is across the patient toward the left, lateral along toward the head (PS3.3 C.8.7.4.1).
@@ -178,14 +190,13 @@ def test_exposure_is_not_rounded_to_nothing(written):
     assert float(dataset.XRayTubeCurrentInuA) == pytest.approx(3210.0)
 
 
+@pytest.mark.req("HAZ-UNIT-001")
 def test_area_dose_product_is_in_dgy_cm2(written, make_event):
     dataset = written(event=make_event(pulses=6, kap_gy_cm2=0.25))
     assert float(dataset.ImageAndFluoroscopyAreaDoseProduct) == 2.5
 
 
-@pytest.mark.parametrize(
-    ("mode", "setting"), [(RadiationMode.FLUOROSCOPY, "SC"), (RadiationMode.ACQUISITION, "GR")]
-)
+@pytest.mark.parametrize(("mode", "setting"), [(RadiationMode.FLUOROSCOPY, "SC"), (RadiationMode.ACQUISITION, "GR")])
 def test_radiation_setting(written, make_event, mode, setting):
     technique = Technique(70.0, 3.0, 8.0, 7.5, mode=mode)
     assert written(event=make_event(pulses=6, technique=technique)).RadiationSetting == setting
@@ -209,6 +220,7 @@ def test_names_of_any_script(written, make_exam, name):
     assert dataset.SpecificCharacterSet == "ISO_IR 192"
 
 
+@pytest.mark.req("HAZ-CLINIC-001")
 def test_it_says_it_is_simulated(written, make_exam):
     dataset = written()
     for text in (dataset.ImageComments, dataset.SeriesDescription, dataset.DerivationDescription):
@@ -277,14 +289,13 @@ def test_a_huge_run_gets_an_extended_offset_table(tmp_path, make_event, make_exa
         np.testing.assert_array_equal(clip.frame(4), noise(5)[4])
 
 
+@pytest.mark.req("HAZ-RECORD-001")
 def test_a_full_disk_leaves_nothing(tmp_path, make_event, make_exam, monkeypatch):
     def full(self, frame):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(xa._Encapsulated, "add", full)
-    with pytest.raises(
-        OSError, match=r"cannot write .*run\.dcm: No space left on device; free disk space"
-    ) as caught:
+    with pytest.raises(OSError, match=r"cannot write .*run\.dcm: No space left on device; free disk space") as caught:
         write_xa(tmp_path / "run.dcm", noise(2), XARun(make_event(), grid_ns(2, 7.5), 1.0, 2.0), make_exam())
     assert caught.value.errno == errno.ENOSPC
     assert list(tmp_path.iterdir()) == []

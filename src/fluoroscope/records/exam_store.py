@@ -9,6 +9,7 @@ import os
 import shutil
 import threading
 from collections.abc import Iterable, Mapping
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
@@ -178,9 +179,7 @@ class ExamFolder:
             folder.mkdir(parents=True)
         except OSError as error:
             reason = error.strerror or str(error)
-            raise OSError(
-                f"cannot make {folder}: {reason}; choose a data folder with FLUOROSCOPE_HOME"
-            ) from error
+            raise OSError(f"cannot make {folder}: {reason}; choose a data folder with FLUOROSCOPE_HOME") from error
         made = cls(folder, ExamRecord(identity, dict(details)))
         made._write_log()
         return made
@@ -213,10 +212,10 @@ class ExamFolder:
                 raise ValueError(f"event {event.event.number} is logged already; its dose would count double")
             self._update(events=(*self._record.events, event))
 
-    def save_run(self, frames: Iterable[NDArray[np.uint16]], run: XARun) -> Path:
-        """Write a run as XA and log it; see `write_xa` for what is raised."""
+    def save_run(self, frames: Iterable[NDArray[np.uint16]], run: XARun, *, coders: Executor | None = None) -> Path:
+        """Write a run as XA and log it; see `write_xa` for ``coders`` and for what is raised."""
         path = self.run_path(run.event.number)
-        uid = write_xa(path, frames, run, self._record.identity)
+        uid = write_xa(path, frames, run, self._record.identity, coders=coders)
         self._add_file(StoredFile("run", path.name, run.event.number, uid, len(run.acquired_ns)))
         return path
 

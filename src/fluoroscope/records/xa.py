@@ -3,9 +3,12 @@
 Frames are coded one at a time straight into the file: a run of any length needs the memory of one frame.
 """
 
+import contextlib
 import itertools
 import struct
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Generator, Iterable
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -35,6 +38,7 @@ _LARGEST_BASIC_OFFSET = 0xFFFFFFFF
 _STORED_IMAGES_SERIES = 9000
 # The coder's buffer is twice the raw size, too small for the headers of a smaller picture.
 _SMALLEST_FRAME_PIXELS = 64
+_FRAMES_AHEAD = 8
 _STILL_MOVE_DEG, _STILL_MOVE_MM = 0.05, 0.05
 # +1 where the patient's left is toward +x of the equipment frame; decubitus: left is up or down, no sign.
 _LEFT_SIGN = {
@@ -98,9 +102,7 @@ class XARun:
         if self.intensity is PixelIntensity.LOG:
             raise ValueError("LOG pixels need a modality lookup table in an XA object; store DISP or LIN")
         if not (np.isfinite(self.window_center) and self.window_width >= 1.0):
-            raise ValueError(
-                f"window must be finite and at least 1 wide, got {self.window_center}/{self.window_width}"
-            )
+            raise ValueError(f"window must be finite and at least 1 wide, got {self.window_center}/{self.window_width}")
         if self.pitch_mm is not None and not self.pitch_mm > 0.0:
             raise ValueError(f"pixel pitch must be above 0 mm, got {self.pitch_mm}")
         if self.image_number < 0 or (self.image_number > 0 and count != 1):
@@ -112,7 +114,14 @@ class XARun:
         return derived_uid(self.event.uid, "xa", str(self.image_number))
 
 
-def write_xa(path: Path, frames: Iterable[NDArray[np.uint16]], run: XARun, exam: ExamIdentity) -> str:
+def write_xa(
+    path: Path,
+    frames: Iterable[NDArray[np.uint16]],
+    run: XARun,
+    exam: ExamIdentity,
+    *,
+    coders: Executor | None = None,
+) -> str:
     """Write a run, or a stored image, as one XA file.
 
     Parameters
@@ -126,6 +135,9 @@ def write_xa(path: Path, frames: Iterable[NDArray[np.uint16]], run: XARun, exam:
         What is known of them.
     exam
         Patient, study and machine.
+    coders
+        Processes that code frames. The coder holds Python's lock for 20 ms a 1024² frame: while X-ray may come,
+        give a process pool; without one, frames are coded here.
 
     Returns
     -------
@@ -143,23 +155,20 @@ def write_xa(path: Path, frames: Iterable[NDArray[np.uint16]], run: XARun, exam:
     first = next(iterator, None)
     if first is None:
         raise ValueError("a run needs at least one frame; the frames given hold none")
-    _check_frame(first, None, 0)
-    shape = (int(first.shape[0]), int(first.shape[1]))
+    shape = _checked(first, None, 0).shape
     dataset = _header(run, exam, shape)
     with whole_file(path) as file:
         dcmwrite(file, dataset, enforce_file_format=True)
         writer = _Encapsulated(file, len(run.acquired_ns), shape)
-        writer.add(first)
-        for index, frame in enumerate(iterator, start=1):
-            _check_frame(frame, shape, index)
-            writer.add(frame)
+        checked = (_checked(f, shape, i) for i, f in enumerate(itertools.chain([first], iterator)))
+        with contextlib.closing(_coded(checked, coders)) as coded_frames:
+            for coded in coded_frames:
+                writer.add(coded)
         writer.finish()
     return run.sop_instance_uid
 
 
-def collimator_edges(
-    collimation: Collimation, shape: tuple[int, int], pitch_mm: float
-) -> tuple[int, int, int, int]:
+def collimator_edges(collimation: Collimation, shape: tuple[int, ...], pitch_mm: float) -> tuple[int, int, int, int]:
     """Return the 1-based left column, right column, upper row and lower row of the open field.
 
     The first and last pixels whose centres lie in the field (PS3.3 C.8.7.3), kept within the picture. Our
@@ -179,7 +188,34 @@ def collimator_edges(
     )
 
 
-def _check_frame(frame: NDArray[np.uint16], shape: tuple[int, int] | None, index: int) -> None:
+def _coded(frames: Iterable[NDArray[np.uint16]], coders: Executor | None) -> Generator[bytes]:
+    """Yield the frames as JPEG-LS in order, at most a few of them waiting in memory."""
+    if coders is None:
+        yield from map(_code, frames)
+        return
+    waiting: deque[Future[bytes]] = deque()
+    try:
+        for frame in frames:
+            waiting.append(coders.submit(_code, np.array(frame)))
+            if len(waiting) > _FRAMES_AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
+
+
+def _code(frame: NDArray[np.uint16]) -> bytes:
+    pixels = np.ascontiguousarray(frame, dtype="<u2").tobytes()
+    try:
+        # encode_array would guess the depth from the largest value: 0 bits for a dark frame.
+        return bytes(CharLS.encode_buffer(pixels, *frame.shape, 1, 16))
+    except RuntimeError as error:
+        raise ValueError(f"a frame cannot be coded as JPEG-LS: {error}") from error
+
+
+def _checked(frame: NDArray[np.uint16], shape: tuple[int, ...] | None, index: int) -> NDArray[np.uint16]:
     if frame.dtype != np.uint16 or frame.ndim != 2:
         raise ValueError(f"frame {index} is {frame.dtype} {frame.shape}; frames are uint16 (rows, columns)")
     if shape is not None and frame.shape != shape:
@@ -188,15 +224,15 @@ def _check_frame(frame: NDArray[np.uint16], shape: tuple[int, int] | None, index
         raise ValueError(f"frame {index} is {frame.shape}; DICOM holds 1 to 65535 rows and columns")
     if frame.size < _SMALLEST_FRAME_PIXELS:
         raise ValueError(f"frame {index} is {frame.shape}; the coder needs {_SMALLEST_FRAME_PIXELS} pixels")
+    return frame
 
 
 class _Encapsulated:
     """Writes the pixel data: a reserved offset table, a fragment per frame, then the table filled in."""
 
-    def __init__(self, file: BinaryIO, count: int, shape: tuple[int, int]) -> None:
+    def __init__(self, file: BinaryIO, count: int, shape: tuple[int, ...]) -> None:
         self._file = file
         self._count = count
-        self._shape = shape
         self._offsets: list[int] = []
         self._lengths: list[int] = []
         # JPEG-LS never grows a frame by more than a few per cent.
@@ -214,16 +250,10 @@ class _Encapsulated:
         file.write(bytes(basic_bytes))
         self._first_item = file.tell()
 
-    def add(self, frame: NDArray[np.uint16]) -> None:
-        """Code one frame and write it."""
+    def add(self, coded: bytes) -> None:
+        """Write one coded frame."""
         if len(self._offsets) == self._count:
             raise ValueError(f"more frames than the {self._count} times of acquisition given")
-        pixels = np.ascontiguousarray(frame, dtype="<u2").tobytes()
-        # encode_array would guess the depth from the largest value: 0 bits for a dark frame.
-        try:
-            coded = CharLS.encode_buffer(pixels, *self._shape, 1, 16)
-        except RuntimeError as error:
-            raise ValueError(f"frame {len(self._offsets)} cannot be coded as JPEG-LS: {error}") from error
         self._offsets.append(self._file.tell() - self._first_item)
         self._lengths.append(len(coded))
         self._file.write(struct.pack("<HHI", 0xFFFE, 0xE000, len(coded) + len(coded) % 2))
@@ -233,9 +263,7 @@ class _Encapsulated:
     def finish(self) -> None:
         """End the element and fill in the offset table."""
         if len(self._offsets) != self._count:
-            raise ValueError(
-                f"{len(self._offsets)} frames, but {self._count} times of acquisition were given"
-            )
+            raise ValueError(f"{len(self._offsets)} frames, but {self._count} times of acquisition were given")
         self._file.write(struct.pack("<HHI", 0xFFFE, 0xE0DD, 0))
         end = self._file.tell()
         if self._extended:
@@ -249,7 +277,7 @@ class _Encapsulated:
         self._file.seek(end)
 
 
-def _header(run: XARun, exam: ExamIdentity, shape: tuple[int, int]) -> Dataset:
+def _header(run: XARun, exam: ExamIdentity, shape: tuple[int, ...]) -> Dataset:
     dataset = exam_modules(exam)
     dataset.file_meta = file_meta(XRayAngiographicImageStorage, run.sop_instance_uid, JPEGLSLossless)
     dataset.SOPClassUID = XRayAngiographicImageStorage
@@ -289,7 +317,7 @@ def _series_and_image(dataset: Dataset, run: XARun, exam: ExamIdentity) -> None:
     dataset.IrradiationEventUID = event.uid
 
 
-def _pixels(dataset: Dataset, run: XARun, shape: tuple[int, int]) -> None:
+def _pixels(dataset: Dataset, run: XARun, shape: tuple[int, ...]) -> None:
     dataset.SamplesPerPixel = 1
     dataset.PhotometricInterpretation = "MONOCHROME2"
     dataset.Rows, dataset.Columns = shape
@@ -302,7 +330,7 @@ def _pixels(dataset: Dataset, run: XARun, shape: tuple[int, int]) -> None:
     dataset.WindowWidth = decimal(run.window_width)
 
 
-def _acquisition(dataset: Dataset, run: XARun, shape: tuple[int, int]) -> None:
+def _acquisition(dataset: Dataset, run: XARun, shape: tuple[int, ...]) -> None:
     event = run.event
     mode = event.technique.mode if event.technique else RadiationMode.FLUOROSCOPY
     dataset.RadiationSetting = "GR" if mode is RadiationMode.ACQUISITION else "SC"
@@ -398,11 +426,7 @@ def _positioner(dataset: Dataset, run: XARun) -> None:
 def _increments(values: NDArray[np.float64]) -> list[str] | str:
     """Return offsets from the first value, one per frame (PS3.3 C.8.7.5.1.3); the mean step when too many."""
     vector = _decimal_vector(values - values[0])
-    return (
-        vector
-        if vector is not None
-        else str(decimal(round(float(values[-1] - values[0]) / (len(values) - 1), 9)))
-    )
+    return vector if vector is not None else str(decimal(round(float(values[-1] - values[0]) / (len(values) - 1), 9)))
 
 
 def _table(dataset: Dataset, run: XARun, position: PatientPosition) -> None:
@@ -423,7 +447,5 @@ def _table(dataset: Dataset, run: XARun, position: PatientPosition) -> None:
     head_sign = 1.0 if position.value.startswith("HF") else -1.0
     left_sign = _LEFT_SIGN.get(position)
     dataset.TableVerticalIncrement = _increments(-shifts[:, 2])
-    dataset.TableLongitudinalIncrement = (
-        _increments(left_sign * shifts[:, 0]) if left_sign is not None else None
-    )
+    dataset.TableLongitudinalIncrement = _increments(left_sign * shifts[:, 0]) if left_sign is not None else None
     dataset.TableLateralIncrement = _increments(head_sign * shifts[:, 1])
