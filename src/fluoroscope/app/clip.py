@@ -35,8 +35,7 @@ def clip_status(clip: Clip) -> dict[str, Any]:
         },
         "collimation": None
         if field_mm is None
-        else dict.fromkeys(("left_mm", "right_mm", "upper_mm", "lower_mm"), field_mm / 2)
-        | {"field_mm": field_mm},
+        else dict.fromkeys(("left_mm", "right_mm", "upper_mm", "lower_mm"), field_mm / 2) | {"field_mm": field_mm},
         "technique": {
             "tube_voltage_kv": clip.tube_voltage_kv,
             "tube_current_ma": None,

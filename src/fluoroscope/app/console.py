@@ -68,9 +68,7 @@ class Console:
         present = dict(self.carm.joints)
         reached: list[tuple[float, dict[str, float]]] = []
         for primary_deg in wanted:
-            pose = pose_for_patient_view(
-                primary_deg, 0.0, self.carm.table, self.carm.position, self.carm.pose
-            )
+            pose = pose_for_patient_view(primary_deg, 0.0, self.carm.table, self.carm.position, self.carm.pose)
             try:
                 joints = self.carm.model.joints_for(pose, near=present)
             except OutOfReachError:
@@ -85,9 +83,7 @@ class Console:
         for name, value in parts.items():
             low, high = self._table_limits(name)
             if not low <= value <= high:
-                raise RefusedError(
-                    f"table {name} {value:g} is out of reach: it goes from {low:g} to {high:g}"
-                )
+                raise RefusedError(f"table {name} {value:g} is out of reach: it goes from {low:g} to {high:g}")
         self.carm.set_table(replace(self.carm.table, **parts))
 
     def nudge_table(self, **parts: float) -> None:
@@ -126,9 +122,7 @@ class Console:
         if "copper_mm" in changes:
             copper = float(changes.pop("copper_mm"))
             if copper not in COPPERS_MM:
-                raise RefusedError(
-                    f"{copper:g} mm Cu: choose one of {', '.join(f'{c:g}' for c in COPPERS_MM)}"
-                )
+                raise RefusedError(f"{copper:g} mm Cu: choose one of {', '.join(f'{c:g}' for c in COPPERS_MM)}")
             control.set_filtration(Filtration(copper_mm=copper))
         if "dose_level" in changes:
             level = str(changes.pop("dose_level")).upper()

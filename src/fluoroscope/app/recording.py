@@ -230,9 +230,7 @@ class ExamRecording:
     def store_image(self, picture: LivePicture, taken: dict[str, Any]) -> StoredImage:
         """Keep a picture: at once in memory, on disk in the writer's thread."""
         if picture.event_number not in self._events:
-            raise RefusedError(
-                "release the pedal first: an image is stored from the held picture or a finished run"
-            )
+            raise RefusedError("release the pedal first: an image is stored from the held picture or a finished run")
         with self._lock:
             stored = StoredImage(
                 name=f"{len(self._images) + 1:03d}",
@@ -356,11 +354,7 @@ def dose_event(event: IrradiationEvent, position: PatientPosition | None) -> Dos
     table = event.table or TablePose()
 
     def angles(pose: Any) -> PatientAngles | None:
-        return (
-            None
-            if pose is None or position is None
-            else PatientAngles(*positioner_angles(pose, table, position))
-        )
+        return None if pose is None or position is None else PatientAngles(*positioner_angles(pose, table, position))
 
     return DoseEvent(event, angles(event.first_pose), angles(event.last_pose))
 
@@ -441,6 +435,5 @@ def _recover(folder: Path) -> list[str]:
     store.close(ended, complete=exam.closed)
     shutil.rmtree(folder / SPOOL_NAME, ignore_errors=True)
     return [
-        f"exam {folder.name} was cut short and is recovered: {len(exam.events)} presses, "
-        f"{frames} frames from the spool"
+        f"exam {folder.name} was cut short and is recovered: {len(exam.events)} presses, {frames} frames from the spool"
     ]

@@ -81,9 +81,7 @@ class ReferenceMonitor:
         with self._lock:
             self._taken = None
         empty = np.zeros((0, 0), dtype=np.uint16)
-        self._show(
-            MonitorFrame("reference", "stored", empty, self._clock.monotonic_ns(), 0.0, 1.0, None, 0, 0)
-        )
+        self._show(MonitorFrame("reference", "stored", empty, self._clock.monotonic_ns(), 0.0, 1.0, None, 0, 0))
 
     def play(self, run: PlayedRun, event_number: int) -> None:
         """Play a run once, at its own times; the last picture stays."""

@@ -324,9 +324,7 @@ class FluoroscopyRoom:
         self._reference.clear()
         self._shown_image, self._live = None, None
         empty = np.zeros((0, 0), dtype=np.uint16)
-        self._present(
-            MonitorFrame("live", "stored", empty, self._parts.clock.monotonic_ns(), 0.0, 1.0, None, 0, 0)
-        )
+        self._present(MonitorFrame("live", "stored", empty, self._parts.clock.monotonic_ns(), 0.0, 1.0, None, 0, 0))
 
     # Pictures
 

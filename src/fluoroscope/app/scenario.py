@@ -60,9 +60,7 @@ class Scenario(_Strict):
 
     def number_at(self, name: str, time_s: float, default: float) -> float:
         """Return a number of `Step`, linear between the steps that name it."""
-        known = [
-            (step.at_s, float(getattr(step, name))) for step in self.steps if getattr(step, name) is not None
-        ]
+        known = [(step.at_s, float(getattr(step, name))) for step in self.steps if getattr(step, name) is not None]
         if not known:
             return default
         times, values = zip(*known, strict=True)
@@ -70,11 +68,7 @@ class Scenario(_Strict):
 
     def setting_at(self, name: str, time_s: float) -> object | None:
         """Return a setting of `Step` that holds since the last step naming it; None before the first."""
-        held = [
-            getattr(step, name)
-            for step in self.steps
-            if step.at_s <= time_s and getattr(step, name) is not None
-        ]
+        held = [getattr(step, name) for step in self.steps if step.at_s <= time_s and getattr(step, name) is not None]
         return held[-1] if held else None
 
     def needle_at(self, time_s: float) -> Needle | None:
@@ -85,9 +79,7 @@ class Scenario(_Strict):
         times = [at_s for at_s, _ in known]
 
         def between(points: list[tuple[float, float, float]]) -> tuple[float, float, float]:
-            x, y, z = (
-                float(np.interp(time_s, times, [point[axis] for point in points])) for axis in range(3)
-            )
+            x, y, z = (float(np.interp(time_s, times, [point[axis] for point in points])) for axis in range(3))
             return (x, y, z)
 
         return Needle(

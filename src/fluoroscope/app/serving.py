@@ -21,7 +21,7 @@ from fluoroscope.app.virtual import exam_details, exam_identity, versions, virtu
 from fluoroscope.dose.ledger import KermaLedger
 from fluoroscope.imagechain.chain import ImageChain
 from fluoroscope.live.loop import LiveLoop, LoopSettings
-from fluoroscope.monitor.server import MonitorServer, bind
+from fluoroscope.monitor.server import MonitorServer, check_door
 from fluoroscope.patient.library import Patient
 from fluoroscope.records.identity import Equipment, ExamIdentity, PatientIdentity
 from fluoroscope.records.uids import new_uid
@@ -54,7 +54,13 @@ def serve_clip(path: Path, doors: Doors) -> None:
 
 def _serve(open_: Callable[[], FluoroscopyRoom], doors: Doors) -> None:
     # A taken port is said before anything is loaded.
-    bind(doors.host, doors.port).close()
+    check_door(
+        doors.host,
+        doors.port,
+        tls_certificate=doors.tls_certificate,
+        tls_key=doors.tls_key,
+        password_file=doors.password_file,
+    )
     room = open_()
     try:
         server = MonitorServer(
@@ -187,6 +193,4 @@ def open_clip_room(path: Path, exams: Path | None = None) -> FluoroscopyRoom:
         return exam
 
     loop.start()
-    return FluoroscopyRoom(
-        RoomParts(loop, chain, clock, open_exam, list, None, clip_status(clip)), open_exam(None)
-    )
+    return FluoroscopyRoom(RoomParts(loop, chain, clock, open_exam, list, None, clip_status(clip)), open_exam(None))

@@ -158,9 +158,7 @@ def _scenario(run: Run) -> Scenario:
 def _presses(scenario: Scenario) -> list[tuple[float, float]]:
     """Return (begin s, end s) of every time the pedal is down."""
     changes = [(0.0, scenario.setting_at("pedal", 0.0) is not False)]
-    changes += [
-        (step.at_s, step.pedal) for step in scenario.steps if step.pedal is not None and step.at_s > 0.0
-    ]
+    changes += [(step.at_s, step.pedal) for step in scenario.steps if step.pedal is not None and step.at_s > 0.0]
     ends = [at_s for at_s, _ in changes[1:]] + [scenario.seconds]
     presses: list[tuple[float, float]] = []
     for (at_s, down), end_s in zip(changes, ends, strict=True):
@@ -218,9 +216,7 @@ class _PressMaker:
         builder = IrradiationBuilder(uid, number, started, pressed_ns, technique)
         chain, grid = ImageChain(), carm.grid
         most = int((end_s - begin_s) * max(PULSE_RATES_HZ)) + 2
-        shown = np.lib.format.open_memmap(
-            scratch, mode="w+", dtype=np.uint16, shape=(most, grid.rows, grid.columns)
-        )
+        shown = np.lib.format.open_memmap(scratch, mode="w+", dtype=np.uint16, shape=(most, grid.rows, grid.columns))
         nothing = np.zeros((1, 1), dtype=np.uint16)
         frames: list[Frame] = []
         for raw in carm.frames():
@@ -262,9 +258,7 @@ def _place(carm: VirtualCArm, run: Run, scenario: Scenario, time_s: float) -> No
     primary_deg = scenario.number_at("primary_deg", time_s, run.primary_deg)
     secondary_deg = scenario.number_at("secondary_deg", time_s, run.secondary_deg)
     carm.set_table(table)
-    carm.move_to(
-        replace(carm.pose, primary_deg=primary_deg, secondary_deg=secondary_deg, isocenter_mm=(0.0, 0.0, 0.0))
-    )
+    carm.move_to(replace(carm.pose, primary_deg=primary_deg, secondary_deg=secondary_deg, isocenter_mm=(0.0, 0.0, 0.0)))
 
 
 def _write(
@@ -278,9 +272,7 @@ def _write(
     events = [press.event for press in presses]
     last = presses[-1]
     event = last.event
-    write_rdsr(
-        folder / "dose.dcm", identity, [dose_event(one, position) for one in events], ended=event.ended
-    )
+    write_rdsr(folder / "dose.dcm", identity, [dose_event(one, position) for one in events], ended=event.ended)
     pose, table = event.last_pose, event.table or TablePose()
     if pose is None:
         raise ValueError("the run has no pose: the source did not say where it stood")
