@@ -51,9 +51,7 @@ class Detector:
         Anode angle of the tube.
     """
 
-    def __init__(
-        self, model: DetectorModel | None = None, seed: int = 0, anode_deg: float = DEFAULT_ANODE_DEG
-    ) -> None:
+    def __init__(self, model: DetectorModel | None = None, seed: int = 0, anode_deg: float = DEFAULT_ANODE_DEG) -> None:
         if seed < 0:
             raise ValueError(f"the seed must be 0 or more, got {seed}")
         self.model = DetectorModel() if model is None else model
@@ -180,9 +178,7 @@ class Detector:
     def signal_per_ugy(self, technique: Technique, pitch_mm: float, water_mm: float = 200.0) -> float:
         """Return LIN per µGy of air kerma at the detector's entrance behind ``water_mm``, without scatter."""
         beam = tube_spectrum(technique.tube_voltage_kv, technique.filtration, self.anode_deg)
-        kerma_ugy = (
-            beam.filtered(MATERIALS["water"], water_mm).air_kerma_ugy_per_mas() * technique.mas_per_pulse
-        )
+        kerma_ugy = beam.filtered(MATERIALS["water"], water_mm).air_kerma_ugy_per_mas() * technique.mas_per_pulse
         return self.water_signal(technique, water_mm, 1000.0, pitch_mm) / kerma_ugy
 
     def prepare(self, technique: Technique) -> None:
@@ -285,8 +281,7 @@ def blur_taps(model: DetectorModel, pitch_mm: float) -> tuple[np.float32, ...]:
 def _places(grid: DetectorGrid) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return the squares of the distances of rows and columns from the central ray, mm²."""
     rows, columns = (
-        (((np.arange(n) - (n - 1) / 2.0) * grid.pitch_mm) ** 2).astype(np.float32)
-        for n in (grid.rows, grid.columns)
+        (((np.arange(n) - (n - 1) / 2.0) * grid.pitch_mm) ** 2).astype(np.float32) for n in (grid.rows, grid.columns)
     )
     return rows, columns
 

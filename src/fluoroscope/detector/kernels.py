@@ -125,8 +125,7 @@ def _energy_row(first, by_water, by_bone, crossed, along, across, optics, y2, x2
         # exp of a small number: within a cell |x| stays below 0.7, the series is good to 2e-5 there.
         e = _f32(1.0) + x * (
             _f32(1.0)
-            + x
-            * (_f32(0.5) + x * (_f32(1 / 6) + x * (_f32(1 / 24) + x * (_f32(1 / 120) + x * _f32(1 / 720)))))
+            + x * (_f32(0.5) + x * (_f32(1 / 6) + x * (_f32(1 / 24) + x * (_f32(1 / 120) + x * _f32(1 / 720)))))
         )
         cosine2 = depth2 / (depth2 + y2 + x2[c])
         cosine = np.sqrt(cosine2)
@@ -199,9 +198,7 @@ def _count_few(quanta, bits, uniform, threshold, alias):  # type: ignore[no-unty
         rest = quanta[i] - _f32(node) * _f32(1.0 / GRID_PER_QUANTUM)
         u = uniform[i]
         # exp(−rest) for a rest below 1/8.
-        none = _f32(1.0) - rest * (
-            _f32(1.0) - rest * (_f32(0.5) - rest * (_f32(1 / 6) - rest * _f32(1 / 24)))
-        )
+        none = _f32(1.0) - rest * (_f32(1.0) - rest * (_f32(0.5) - rest * (_f32(1 / 6) - rest * _f32(1 / 24))))
         if u >= none:
             term, below = none, none
             more = 0
@@ -295,9 +292,7 @@ def _mean_row(thickness, r, field, table, optics, places, work, row):  # type: i
     index, along, across, gathered = work
     _cells_row(thickness[0, r, c0:c1], thickness[1, r, c0:c1], scales, index, along, across)
     _gather_row(cells, index, n, gathered)
-    _energy_row(
-        gathered[0], gathered[1], gathered[2], gathered[3], along, across, optics, y2[r], x2[c0:c1], inner
-    )
+    _energy_row(gathered[0], gathered[1], gathered[2], gathered[3], along, across, optics, y2[r], x2[c0:c1], inner)
     return True
 
 
