@@ -28,7 +28,6 @@ export function DoseBar() {
       <Figure name="Kerma-area product" value={adaptive(dose?.kap_gy_cm2)} unit="Gy·cm²" />
       <Figure name="Fluoroscopy time" value={clockText(dose?.fluoroscopy_time_s)} unit="min:s"
         {...(acquired > 0 ? { note: `+ acquisition ${clockText(acquired)}` } : {})} />
-      <FiveMinutes />
       <div class="dose-notes">
         {dose !== null && <span class="dose-source">{dose.source}</span>}
         <Pulses />
@@ -39,10 +38,8 @@ export function DoseBar() {
 }
 
 function FiveMinutes() {
-  const dose = s.status.value?.dose;
-  if (dose?.five_minute_signal !== true) return null;
   return (
-    <button type="button" class="five-minutes" disabled={!s.mayAct.value} onClick={() => act("five_minute_reset")}>
+    <button type="button" class="next five-minutes" disabled={!s.mayAct.value} onClick={() => act("five_minute_reset")}>
       <strong>5 minutes of X-ray</strong><span>Acknowledge</span>
     </button>
   );
@@ -56,6 +53,7 @@ function Pulses() {
 
 function NextStep() {
   const step = nextStep({ connected: s.connected.value, narrow: s.narrow.value, status: s.status.value, moved: s.movedSinceLive.value });
+  if (s.status.value?.dose.five_minute_signal === true) return <FiveMinutes />;
   if (step.kind === "none") return <div class="next next-none" aria-live="polite">{step.text}</div>;
   if (step.kind === "pedal") return <HoldButton className="next next-act">{step.text}</HoldButton>;
   return <button type="button" class="next next-act" onClick={() => take(step.act)}>{step.text}</button>;

@@ -3,7 +3,7 @@
 import type { ComponentChildren } from "preact";
 
 import { pedal } from "../room/controls";
-import { mayAct, pedalDown } from "../room/state";
+import { mayAct, pedalDown, status } from "../room/state";
 
 export function HoldButton({ className, children }: { className: string; children: ComponentChildren }) {
   const up = (event: PointerEvent): void => pedal.releaseBy(`pointer ${event.pointerId}`);
@@ -11,7 +11,7 @@ export function HoldButton({ className, children }: { className: string; childre
     <button
       type="button"
       class={`${className} ${pedalDown.value ? "is-down" : ""}`}
-      disabled={!mayAct.value}
+      disabled={!mayAct.value || status.value?.state === "FAULT"}
       aria-pressed={pedalDown.value}
       aria-label="X-ray pedal: hold for X-ray"
       onPointerDown={(event) => {

@@ -61,7 +61,7 @@ function CloseExam() {
       <button type="button" class="accent" ref={focusOnce} onClick={() => {
         closingExam.value = false;
         act("close_exam");
-      }}>Write dose report, close</button>
+      }}>Write report and close</button>
       <button type="button" class="plain" onClick={() => (closingExam.value = false)}>Keep open</button>
     </span>
   );

@@ -85,7 +85,7 @@ export function paceReadable(now: Status, atMs: number): void {
 }
 
 export function tell(text: string, level: "info" | "warning" = "info"): void {
-  notice.value = { text, level, untilMs: performance.now() + 5000 };
+  notice.value = { text, level, untilMs: performance.now() + (level === "info" ? 2500 : 5000) };
 }
 
 /** No word of the server for this long while it should speak twice a second: it is taken for lost. */
