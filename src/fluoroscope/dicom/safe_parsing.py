@@ -80,6 +80,8 @@ def read_header(path: Path, tags: Sequence[str]) -> Any | None:
             header = dcmread(path, stop_before_pixels=True, specific_tags=list(tags))
             for keyword in tags:
                 header.get(keyword)  # values are parsed when first looked at
+            for element in header.file_meta:
+                str(element.value)
     except PARSE_ERRORS as error:
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise PatientFileError(f"{path}: damaged DICOM header ({reason}); copy the file again") from error

@@ -90,8 +90,8 @@ class ImportedCT:
 class FolderReader(Protocol):
     """Reads a DICOM folder; ``dicom.ct_series.read_patient_folder`` is one."""
 
-    def __call__(self, folder: Path, *, progress: Progress | None = None) -> ImportedCT:
-        """Return the CT in the folder."""
+    def __call__(self, folder: Path, *, series: str | None = None, progress: Progress | None = None) -> ImportedCT:
+        """Return the CT in the folder, that of ``series`` when it holds several."""
         ...
 
 
@@ -250,12 +250,13 @@ class _Job:
     names: str | Path | None
     keep_table: bool
     table: TissueTable
+    series: str | None
 
     def key(self) -> str:
         origin: object = self.ct if self.ct is not None else TORSO_VERSION
         names = self.names if self.names is None or isinstance(self.names, Path) else str(self.names)
         return cache.file_key(
-            _DERIVATION, self.record.name, origin, self.labels, names, self.keep_table, self.table.key()
+            _DERIVATION, self.record.name, origin, self.labels, names, self.keep_table, self.table.key(), self.series
         )
 
 
@@ -268,6 +269,7 @@ def open_patient(
     table: TissueTable | None = None,
     read_folder: FolderReader | None = None,
     read_labels: LabelReader | None = None,
+    series: str | None = None,
     progress: Progress | None = None,
 ) -> Patient:
     """Open a patient by name, volume file or DICOM folder.
@@ -291,6 +293,8 @@ def open_patient(
         Reader for DICOM folders.
     read_labels
         Reader for label files other than volume files, such as DICOM SEG.
+    series
+        Series Instance UID to read from a folder of several.
     progress
         Told the fraction done and what is being done.
 
@@ -300,7 +304,7 @@ def open_patient(
         Unknown name, not fetched yet, or a file that cannot be used.
     """
     report = progress or silent
-    job = _job(str(name_or_path), labels, names, keep_table, table)
+    job = _job(str(name_or_path), labels, names, keep_table, table, series)
     key = job.key()
     known = cache.lookup(key)
     if known is not None:
@@ -336,6 +340,7 @@ def _job(
     names: str | Path | None,
     keep_table: bool,
     table: TissueTable | None,
+    series: str | None,
 ) -> _Job:
     label_path = None if labels is None else Path(labels)
     if label_path is not None and not label_path.exists():
@@ -351,15 +356,13 @@ def _job(
         path = Path(name)
         if not path.exists():
             known = ", ".join(r.name for r in _RECORDS)
-            raise PatientFileError(
-                f"{name}: no such file and no patient of this name; choose one of {known} or a path"
-            )
+            raise PatientFileError(f"{name}: no such file and no patient of this name; choose one of {known} or a path")
         record = PatientRecord(path.name, f"CT from {path.name}", str(path), "the user's own data")
-        return _Job(record, path, label_path, name_table, keep_table, tissues)
+        return _Job(record, path, label_path, name_table, keep_table, tissues, series)
     if record.package is None:
         if label_path is not None:
             raise PatientFileError(f"{label_path}: the modelled patient takes no label file; leave it out")
-        return _Job(record, None, None, None, keep_table, tissues)
+        return _Job(record, None, None, None, keep_table, tissues, series)
     folder = fetching.fetched(record.name, record.package)
     if folder is None:
         raise PatientFileError(f"{name}: not fetched yet; run 'fluoroscope patients fetch {name}'")
@@ -367,7 +370,7 @@ def _job(
     if label_path is None:
         label_path = files[1]
         name_table = name_table or (files[2] if len(files) > 2 else None)
-    return _Job(record, files[0], label_path, name_table, keep_table, tissues)
+    return _Job(record, files[0], label_path, name_table, keep_table, tissues, series)
 
 
 def _make(
@@ -379,33 +382,31 @@ def _make(
         imported = ImportedCT(volume)
         job_labels: LabelMap | None = labels
     else:
-        imported = _import(job.ct, read_folder, lambda f, text: report(0.5 * f, text))
+        imported = _import(job.ct, job.series, read_folder, lambda f, text: report(0.5 * f, text))
         job_labels = _labels(job, imported.volume, read_labels, report)
     volume = imported.volume
     if job.ct is not None and not job.keep_table:
         volume = remove_table(volume, progress=lambda f, text: report(0.6 + 0.1 * f, text))
-    basis = to_basis(
-        volume, table=job.table, labels=job_labels, progress=lambda f, text: report(0.7 + 0.2 * f, text)
-    )
+    basis = to_basis(volume, table=job.table, labels=job_labels, progress=lambda f, text: report(0.7 + 0.2 * f, text))
     reference = job.record.reference_mm
     place = np.array(reference) if reference is not None else spine_reference_mm(volume, job_labels)
     description = imported.description or imported.name
     return Patient(job.record, imported.patient_id, volume, basis, job_labels, place), description
 
 
-def _import(path: Path, read_folder: FolderReader | None, report: Progress) -> ImportedCT:
+def _import(path: Path, series: str | None, read_folder: FolderReader | None, report: Progress) -> ImportedCT:
     if not path.is_dir():
         return ImportedCT(read_volume(path, progress=report))
     if read_folder is None:
         raise PatientFileError(f"{path}: a folder needs the DICOM reader; give a volume file")
-    return read_folder(path, progress=report)
+    return read_folder(path, series=series, progress=report)
 
 
 def _labels(job: _Job, volume: Volume, read_labels: LabelReader | None, report: Progress) -> LabelMap | None:
     if job.labels is None:
         return None
     report(0.5, f"reading {job.labels.name}")
-    if read_labels is not None and job.names is None and not _is_volume(job.labels):
+    if read_labels is not None and not _is_volume(job.labels):
         return read_labels(job.labels, volume)
     return read_label_file(job.labels, volume, names=job.names)
 
