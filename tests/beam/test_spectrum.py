@@ -40,9 +40,7 @@ def test_one_half_value_layer_halves_the_kerma(kv: float, copper: float) -> None
     first, second = beam.hvl_mm_al(1), beam.hvl_mm_al(2)
     assert second > first
     assert beam.filtered(aluminium, first).air_kerma_ugy_per_mas() == pytest.approx(kerma / 2.0, rel=1e-8)
-    assert beam.filtered(aluminium, first + second).air_kerma_ugy_per_mas() == pytest.approx(
-        kerma / 4.0, rel=1e-8
-    )
+    assert beam.filtered(aluminium, first + second).air_kerma_ugy_per_mas() == pytest.approx(kerma / 4.0, rel=1e-8)
 
 
 def test_inverse_square() -> None:

@@ -78,9 +78,7 @@ def test_variance_is_that_of_compound_poisson(quanta: float) -> None:
     geometry = panel(512, 0.05)  # small panel: hardly any fall-off
     technique = with_quanta(quanta, pitch_mm=0.05)
     pixels = (
-        Detector(one_lin_per_kev(SHARP, 0.05), 1)
-        .expose(slab(geometry, 200.0), technique, geometry)
-        .astype(np.float64)
+        Detector(one_lin_per_kev(SHARP, 0.05), 1).expose(slab(geometry, 200.0), technique, geometry).astype(np.float64)
     )
     per_quantum, spread = moments()
     assert pixels.var() == pytest.approx(quanta * per_quantum**2 * (1.0 + spread), rel=0.01)
@@ -185,9 +183,7 @@ def test_mtf_measured_on_an_edge() -> None:
     thickness[1, :, 128:] = 20.0
     picture = detector.expected(thickness, PULSE, geometry).astype(np.float64)
     flat = Detector(one_lin_per_kev(SHARP, 0.2)).expected(thickness, PULSE, geometry)
-    measured, ideal = (
-        np.abs(np.fft.rfft(np.diff(p[128, 96:160].astype(np.float64)))) for p in (picture, flat)
-    )
+    measured, ideal = (np.abs(np.fft.rfft(np.diff(p[128, 96:160].astype(np.float64)))) for p in (picture, flat))
     frequency = np.fft.rfftfreq(63, 0.2)
     assert measured / ideal == pytest.approx(QUIET.scintillator_mtf(frequency), abs=0.02)
 
@@ -227,9 +223,7 @@ def test_acquisition_reads_out_with_its_own_gain() -> None:
     geometry, detector = panel(64), Detector(QUIET)
     thickness = slab(geometry, 200.0)
     acquisition = dataclasses.replace(PULSE, mode=RadiationMode.ACQUISITION)
-    ratio = detector.expected(thickness, acquisition, geometry) / detector.expected(
-        thickness, PULSE, geometry
-    )
+    ratio = detector.expected(thickness, acquisition, geometry) / detector.expected(thickness, PULSE, geometry)
     assert ratio == pytest.approx(0.125, rel=1e-5)
 
 
@@ -268,9 +262,7 @@ def test_inverse_square_of_the_panel() -> None:
     near = panel(65)
     far = projection_geometry(CArmPose(0.0, 0.0, 510.0, 2040.0), DetectorGrid(65, 65, 0.3))
     detector = Detector(QUIET)
-    ratio = (
-        detector.expected(thickness, PULSE, near)[32, 32] / detector.expected(thickness, PULSE, far)[32, 32]
-    )
+    ratio = detector.expected(thickness, PULSE, near)[32, 32] / detector.expected(thickness, PULSE, far)[32, 32]
     assert ratio == pytest.approx(4.0, rel=1e-4)
 
 

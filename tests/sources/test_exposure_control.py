@@ -119,9 +119,7 @@ def test_low_dose_halves_kerma_and_raises_noise_by_root_two() -> None:
         loop.dose_level = level
         signals, technique = run(loop, thickness, 8)
         kerma = pulse_kerma(technique, 360.0, 300.0**2, SDD).air_kerma_mgy
-        stack = np.stack([quiet.expose(thickness, technique, place, None, n) for n in range(30)]).astype(
-            np.float64
-        )
+        stack = np.stack([quiet.expose(thickness, technique, place, None, n) for n in range(30)]).astype(np.float64)
         middle = stack[:, 16:48, 16:48]
         seen[level] = (kerma, float((middle.std(axis=0) / middle.mean(axis=0)).mean()), signals[-1])
     for level, factor in ((DoseLevel.LOW, 0.5), (DoseLevel.HIGH, 2.0)):
@@ -140,9 +138,7 @@ def test_the_dose_button_alone_changes_kerma_exactly() -> None:
 @pytest.mark.parametrize("water_mm", [120.0, 200.0, 300.0])
 def test_detector_kerma_per_pulse_is_that_of_c_arm_panels(water_mm: float) -> None:
     _, technique = run(control(), patient(water_mm), 8)
-    beam = tube_spectrum(technique.tube_voltage_kv, technique.filtration).filtered(
-        MATERIALS["water"], water_mm
-    )
+    beam = tube_spectrum(technique.tube_voltage_kv, technique.filtration).filtered(MATERIALS["water"], water_mm)
     entrance_ngy = 1000.0 * beam.air_kerma_ugy_per_mas(SDD) * technique.mas_per_pulse
     assert 10.0 < entrance_ngy < 40.0
 
@@ -165,9 +161,7 @@ def test_the_entrance_limit_is_kept_and_said(rate_hz: float, level: DoseLevel) -
 
 def test_entrance_rate_is_measured_300_mm_before_the_detector() -> None:
     technique = Technique(80.0, 50.0, 10.0, 15.0, Filtration(3.1, 0.0))
-    assert entrance_rate_mgy_min(technique, SDD) == pytest.approx(
-        69.5e-3 * 0.5 / 0.72**2 * 15.0 * 60.0, rel=0.005
-    )
+    assert entrance_rate_mgy_min(technique, SDD) == pytest.approx(69.5e-3 * 0.5 / 0.72**2 * 15.0 * 60.0, rel=0.005)
 
 
 def test_generator_limits_are_kept() -> None:

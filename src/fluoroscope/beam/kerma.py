@@ -24,9 +24,7 @@ def reference_distance_mm(source_to_isocenter_mm: float) -> float:
     """Return the distance from the source to the reference point, mm."""
     distance = source_to_isocenter_mm - REFERENCE_POINT_FROM_ISOCENTER_MM
     if not (np.isfinite(distance) and distance > 0.0):
-        raise ValueError(
-            f"the isocentre must be more than 150 mm from the source, got {source_to_isocenter_mm}"
-        )
+        raise ValueError(f"the isocentre must be more than 150 mm from the source, got {source_to_isocenter_mm}")
     return distance
 
 

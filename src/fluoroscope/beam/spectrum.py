@@ -142,9 +142,7 @@ def spectra_provenance() -> dict[str, str]:
 
 
 @lru_cache(maxsize=512)
-def tube_spectrum(
-    tube_voltage_kv: float, filtration: Filtration, anode_deg: float = DEFAULT_ANODE_DEG
-) -> Spectrum:
+def tube_spectrum(tube_voltage_kv: float, filtration: Filtration, anode_deg: float = DEFAULT_ANODE_DEG) -> Spectrum:
     """Return the spectrum of a tungsten tube.
 
     Parameters
@@ -168,9 +166,7 @@ def tube_spectrum(
     anodes: Array = tables["anodes_deg"]
     energies: Array = tables["energies_kev"]
     if not voltages[0] <= tube_voltage_kv <= voltages[-1]:
-        raise ValueError(
-            f"tube voltage must be {voltages[0]:g} to {voltages[-1]:g} kV, got {tube_voltage_kv}"
-        )
+        raise ValueError(f"tube voltage must be {voltages[0]:g} to {voltages[-1]:g} kV, got {tube_voltage_kv}")
     if not anodes[0] <= anode_deg <= anodes[-1]:
         raise ValueError(f"anode angle must be {anodes[0]:g} to {anodes[-1]:g} degrees, got {anode_deg}")
     low = min(int(np.searchsorted(anodes, anode_deg, side="right")) - 1, anodes.size - 2)

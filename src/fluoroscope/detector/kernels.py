@@ -27,13 +27,12 @@ def poisson_tables() -> tuple[NDArray[np.uint32], NDArray[np.uint8]]:
 
     Walker's alias method with thresholds of 26 bits (1977, doi:10.1145/355744.355749).
     """
-    from scipy.stats import poisson
-
     means = np.arange(EXACT_BELOW * GRID_PER_QUANTUM + 1) / GRID_PER_QUANTUM
     threshold = np.zeros((means.size, SUPPORT), dtype=np.uint32)
     alias = np.zeros((means.size, SUPPORT), dtype=np.uint8)
     for row, mean in enumerate(means):
-        share = poisson.pmf(np.arange(SUPPORT), mean) * SUPPORT
+        ratios = mean / np.arange(1, SUPPORT)
+        share = SUPPORT * np.exp(-mean) * np.concatenate([[1.0], np.cumprod(ratios)])
         small, large = (
             [i for i in range(SUPPORT) if share[i] < 1.0],
             [i for i in range(SUPPORT) if share[i] >= 1.0],

@@ -57,9 +57,7 @@ class AutomaticCurve:
 
     def __post_init__(self) -> None:
         if not len(self.water_mm) == len(self.tube_voltage_kv) == len(self.pulse_width_ms) >= 2:
-            raise ValueError(
-                "an automatic curve needs a voltage and a pulse width for each of 2 or more thicknesses"
-            )
+            raise ValueError("an automatic curve needs a voltage and a pulse width for each of 2 or more thicknesses")
         if not (np.diff(self.water_mm) > 0.0).all():
             raise ValueError("the thicknesses of an automatic curve must ascend")
 
@@ -142,9 +140,7 @@ class ExposureControl:
     def set_geometry(self, source_to_detector_mm: float, pitch_mm: float) -> None:
         """Take note of another source-to-detector distance or pixel pitch (zoom field)."""
         if not source_to_detector_mm > ENTRANCE_POINT_FROM_DETECTOR_MM:
-            raise ValueError(
-                f"the detector must be more than 300 mm from the source, got {source_to_detector_mm}"
-            )
+            raise ValueError(f"the detector must be more than 300 mm from the source, got {source_to_detector_mm}")
         if not pitch_mm > 0.0:
             raise ValueError(f"pixel pitch must be above 0 mm, got {pitch_mm}")
         self._source_to_detector_mm = source_to_detector_mm
@@ -232,9 +228,7 @@ class ExposureControl:
             self._detector.prepare(Technique(float(kv), 1.0, 1.0, 15.0, self._curve.filtration))
 
     def _equivalent(self, signal: float, technique: Technique) -> float:
-        water = self._detector.equivalent_water_mm(
-            signal, technique, self._source_to_detector_mm, self._pitch_mm
-        )
+        water = self._detector.equivalent_water_mm(signal, technique, self._source_to_detector_mm, self._pitch_mm)
         # Beyond twice the thickest patient there is nothing to learn: lead in the beam, or closed shutters.
         return min(water, 500.0)
 
@@ -270,9 +264,7 @@ class ExposureControl:
         return self._split(unit, min(max(mas, least), most), width_ms)
 
     def _target_mas(self, unit: Technique) -> float:
-        per_mas = self._detector.water_signal(
-            unit, self._water_mm, self._source_to_detector_mm, self._pitch_mm
-        )
+        per_mas = self._detector.water_signal(unit, self._water_mm, self._source_to_detector_mm, self._pitch_mm)
         return self.target_signal(unit.mode) / per_mas
 
     def _most_mas(self, unit: Technique, limits: GeneratorLimits) -> tuple[float, str]:
