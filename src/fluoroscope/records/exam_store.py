@@ -19,11 +19,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from fluoroscope.records.contents import DoseEvent, XARun
 from fluoroscope.records.identity import ExamIdentity
 from fluoroscope.records.png import write_png
-from fluoroscope.records.rdsr import DoseEvent, write_rdsr
-from fluoroscope.records.writing import whole_file
-from fluoroscope.records.xa import XARun, write_xa
+from fluoroscope.records.whole_file import whole_file
 
 __all__ = [
     "DiskRoom",
@@ -214,6 +213,8 @@ class ExamFolder:
 
     def save_run(self, frames: Iterable[NDArray[np.uint16]], run: XARun, *, coders: Executor | None = None) -> Path:
         """Write a run as XA and log it; see `write_xa` for ``coders`` and for what is raised."""
+        from fluoroscope.records.xa import write_xa
+
         path = self.run_path(run.event.number)
         uid = write_xa(path, frames, run, self._record.identity, coders=coders)
         self._add_file(StoredFile("run", path.name, run.event.number, uid, len(run.acquired_ns)))
@@ -243,6 +244,8 @@ class ExamFolder:
         tuple
             Paths of the DICOM file and of the PNG.
         """
+        from fluoroscope.records.xa import write_xa
+
         with self._lock:
             number = 1 + sum(1 for f in self._record.files if f.kind == "image")
             stem = f"image-{number:03d}"
@@ -268,6 +271,8 @@ class ExamFolder:
         complete
             False on recovery after a crash.
         """
+        from fluoroscope.records.rdsr import write_rdsr
+
         with self._lock:
             if self._record.ended is not None:
                 ended, complete = self._record.ended, self._record.complete

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fluoroscope.records.identity import SIMULATED_TEXT
-from fluoroscope.records.writing import whole_file
+from fluoroscope.records.whole_file import whole_file
 
 __all__ = ["windowed", "write_png"]
 

@@ -6,7 +6,6 @@ that the report adds up to its last digit for whoever reads it.
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -21,9 +20,11 @@ from pydicom.valuerep import DSfloat
 from fluoroscope.acquisition.event import IrradiationEvent
 from fluoroscope.beam.technique import Filtration, RadiationMode
 from fluoroscope.geometry.table import PatientPosition, TablePose
-from fluoroscope.records.identity import ExamIdentity, PatientAngles
+from fluoroscope.records.contents import DoseEvent
+from fluoroscope.records.identity import ExamIdentity
 from fluoroscope.records.uids import derived_uid
-from fluoroscope.records.writing import code_item, exam_modules, file_meta, set_time, whole_file
+from fluoroscope.records.whole_file import whole_file
+from fluoroscope.records.writing import code_item, exam_modules, file_meta, set_time
 
 __all__ = ["DoseEvent", "dose_report_uid", "write_rdsr"]
 
@@ -53,20 +54,6 @@ _ORIENTATION = {
     "DL": _SCT.LeftLateralDecubitus,
     "DR": _SCT.RightLateralDecubitus,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class DoseEvent:
-    """One irradiation event and the patient angles at its first and last pulse (None when not known)."""
-
-    event: IrradiationEvent
-    angles: PatientAngles | None = None
-    end_angles: PatientAngles | None = None
-
-    @property
-    def mode(self) -> RadiationMode:
-        """Fluoroscopy unless the technique says acquisition."""
-        return self.event.technique.mode if self.event.technique else RadiationMode.FLUOROSCOPY
 
 
 def dose_report_uid(exam: ExamIdentity, events: Sequence[DoseEvent], complete: bool = True) -> str:

@@ -1,11 +1,6 @@
-"""What every record has in common: DICOM numbers, patient and study modules, whole files only."""
+"""What every DICOM record has in common: numbers, codes, times, patient and study modules."""
 
-import contextlib
-import os
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import BinaryIO
 
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID
@@ -14,7 +9,7 @@ from pydicom.valuerep import DSfloat, format_number_as_ds
 from fluoroscope.records.identity import ExamIdentity
 from fluoroscope.records.uids import IMPLEMENTATION_UID
 
-__all__ = ["code_item", "decimal", "exam_modules", "file_meta", "set_time", "whole_file"]
+__all__ = ["code_item", "decimal", "exam_modules", "file_meta", "set_time"]
 
 
 def decimal(value: float) -> DSfloat:
@@ -72,28 +67,3 @@ def exam_modules(exam: ExamIdentity) -> Dataset:
     dataset.SoftwareVersions = exam.equipment.software_version
     dataset.InstitutionName = ""
     return dataset
-
-
-@contextlib.contextmanager
-def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """Open a file that appears under its name only when whole: written beside it, flushed, renamed.
-
-    Raises
-    ------
-    OSError
-        When it cannot be written (folder not writable, disk full); nothing half-written stays behind.
-    """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        refused = OSError(f"cannot write {path}: {reason}; free disk space or choose another folder")
-        refused.errno = error.errno
-        raise refused from error
-    finally:
-        partial.unlink(missing_ok=True)
