@@ -165,7 +165,9 @@ class Journal:
             if self._closed:
                 raise ValueError(f"journal {self._path} is closed: open a new exam")
             if self._failure is not None:
-                raise self._failure
+                # Told once: the next line may find the disk mended.
+                failure, self._failure = self._failure, None
+                raise failure
             line = encode_line({"n": self._sequence, "type": kind, **data})
             try:
                 written = os.write(self._file, line)
