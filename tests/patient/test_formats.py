@@ -388,3 +388,11 @@ def test_damaged_files_raise_nothing_else(tmp_path_factory, suffix, data):
     path.write_bytes(raw[:cut] if data.draw(st.booleans()) else raw)
     with contextlib.suppress(PatientFileError):
         assert read_volume(path).values.dtype == np.int16
+
+
+def test_a_far_offset_in_a_packed_nifti_is_not_unpacked(tmp_path):
+    write_nifti(tmp_path / "far.nii", values(), PLAIN)
+    raw = bytearray((tmp_path / "far.nii").read_bytes())
+    raw[108:112] = np.float32(2e9).tobytes()  # vox_offset
+    (tmp_path / "far.nii.gz").write_bytes(gzip.compress(bytes(raw)))
+    refuse(tmp_path / "far.nii.gz", "begin at byte")

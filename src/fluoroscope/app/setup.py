@@ -89,6 +89,7 @@ def load_patient(setup: RoomSetup, progress: Progress | None = None) -> Patient:
         keep_table=setup.keep_table,
         read_folder=_folder_reader(setup.series),
         read_labels=_read_segmentation,
+        series=setup.series,
         progress=progress,
     )
 

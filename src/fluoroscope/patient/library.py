@@ -90,8 +90,8 @@ class ImportedCT:
 class FolderReader(Protocol):
     """Reads a DICOM folder; ``dicom.ct_series.read_patient_folder`` is one."""
 
-    def __call__(self, folder: Path, *, series: str | None = None, progress: Progress | None = None) -> ImportedCT:
-        """Return the CT in the folder, that of ``series`` when it holds several."""
+    def __call__(self, folder: Path, *, progress: Progress | None = None) -> ImportedCT:
+        """Return the CT in the folder."""
         ...
 
 
@@ -294,7 +294,8 @@ def open_patient(
     read_labels
         Reader for label files other than volume files, such as DICOM SEG.
     series
-        Series Instance UID to read from a folder of several.
+        Series Instance UID that ``read_folder`` was made to choose: two series of one folder are two patients in
+        the cache.
     progress
         Told the fraction done and what is being done.
 
@@ -382,7 +383,7 @@ def _make(
         imported = ImportedCT(volume)
         job_labels: LabelMap | None = labels
     else:
-        imported = _import(job.ct, job.series, read_folder, lambda f, text: report(0.5 * f, text))
+        imported = _import(job.ct, read_folder, lambda f, text: report(0.5 * f, text))
         job_labels = _labels(job, imported.volume, read_labels, report)
     volume = imported.volume
     if job.ct is not None and not job.keep_table:
@@ -394,12 +395,12 @@ def _make(
     return Patient(job.record, imported.patient_id, volume, basis, job_labels, place), description
 
 
-def _import(path: Path, series: str | None, read_folder: FolderReader | None, report: Progress) -> ImportedCT:
+def _import(path: Path, read_folder: FolderReader | None, report: Progress) -> ImportedCT:
     if not path.is_dir():
         return ImportedCT(read_volume(path, progress=report))
     if read_folder is None:
         raise PatientFileError(f"{path}: a folder needs the DICOM reader; give a volume file")
-    return read_folder(path, series=series, progress=report)
+    return read_folder(path, progress=report)
 
 
 def _labels(job: _Job, volume: Volume, read_labels: LabelReader | None, report: Progress) -> LabelMap | None:

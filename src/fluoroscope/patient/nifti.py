@@ -5,7 +5,7 @@ import struct
 import warnings
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,18 +30,55 @@ def describe(path: Path) -> StoredVoxels:
     PatientFileError
         Not a NIfTI file, no orientation, spacing not above zero.
     """
+    packed = path.name.lower().endswith(".gz")
+    with path.open("rb") as file:
+        magic = file.read(2)
+    if packed and magic != b"\x1f\x8b":
+        raise PatientFileError(f"{path}: named .gz but is not gzip-compressed; give a real .nii.gz or rename it")
+    facts = _parse(path, packed)
+    pitch, codes, affine, units = facts.pitch_mm, facts.codes, facts.affine, facts.mm_per_unit
+    if not (np.isfinite(pitch).all() and (pitch > 0.0).all()):
+        numbers = " × ".join(f"{value:g}" for value in pitch)
+        raise PatientFileError(f"{path}: voxel spacing {numbers} mm must be above 0; correct the header")
+    if codes[0] <= 0 and codes[1] <= 0:
+        raise PatientFileError(
+            f"{path}: has neither sform nor qform, so left and right are unknown; save it with an orientation"
+        )
+    affine[:3] *= units
+    if not 0 <= facts.offset <= _MOST_HEADER_BYTES:
+        raise PatientFileError(f"{path}: voxels begin at byte {facts.offset}; the header is damaged, export it again")
+    return StoredVoxels(
+        path,
+        path,
+        facts.offset,
+        "gzip" if packed else "raw",
+        facts.shape,
+        facts.dtype,
+        _LPS_FROM_RAS @ affine,
+        facts.slope,
+        facts.intercept,
+    )
+
+
+class _Header(NamedTuple):
+    pitch_mm: NDArray[np.float64]
+    codes: tuple[int, int]
+    affine: NDArray[np.float64]
+    mm_per_unit: float
+    dtype: np.dtype[np.generic]
+    shape: tuple[int, ...]
+    offset: int
+    slope: float
+    intercept: float
+
+
+def _parse(path: Path, packed: bool) -> _Header:
+    """Let nibabel read the header."""
     import nibabel
     from nibabel.filebasedimages import ImageFileError
     from nibabel.spatialimages import HeaderDataError, HeaderTypeError
     from nibabel.wrapstruct import WrapStructError
 
-    packed = path.name.lower().endswith(".gz")
-    with path.open("rb") as file:
-        magic = file.read(2)
-    if packed and magic != b"\x1f\x8b":
-        raise PatientFileError(
-            f"{path}: named .gz but is not gzip-compressed; give a real .nii.gz or rename it"
-        )
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
@@ -58,7 +95,17 @@ def describe(path: Path) -> StoredVoxels:
             else:
                 affine = np.asarray(header.get_qform(), dtype=np.float64)
             units = _MM_PER_UNIT.get(int(header["xyzt_units"]) & 7, 1.0)
-            dtype, shape, offset = np.dtype(proxy.dtype), tuple(proxy.shape), int(proxy.offset)
+            return _Header(
+                pitch,
+                codes,
+                affine,
+                units,
+                np.dtype(proxy.dtype),
+                tuple(proxy.shape),
+                int(proxy.offset),
+                slope,
+                intercept,
+            )
     except (
         ImageFileError,
         HeaderDataError,
@@ -78,32 +125,7 @@ def describe(path: Path) -> StoredVoxels:
         if isinstance(error, PatientFileError):
             raise
         reason = " ".join(str(error).split())[:120].replace(str(path), path.name)
-        raise PatientFileError(
-            f"{path}: not a readable NIfTI file ({reason}); export or copy it again"
-        ) from error
-    if not (np.isfinite(pitch).all() and (pitch > 0.0).all()):
-        numbers = " × ".join(f"{value:g}" for value in pitch)
-        raise PatientFileError(f"{path}: voxel spacing {numbers} mm must be above 0; correct the header")
-    if codes[0] <= 0 and codes[1] <= 0:
-        raise PatientFileError(
-            f"{path}: has neither sform nor qform, so left and right are unknown; save it with an orientation"
-        )
-    affine[:3] *= units
-    if offset < 0:
-        raise PatientFileError(
-            f"{path}: voxels begin at byte {offset}; the header is damaged, export it again"
-        )
-    return StoredVoxels(
-        path,
-        path,
-        offset,
-        "gzip" if packed else "raw",
-        shape,
-        dtype,
-        _LPS_FROM_RAS @ affine,
-        slope,
-        intercept,
-    )
+        raise PatientFileError(f"{path}: not a readable NIfTI file ({reason}); export or copy it again") from error
 
 
 def _stored_pitch(path: Path, packed: bool) -> NDArray[np.float64]:

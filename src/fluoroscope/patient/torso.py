@@ -155,7 +155,8 @@ def _paint_discs(canvas: Canvas, spine: dict[str, NDArray[np.float64]]) -> None:
         )
 
 
-def _paint_vertebra(canvas: Canvas, level: _Level, frame: NDArray[np.float64]) -> None:
+def _arch(level: _Level) -> list[NDArray[np.float64]]:
+    """Pedicles, laminae and processes of a vertebra."""
     w, b, h = level.width_mm / 47.0, level.depth_mm / 2, level.height_mm / 2
     lumbar = level.name.startswith("L")
     parts = []
@@ -171,26 +172,16 @@ def _paint_vertebra(canvas: Canvas, level: _Level, frame: NDArray[np.float64]) -
             )
         )
         # Lamina: two bars that melt into a plate.
-        parts.append(
-            capsule((s * pedicle_x, b + 14.0, 0.1 * h), (0.0, b + 26.0, -0.3 * h), 3.6, stretch=(1, 1, 1.5))
-        )
-        parts.append(
-            capsule((s * 12.0 * w, b + 16.0, -0.6 * h), (0.0, b + 26.0, -0.8 * h), 3.4, stretch=(1, 1, 1.3))
-        )
-        reach = {"L1": 36.0, "L2": 40.0, "L3": 45.0, "L4": 41.0, "L5": 43.0, "T12": 24.0}.get(
-            level.name, 30.0
-        )
+        parts.append(capsule((s * pedicle_x, b + 14.0, 0.1 * h), (0.0, b + 26.0, -0.3 * h), 3.6, stretch=(1, 1, 1.5)))
+        parts.append(capsule((s * 12.0 * w, b + 16.0, -0.6 * h), (0.0, b + 26.0, -0.8 * h), 3.4, stretch=(1, 1, 1.3)))
+        reach = {"L1": 36.0, "L2": 40.0, "L3": 45.0, "L4": 41.0, "L5": 43.0, "T12": 24.0}.get(level.name, 30.0)
         tip_y, tip_z = (b + 15.0, 4.0) if lumbar else (b + 26.0, 6.0)
         parts.append(
-            capsule(
-                (s * 16.0 * w, b + 12.0, 3.0), (s * reach, tip_y, tip_z), 5.0, 3.6, stretch=(1.0, 0.75, 1.25)
-            )
+            capsule((s * 16.0 * w, b + 12.0, 3.0), (s * reach, tip_y, tip_z), 5.0, 3.6, stretch=(1.0, 0.75, 1.25))
         )
         # Articular processes, upper outside and in front of the lower ones of the next vertebra.
         parts.append(
-            capsule(
-                (s * 16.5 * w, b + 13.0, 0.4 * h), (s * 18.5 * w, b + 14.5, h + 4.5), 4.4, 3.6, (0.9, 0.9, 1)
-            )
+            capsule((s * 16.5 * w, b + 13.0, 0.4 * h), (s * 18.5 * w, b + 14.5, h + 4.5), 4.4, 3.6, (0.9, 0.9, 1))
         )
         parts.append(
             capsule(
@@ -203,13 +194,16 @@ def _paint_vertebra(canvas: Canvas, level: _Level, frame: NDArray[np.float64]) -
         )
     drop = -0.9 * h if lumbar else -1.7 * h
     length = {"L5": 40.0}.get(level.name, 47.0 if lumbar else 45.0)
-    parts.append(
-        capsule((0.0, b + 24.0, -0.4 * h), (0.0, b + length, drop), 3.2, 3.8, stretch=(1.0, 1.0, 2.1))
-    )
+    parts.append(capsule((0.0, b + 24.0, -0.4 * h), (0.0, b + length, drop), 3.2, 3.8, stretch=(1.0, 1.0, 2.1)))
+    return parts
+
+
+def _paint_vertebra(canvas: Canvas, level: _Level, frame: NDArray[np.float64]) -> None:
+    b, h = level.depth_mm / 2, level.height_mm / 2
     canal = capsule((0.0, b + 8.5, -40.0), (0.0, b + 8.5, 40.0), 8.0, stretch=(1.35, 1.0, 1.0))
     canvas.paint(
         Solid(
-            np.array(parts),
+            np.array(_arch(level)),
             320.0,
             1050.0,
             1.7,
@@ -239,6 +233,19 @@ def _paint_pelvis(canvas: Canvas, s1: NDArray[np.float64]) -> None:
         _paint_hip(canvas, s1[:3, 3], side)
 
 
+def _ala(local: NDArray[np.float64], number: int, s: float, width: float) -> NDArray[np.float64]:
+    """Side mass of a sacral segment."""
+    wing = (58.0, 50.0, 36.0)[number]
+    thick = (17.0, 14.0, 9.0)[number]
+    return capsule(
+        local + offset(s * width * 0.38, 5.0, 0.0),
+        local + offset(s * (wing - thick * 0.6), 13.0, -2.0),
+        thick * 0.85,
+        thick,
+        stretch=(0.8, 0.8, 0.95),
+    )
+
+
 def _paint_sacrum(canvas: Canvas, s1: NDArray[np.float64]) -> None:
     shapes, holes = [], []
     place = s1[:3, 3]
@@ -263,32 +270,15 @@ def _paint_sacrum(canvas: Canvas, s1: NDArray[np.float64]) -> None:
                     stretch=(1, 1, height / depth * 1.1),
                 )
             )
+        gap = local - solid_from_world[:3, :3] @ up * height / 2
         for s in (-1.0, 1.0):
             if number < 3:
-                wing = (58.0, 50.0, 36.0)[number]
-                thick = (17.0, 14.0, 9.0)[number]
-                shapes.append(
-                    capsule(
-                        local + offset(s * width * 0.38, 5.0, 0.0),
-                        local + offset(s * (wing - thick * 0.6), 13.0, -2.0),
-                        thick * 0.85,
-                        thick,
-                        stretch=(0.8, 0.8, 0.95),
-                    )
-                )
+                shapes.append(_ala(local, number, s, width))
             if number < 4:
-                gap = local - solid_from_world[:3, :3] @ up * height / 2
-                holes.append(
-                    capsule(
-                        gap + offset(s * width * 0.44, -40.0, 0.0),
-                        gap + offset(s * width * 0.47, 45.0, 0.0),
-                        4.6 - 0.4 * number,
-                    )
-                )
+                ends = gap + offset(s * width * 0.44, -40.0, 0.0), gap + offset(s * width * 0.47, 45.0, 0.0)
+                holes.append(capsule(*ends, 4.6 - 0.4 * number))
         shapes.append(
-            capsule(
-                local + offset(0, depth / 2 + 2, 4), local + offset(0, depth / 2 + 12.0 - number, -6), 4.0
-            )
+            capsule(local + offset(0, depth / 2 + 2, 4), local + offset(0, depth / 2 + 12.0 - number, -6), 4.0)
         )
     canvas.paint(
         Solid(
@@ -387,7 +377,6 @@ def _paint_ribs(canvas: Canvas, spine: dict[str, NDArray[np.float64]]) -> None:
             path = np.vstack([start, neck, points])
             radius = np.linspace(4.2, 3.0 if name == "T12" else 4.0, len(path))
             rods = [
-                capsule(path[n], path[n + 1], radius[n], radius[n + 1], (0.8, 0.8, 1.35))
-                for n in range(len(path) - 1)
+                capsule(path[n], path[n + 1], radius[n], radius[n + 1], (0.8, 0.8, 1.35)) for n in range(len(path) - 1)
             ]
             canvas.paint(Solid(np.array(rods), 250.0, 850.0, 1.2))
