@@ -197,6 +197,12 @@ def rtk_projector(volume: Volume) -> Callable[[CArmPose, int], tuple[NDArray[np.
     image.SetOrigin([float(mm) for mm in volume.world_from_index[:3, 3]])
 
     def picture(pose: CArmPose, pixels: int) -> tuple[NDArray[np.float32], float]:
+        # SWIG's classes warn when first used; with warnings as errors they crash the interpreter instead.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return filtered(pose, pixels)
+
+    def filtered(pose: CArmPose, pixels: int) -> tuple[NDArray[np.float32], float]:
         geometry = view(pose, pixels)
         axes = beam_axes(pose)
         middle = geometry.source_mm + pose.source_to_detector_mm * axes.d

@@ -51,16 +51,15 @@ def mark_slice(plane, chunk_shift, everything, bits, box):  # type: ignore[no-un
                 found |= plane[r, i]
             if found != 0 or everything:
                 mask |= np.int64(1) << (c + 1)
+            if found != 0:
                 first, last = start, stop - 1
-                if not everything:
-                    while plane[r, first] == 0:
-                        first += 1
-                    while plane[r, last] == 0:
-                        last -= 1
+                while plane[r, first] == 0:
+                    first += 1
+                while plane[r, last] == 0:
+                    last -= 1
                 first_i, last_i = min(first_i, first), max(last_i, last)
+                first_r, last_r = min(first_r, r), r
         bits[r >> 3] |= mask
-        if mask != 0:
-            first_r, last_r = min(first_r, r), r
     box[0], box[1] = min(box[0], first_i), max(box[1], last_i)
     box[2], box[3] = min(box[2], first_r), max(box[3], last_r)
 
