@@ -17,9 +17,7 @@ from fluoroscope.acquisition.frame import PixelIntensity
 
 def _load(name: str) -> Any:
     """Load a plain module that lies beside this file (tests are no package)."""
-    spec = importlib.util.spec_from_file_location(
-        f"conformance_{name}", Path(__file__).with_name(f"{name}.py")
-    )
+    spec = importlib.util.spec_from_file_location(f"conformance_{name}", Path(__file__).with_name(f"{name}.py"))
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
