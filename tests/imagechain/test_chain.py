@@ -22,9 +22,7 @@ POSE = CArmPose(0.0, 0.0, 510.0, 1020.0)
 TECHNIQUE = Technique(70.0, 3.0, 8.0, 15.0)
 
 
-def lin_frame(
-    pixels: NDArray[np.generic], index: int = 0, mas_factor: float = 1.0, **changes: object
-) -> Frame:
+def lin_frame(pixels: NDArray[np.generic], index: int = 0, mas_factor: float = 1.0, **changes: object) -> Frame:
     frame = Frame(
         uid=f"f{index}",
         event_uid="e",
@@ -187,9 +185,7 @@ def test_the_window_is_fixed_for_the_run_and_kept_for_the_next_press_on_the_same
     assert chain.window == first
     chain.begin_run(lin_frame(anatomy() * np.linspace(0.2, 5.0, SHAPE[1]), 4))
     assert chain.window == first
-    chain.begin_run(
-        lin_frame(anatomy() * np.linspace(0.05, 9.0, SHAPE[1]), 5, pose=replace(POSE, primary_deg=9))
-    )
+    chain.begin_run(lin_frame(anatomy() * np.linspace(0.05, 9.0, SHAPE[1]), 5, pose=replace(POSE, primary_deg=9)))
     assert chain.window != first
 
 
@@ -326,9 +322,7 @@ def test_linear_frames_of_which_nothing_is_known_are_shown() -> None:
     assert abs(float(np.median(shown[-1].pixels[24:72:8, 32:96])) - DISPLAY_OFFSET) <= 2.0
 
 
-@pytest.mark.parametrize(
-    "bad", [{"recursion": 0.0}, {"recursion": 1.5}, {"hold_frames": 0}, {"level_time_s": 0.0}]
-)
+@pytest.mark.parametrize("bad", [{"recursion": 0.0}, {"recursion": 1.5}, {"hold_frames": 0}, {"level_time_s": 0.0}])
 def test_settings_out_of_range_are_refused(bad: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=r"recursion|hold|level_time"):
         ChainSettings(**bad)  # type: ignore[arg-type]

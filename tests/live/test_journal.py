@@ -25,9 +25,7 @@ STARTED = datetime(2026, 11, 22, 10, 0, 0, 123456, tzinfo=UTC)
 
 numbers = st.floats(allow_nan=False, allow_infinity=False, width=64)
 texts = st.text(max_size=40)
-entries = st.dictionaries(
-    texts, st.one_of(numbers, texts, st.none(), st.booleans(), st.integers()), max_size=6
-)
+entries = st.dictionaries(texts, st.one_of(numbers, texts, st.none(), st.booleans(), st.integers()), max_size=6)
 
 
 @given(entries)
@@ -80,9 +78,7 @@ def filled(path: Path) -> bytes:
 
 
 @given(cut=st.integers(0, 2000))
-def test_a_journal_cut_anywhere_gives_its_whole_lines(
-    tmp_path_factory: pytest.TempPathFactory, cut: int
-) -> None:
+def test_a_journal_cut_anywhere_gives_its_whole_lines(tmp_path_factory: pytest.TempPathFactory, cut: int) -> None:
     path = tmp_path_factory.mktemp("cut") / "journal.jsonl"
     content = filled(path)
     kept = content[: min(cut, len(content))]

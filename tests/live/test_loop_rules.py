@@ -182,6 +182,4 @@ def test_no_order_of_commands_breaks_the_rules(new_clock: Any, new_source: Any) 
     from hypothesis.stateful import run_state_machine_as_test
 
     operator = type("TestedOperator", (Operator,), {"new_clock": new_clock, "new_source": new_source})
-    run_state_machine_as_test(
-        operator, settings=settings(max_examples=30, stateful_step_count=25, deadline=None)
-    )
+    run_state_machine_as_test(operator, settings=settings(max_examples=30, stateful_step_count=25, deadline=None))

@@ -199,9 +199,7 @@ def test_a_press_is_recorded_whole(tmp_path: Path, clock: Any, plain_source: Any
     recording.loop.close()
 
 
-def test_a_recording_the_disk_does_not_take_ends_the_exposure(
-    tmp_path: Path, clock: Any, plain_source: Any
-) -> None:
+def test_a_recording_the_disk_does_not_take_ends_the_exposure(tmp_path: Path, clock: Any, plain_source: Any) -> None:
     (tmp_path / "event-0001").write_text("in the way")
     recording = Recording(clock, plain_source, tmp_path)
     recording.loop.press(Technique(70.0, 3.0, 8.0, 10.0))

@@ -84,9 +84,7 @@ def carm(scene: Any = None, seed: int = 1, **setup: Any) -> VirtualCArm:
     )  # fmt: skip
 
 
-def expose(
-    source: VirtualCArm, count: int, technique: Technique = TECHNIQUE, uid: str = "1.2.3"
-) -> list[Frame]:
+def expose(source: VirtualCArm, count: int, technique: Technique = TECHNIQUE, uid: str = "1.2.3") -> list[Frame]:
     source.press(technique, uid)
     frames = list(itertools.islice(source.frames(), count))
     source.release()

@@ -26,9 +26,7 @@ class IrradiationBuilder:
         As set at the press; the one of the last pulse takes its place.
     """
 
-    def __init__(
-        self, uid: str, number: int, started: datetime, pressed_ns: int, technique: Technique | None
-    ) -> None:
+    def __init__(self, uid: str, number: int, started: datetime, pressed_ns: int, technique: Technique | None) -> None:
         self._uid, self._number, self._started, self._pressed_ns = uid, number, started, pressed_ns
         self._technique = technique
         self._pulses = 0

@@ -172,9 +172,7 @@ class Journal:
             try:
                 written = os.write(self._file, line)
             except OSError as error:
-                raise OSError(
-                    error.errno, f"journal: {os.strerror(error.errno or 0)}", str(self._path)
-                ) from error
+                raise OSError(error.errno, f"journal: {os.strerror(error.errno or 0)}", str(self._path)) from error
             if written != len(line):
                 os.ftruncate(self._file, self._length)
                 raise OSError(f"journal {self._path}: the disk took only part of a line; free some space")

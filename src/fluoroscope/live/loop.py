@@ -210,9 +210,7 @@ class LiveLoop:
         self._ledger.reset_five_minute_signal(at_ns)
         self._guard(lambda journal: journal.append("five_minute_reset", {"at_ns": at_ns}))
 
-    def new_exam(
-        self, ledger: KermaLedger, journal: Journal | None, source: FrameSource | None = None
-    ) -> None:
+    def new_exam(self, ledger: KermaLedger, journal: Journal | None, source: FrameSource | None = None) -> None:
         """Begin another exam: events, counters and pictures are forgotten, subscriptions stay.
 
         Parameters
@@ -372,9 +370,7 @@ class LiveLoop:
         # Dose first: it was given, whatever becomes of the picture.
         if self._counts_dose:
             self._ledger.add(frame.kerma, frame.technique, frame.acquired_ns)
-        run.builder.add(
-            frame.acquired_ns, frame.technique, frame.kerma, frame.pose, frame.table, frame.collimation
-        )
+        run.builder.add(frame.acquired_ns, frame.technique, frame.kerma, frame.pose, frame.table, frame.collimation)
         with self._changed:
             run.pulses += 1
             run.dropped = dropped

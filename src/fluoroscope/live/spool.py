@@ -342,7 +342,5 @@ class EventRecorder:
         try:
             writer.close()
         except OSError as error:
-            self._subscription.fail(
-                f"recording {writer.folder} could not be closed ({error}): check the disk"
-            )
+            self._subscription.fail(f"recording {writer.folder} could not be closed ({error}): check the disk")
         self._on_recorded(event, Spool.open(writer.folder))

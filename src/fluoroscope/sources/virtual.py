@@ -105,9 +105,7 @@ class VirtualCArm:
         self._setup = setup
         self._beam = beam_setup(model, setup, matrix_limit)
         grid, distance_mm = self._beam.geometry.grid, self._beam.pose.source_to_detector_mm
-        self._control = (
-            control if control is not None else ExposureControl(detector, distance_mm, grid.pitch_mm)
-        )
+        self._control = control if control is not None else ExposureControl(detector, distance_mm, grid.pitch_mm)
         self._control.set_geometry(distance_mm, grid.pitch_mm)
         self._seen: BeamSetup | None = None
         self._projector = SceneProjector()
@@ -273,9 +271,7 @@ class VirtualCArm:
         """Move the table, with the patient on it."""
         self._change(lambda now: replace(now, table=table))
 
-    def set_position(
-        self, position: PatientPosition, reference_mm: tuple[float, float, float] | None = None
-    ) -> None:
+    def set_position(self, position: PatientPosition, reference_mm: tuple[float, float, float] | None = None) -> None:
         """Turn the patient on the table; ``reference_mm`` is the point at the equipment origin."""
         self._change(
             lambda now: replace(
@@ -291,9 +287,7 @@ class VirtualCArm:
         def zoomed(now: CArmSetup) -> CArmSetup:
             grid = self._model.detector.grid(field_index, matrix_limit=self._matrix_limit)
             blades = now.collimation
-            if blades is not None and not blades_meet_field(
-                blades, grid.width_mm / 2.0, grid.height_mm / 2.0
-            ):
+            if blades is not None and not blades_meet_field(blades, grid.width_mm / 2.0, grid.height_mm / 2.0):
                 blades = None
             return replace(now, field_index=field_index, collimation=blades)
 
@@ -380,9 +374,7 @@ class VirtualCArm:
             kerma=kerma_of(technique, beam),
         )
 
-    def _prime(
-        self, beam: BeamSetup, thickness_mm: NDArray[np.float32], rate_hz: float, mode: RadiationMode
-    ) -> None:
+    def _prime(self, beam: BeamSetup, thickness_mm: NDArray[np.float32], rate_hz: float, mode: RadiationMode) -> None:
         """Tell the control what to expect of a view it has not seen, as a generator forecasts too."""
         technique = self._control.technique(rate_hz, mode)
         expected = self._detector.expected_signal(thickness_mm, technique, beam.geometry, beam.collimation)
@@ -390,8 +382,7 @@ class VirtualCArm:
 
     def _tell(self, uid: str, time_s: float, beam: BeamSetup, technique: Technique, scene: Scene) -> None:
         poses = {
-            body.name: tuple(tuple(float(x) for x in row) for row in body.world_from_body)
-            for body in scene.bodies
+            body.name: tuple(tuple(float(x) for x in row) for row in body.world_from_body) for body in scene.bodies
         }
         truth = GroundTruth(uid, time_s, beam.geometry, beam.pose, technique, poses)
         with self._lock:
