@@ -282,9 +282,7 @@ def raw_file(path, *elements):
 
 
 def test_three_thousand_nested_sequences_are_refused(path):
-    nested = (
-        element(8, 0x1140, b"SQ", length=0xFFFFFFFF) + struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF)
-    ) * 3000
+    nested = (element(8, 0x1140, b"SQ", length=0xFFFFFFFF) + struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF)) * 3000
     with pytest.raises(DicomFileError, match="sequences nest more than 16 deep"):
         read_clip(raw_file(path, nested))
 
@@ -300,9 +298,7 @@ def test_an_element_that_claims_four_gigabytes_takes_no_memory(path):
 
 
 def test_a_meta_header_with_an_odd_type_is_refused(path):
-    path.write_bytes(
-        bytes(128) + b"DICM" + struct.pack("<HH2sI", 2, 0x10, b"\x00\x01", 0x7FFFFFFF) + bytes(64)
-    )
+    path.write_bytes(bytes(128) + b"DICM" + struct.pack("<HH2sI", 2, 0x10, b"\x00\x01", 0x7FFFFFFF) + bytes(64))
     with pytest.raises(DicomFileError, match="no valid type"):
         read_clip(path)
 
@@ -331,6 +327,33 @@ def test_icon_images_and_private_sequences_are_walked_over(path):
     block = dataset.private_block(0x0029, "MAKER", create=True)
     block.add_new(1, "SQ", [private])
     dataset.save_as(path)
+    np.testing.assert_array_equal(all_frames(path), PIXELS)
+
+
+def insert_before_pixels(path, content):
+    """Put raw elements before the pixel data of a saved explicit-VR clip."""
+    data = path.read_bytes()
+    at = data.index(b"\x28\x00\x02\x00US")
+    path.write_bytes(data[:at] + content + data[at:])
+
+
+SEQUENCE_END = struct.pack("<HHI", 0xFFFE, 0xE0DD, 0)
+ITEM_END = struct.pack("<HHI", 0xFFFE, 0xE00D, 0)
+
+
+def test_a_compressed_icon_is_walked_over(path):
+    # Its fragments hold coded pixels that look like nothing, or like elements.
+    fragments = struct.pack("<HHI", 0xFFFE, 0xE000, 0) + struct.pack("<HHI", 0xFFFE, 0xE000, 12) + b"\xff" * 12
+    icon = struct.pack("<HH2sHI", 0x7FE0, 0x10, b"OB", 0, 0xFFFFFFFF) + fragments + SEQUENCE_END
+    item = struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF) + icon + ITEM_END
+    insert_before_pixels(save(path), element(0x27, 0x0200, b"SQ", item + SEQUENCE_END, length=0xFFFFFFFF))
+    np.testing.assert_array_equal(all_frames(path), PIXELS)
+
+
+def test_a_sequence_of_unknown_type_is_implicit_inside(path):
+    inside = struct.pack("<HHI", 0x0010, 0x4000, 6) + b"nested"
+    item = struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF) + inside + ITEM_END
+    insert_before_pixels(save(path), element(0x21, 0x1001, b"UN", item + SEQUENCE_END, length=0xFFFFFFFF))
     np.testing.assert_array_equal(all_frames(path), PIXELS)
 
 

@@ -77,9 +77,7 @@ def check_sizes(form: PixelFormat, name: str) -> None:
     """
     again = "get the file again from its source"
     if form.bits_allocated not in (8, 16):
-        raise DicomFileError(
-            f"{name}: {form.bits_allocated} bits allocated; 8 and 16 are read, convert it first"
-        )
+        raise DicomFileError(f"{name}: {form.bits_allocated} bits allocated; 8 and 16 are read, convert it first")
     if not (1 <= form.bits_stored <= form.bits_allocated and form.high_bit < form.bits_allocated):
         raise DicomFileError(f"{name}: bits stored do not fit the bits allocated; {again}")
     if form.high_bit + 1 < form.bits_stored:
@@ -139,11 +137,7 @@ class FrameStore:
         return values
 
     def _check_decoder(self) -> None:
-        known = (
-            self._syntax in _UNCOMPRESSED
-            or self._syntax in _JPEG_LS
-            or self._syntax in (_JPEG_BASELINE, _RLE)
-        )
+        known = self._syntax in _UNCOMPRESSED or self._syntax in _JPEG_LS or self._syntax in (_JPEG_BASELINE, _RLE)
         if known:
             return
         from pydicom.uid import UID
@@ -206,9 +200,7 @@ class FrameStore:
             else:
                 found.append((at, length))
                 if len(found) > 4 * _MOST_FRAMES:
-                    raise self._refuse(
-                        "more fragments than any run has", "get the file again from its source"
-                    )
+                    raise self._refuse("more fragments than any run has", "get the file again from its source")
             self._file.seek(at + length)
 
     def _decode(self, coded: bytes, index: int) -> NDArray[np.generic]:
@@ -222,13 +214,9 @@ class FrameStore:
         except _DECODER_ERRORS as error:
             if isinstance(error, DicomFileError):
                 raise
-            raise self._refuse(
-                f"frame {index + 1} cannot be decoded ({error})", "get the file again"
-            ) from error
+            raise self._refuse(f"frame {index + 1} cannot be decoded ({error})", "get the file again") from error
         if pixels.size != form.rows * form.columns:
-            raise self._refuse(
-                f"frame {index + 1} has {pixels.size} pixels, not as its header says", "get it again"
-            )
+            raise self._refuse(f"frame {index + 1} has {pixels.size} pixels, not as its header says", "get it again")
         return pixels.reshape(form.rows, form.columns)
 
     def _decompress(self, coded: bytes) -> NDArray[np.generic]:
@@ -278,9 +266,7 @@ class FrameStore:
         return DicomFileError(f"{self._name}: {what}; {what_to_do}")
 
 
-def _group(
-    table: list[int], fragments: list[tuple[int, int]], frames: int
-) -> list[tuple[tuple[int, int], ...]] | None:
+def _group(table: list[int], fragments: list[tuple[int, int]], frames: int) -> list[tuple[tuple[int, int], ...]] | None:
     """Return the fragments of every frame: one each, all of a single frame, or by the offset table."""
     if len(fragments) == frames:
         return [(fragment,) for fragment in fragments]

@@ -18,9 +18,7 @@ _DEEPEST_NESTING = 16
 _MOST_ELEMENTS = 500_000
 _LARGEST_HEAD_BYTES = 64 * 2**20
 _UNDEFINED = 0xFFFFFFFF
-_LONG_VRS = frozenset(
-    [b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"]
-)
+_LONG_VRS = frozenset([b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"])
 _IMPLICIT_LITTLE = "1.2.840.10008.1.2"
 _EXPLICIT_BIG = "1.2.840.10008.1.2.2"
 _DEFLATED = "1.2.840.10008.1.2.1.99"
@@ -46,6 +44,18 @@ class Layout:
     pixel_data: PixelDataPart | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """A sequence or item being walked: where it ends (None: delimited), and how the data outside are coded.
+
+    ``fragments`` marks an encapsulated icon, whose items hold coded pixels, not elements.
+    """
+
+    end: int | None
+    implicit_outside: bool
+    fragments: bool
+
+
 class _Walker:
     """Reads element headers one after the other, within the file's bounds."""
 
@@ -57,9 +67,7 @@ class _Walker:
         self.elements = 0
 
     def refuse(self, what: str) -> DicomFileError:
-        return DicomFileError(
-            f"{self.name}: {what} at byte {self.file.tell()}; get the file again from its source"
-        )
+        return DicomFileError(f"{self.name}: {what} at byte {self.file.tell()}; get the file again from its source")
 
     def take(self, count: int) -> bytes:
         data = self.file.read(count)
@@ -112,9 +120,7 @@ def find_layout(file: BinaryIO, name: str) -> Layout:
         raise DicomFileError(f"{name}: too short for a DICOM file ({walker.size} bytes); choose another file")
     file.seek(128)
     if file.read(4) != b"DICM":
-        raise DicomFileError(
-            f"{name}: not a DICOM file (no DICM mark); choose a .dcm file written by a modality"
-        )
+        raise DicomFileError(f"{name}: not a DICOM file (no DICM mark); choose a .dcm file written by a modality")
     syntax = _read_meta(walker)
     if syntax in (_EXPLICIT_BIG, _DEFLATED):
         kind = "big-endian" if syntax == _EXPLICIT_BIG else "deflated"
@@ -145,37 +151,43 @@ def _read_meta(walker: _Walker) -> str:
 
 def _walk_data_set(walker: _Walker) -> PixelDataPart | None:
     """Walk to the pixel data; ends of sequences and items are kept on a list, not on the call stack."""
-    # One entry per open sequence or item: where it ends, None when delimited.
-    ends: list[int | None] = []
+    stack: list[_Open] = []
     while True:
         position = walker.file.tell()
-        while ends and ends[-1] is not None and position >= ends[-1]:
-            ends.pop()
+        while stack and stack[-1].end is not None and position >= stack[-1].end:
+            walker.implicit = stack.pop().implicit_outside
         if position >= walker.size:
-            if ends:
+            if stack:
                 raise walker.refuse("the file ends inside a sequence (truncated)")
             return None
         if position > _LARGEST_HEAD_BYTES:
             raise walker.refuse(f"no pixel data within the first {_LARGEST_HEAD_BYTES // 2**20} MiB")
         tag, vr, length = walker.header()
-        if tag == _PIXEL_DATA and not ends:
+        if tag == _PIXEL_DATA and not stack:
             return _pixel_part(walker, length)
-        if tag in _FLOAT_PIXEL_DATA and not ends:
-            raise DicomFileError(
-                f"{walker.name}: holds floating-point pixels; X-ray clips have integer pixels"
-            )
+        if tag in _FLOAT_PIXEL_DATA and not stack:
+            raise DicomFileError(f"{walker.name}: holds floating-point pixels; X-ray clips have integer pixels")
         if tag in (_ITEM_END, _SEQUENCE_END):
-            if not ends:
+            if not stack:
                 raise walker.refuse("a sequence ends that never began")
-            ends.pop()
-        elif tag == _ITEM or vr == b"SQ" or length == _UNDEFINED:
-            if length != _UNDEFINED and walker.file.tell() + length > walker.size:
-                raise walker.refuse(f"a sequence claims {length} bytes, more than the file holds")
-            ends.append(None if length == _UNDEFINED else walker.file.tell() + length)
-            if len(ends) > 2 * _DEEPEST_NESTING:
+            walker.implicit = stack.pop().implicit_outside
+        elif (tag == _ITEM and not (stack and stack[-1].fragments)) or vr == b"SQ" or length == _UNDEFINED:
+            stack.append(_opened(walker, tag, vr, length))
+            if len(stack) > 2 * _DEEPEST_NESTING:
                 raise walker.refuse(f"sequences nest more than {_DEEPEST_NESTING} deep")
         else:
             walker.skip(length)
+
+
+def _opened(walker: _Walker, tag: tuple[int, int], vr: bytes, length: int) -> _Open:
+    """Return the open sequence or item that begins here."""
+    end = None if length == _UNDEFINED else walker.file.tell() + length
+    if end is not None and end > walker.size:
+        raise walker.refuse(f"a sequence claims {length} bytes, more than the file holds")
+    opened = _Open(end, walker.implicit, fragments=tag == _PIXEL_DATA)
+    if vr == b"UN":  # a sequence of unknown type is coded implicitly inside (PS3.5 6.2.2)
+        walker.implicit = True
+    return opened
 
 
 def _pixel_part(walker: _Walker, length: int) -> PixelDataPart:

@@ -178,9 +178,7 @@ def _guard(name: str, work: Callable[[], _Result]) -> _Result:
         raise
     except _PARSER_ERRORS as error:
         message = " ".join(str(error).split())[:160] or type(error).__name__
-        raise DicomFileError(
-            f"{name}: damaged header ({message}); get the file again from its source"
-        ) from error
+        raise DicomFileError(f"{name}: damaged header ({message}); get the file again from its source") from error
 
 
 def _read_head(file: Any, name: str) -> Any:
@@ -197,9 +195,7 @@ def _clip(path: Path, head: Any, layout: Any) -> Clip:
     sop_class = head.get("SOPClassUID")
     if sop_class is None or str(sop_class) not in _XRAY_CLASSES:
         kind = sop_class.name if sop_class is not None else "an object without a class"
-        raise DicomFileError(
-            f"{path.name}: {kind}, not an X-ray run; choose an XA, XRF or secondary capture file"
-        )
+        raise DicomFileError(f"{path.name}: {kind}, not an X-ray run; choose an XA, XRF or secondary capture file")
     form = _pixel_format(path.name, head)
     check_sizes(form, path.name)
     center, width = _window(head, form)
@@ -236,9 +232,7 @@ def _clip(path: Path, head: Any, layout: Any) -> Clip:
 def _pixel_format(name: str, head: Any) -> PixelFormat:
     photometric = str(head.get("PhotometricInterpretation", ""))
     if int(head.get("SamplesPerPixel", 1)) != 1 or photometric not in ("MONOCHROME1", "MONOCHROME2"):
-        raise DicomFileError(
-            f"{name}: {photometric or 'colour'} pixels; X-ray clips are monochrome, choose another"
-        )
+        raise DicomFileError(f"{name}: {photometric or 'colour'} pixels; X-ray clips are monochrome, choose another")
     if int(head.get("PixelRepresentation", 0)) != 0:
         raise DicomFileError(f"{name}: signed pixels; X-ray clips are unsigned, choose another file")
     missing = [tag for tag in ("Rows", "Columns", "BitsAllocated", "BitsStored") if head.get(tag) is None]
@@ -355,9 +349,7 @@ def _enhanced_angles(head: Any, frames: int) -> tuple[ClipAngles, ...]:
     found = []
     for index in range(min(frames, len(groups)) if groups else 0):
         places = [groups[index], *shared]
-        position = next(
-            (p["PositionerPositionSequence"][0] for p in places if "PositionerPositionSequence" in p), None
-        )
+        position = next((p["PositionerPositionSequence"][0] for p in places if "PositionerPositionSequence" in p), None)
         if position is None:
             return ()
         primary = _numbers(position.get("PositionerPrimaryAngle"))
