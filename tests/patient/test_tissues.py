@@ -38,9 +38,7 @@ def transmitted(energies, weights, mu_mm):
         ("lung", 150.0, 0.01),
     ],
 )
-def test_transmission_behind_20_cm_of_water_against_the_exact_material(
-    voltage_kv, tissue, length_mm, tolerance
-):
+def test_transmission_behind_20_cm_of_water_against_the_exact_material(voltage_kv, tissue, length_mm, tolerance):
     spectrum = tube_spectrum(voltage_kv, Filtration())
     energies = spectrum.energies_kev
     weights = spectrum.photons_per_mm2_mas
@@ -48,9 +46,7 @@ def test_transmission_behind_20_cm_of_water_against_the_exact_material(
     bone = linear_attenuation_per_mm(MATERIALS["cortical_bone"], energies)
     node = next(n for n in TABLE.curves[0].nodes if n.name == tissue)
     material = MATERIALS[node.material].at_density(node.density_g_cm3)
-    exact = transmitted(
-        energies, weights, [(water, 200.0), (linear_attenuation_per_mm(material, energies), length_mm)]
-    )
+    exact = transmitted(energies, weights, [(water, 200.0), (linear_attenuation_per_mm(material, energies), length_mm)])
     basis = to_basis(volume([round(node.hu)]))
     modelled_mu = 0.001 * (int(basis.water[0, 0, 0]) * water + int(basis.bone[0, 0, 0]) * bone)
     modelled = transmitted(energies, weights, [(water, 200.0), (modelled_mu, length_mm)])
@@ -78,10 +74,7 @@ def test_no_steps(curve):
 @given(st.integers(-1000, 1504))
 def test_the_ct_number_comes_back_at_the_energy_of_the_scanner(hu):
     share = TABLE.curves[0].basis(hu)
-    mu = [
-        float(linear_attenuation_per_mm(MATERIALS[m], [TABLE.ct_energy_kev])[0])
-        for m in ("water", "cortical_bone")
-    ]
+    mu = [float(linear_attenuation_per_mm(MATERIALS[m], [TABLE.ct_energy_kev])[0]) for m in ("water", "cortical_bone")]
     back = 1000.0 * ((share[0] * mu[0] + share[1] * mu[1]) / mu[0] - 1.0)
     # Fat has less than no bone in it: its share is cut at zero, which costs it up to 45 HU here.
     assert back == pytest.approx(hu, abs=45.0 if -741 < hu < 0 else 4.0)

@@ -53,15 +53,11 @@ def read_segmentation(path: str | Path, ct: Volume) -> LabelMap:
         raise PatientFileError(f"{file}: is no DICOM segmentation; give a SEG object or a label volume")
     kind = str(header.get("SegmentationType", "")).upper()
     if kind not in ("BINARY", "LABELMAP"):
-        raise PatientFileError(
-            f"{file}: segmentation of type {kind or 'unknown'} is not read; export it as BINARY"
-        )
+        raise PatientFileError(f"{file}: segmentation of type {kind or 'unknown'} is not read; export it as BINARY")
     try:
         sizes = [int(header.get(key, None) or 0) for key in ("NumberOfFrames", "Rows", "Columns")]
     except (TypeError, ValueError) as error:
-        raise PatientFileError(
-            f"{file}: number of frames, rows or columns is wrong; export it again"
-        ) from error
+        raise PatientFileError(f"{file}: number of frames, rows or columns is wrong; export it again") from error
     if min(sizes) < 1 or math.prod(sizes) > MAX_VOXELS:
         raise PatientFileError(
             f"{file}: {sizes[0]} frames of {sizes[1]}×{sizes[2]} pixels; at most {MAX_VOXELS / 1e6:.0f}"
@@ -177,10 +173,7 @@ def _lay(
     if (last <= first).any():
         return 0
     grid = np.stack(np.meshgrid(*(np.arange(a, b) for a, b in zip(first, last, strict=True)), indexing="ij"))
-    at = (
-        np.tensordot(frame_from_ct[:3, :3], grid, axes=1)
-        + frame_from_ct[:3, 3, np.newaxis, np.newaxis, np.newaxis]
-    )
+    at = np.tensordot(frame_from_ct[:3, :3], grid, axes=1) + frame_from_ct[:3, 3, np.newaxis, np.newaxis, np.newaxis]
     row, column = np.rint(at[0]).astype(int), np.rint(at[1]).astype(int)
     # Half open, so that a voxel midway between two frames belongs to one of them only.
     half = thickness_mm / 2

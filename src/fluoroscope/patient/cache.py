@@ -70,9 +70,7 @@ def store(key: str, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]
             temporary.replace(root / key)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    others = sorted(
-        (p for p in root.iterdir() if not p.name.startswith(".")), key=lambda p: p.stat().st_mtime
-    )
+    others = sorted((p for p in root.iterdir() if not p.name.startswith(".")), key=lambda p: p.stat().st_mtime)
     for old in others[:-_KEPT]:
         shutil.rmtree(old, ignore_errors=True)
 

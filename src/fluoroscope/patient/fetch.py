@@ -125,8 +125,7 @@ def fetch(patient: str, package: Package, *, progress: Progress | None = None) -
         raise
     except OSError as error:
         raise FetchError(
-            f"{folder}: {patient} cannot be stored ({error.strerror or error}); free space or set"
-            " FLUOROSCOPE_HOME"
+            f"{folder}: {patient} cannot be stored ({error.strerror or error}); free space or set FLUOROSCOPE_HOME"
         ) from error
     report(1.0, f"{patient} is ready")
     return folder
@@ -179,19 +178,14 @@ def _download(package: Package, folder: Path) -> Path:
     if not wheel:
         environment["PYTHONPATH"] = str(_inert_backend(folder))
     try:
-        done = subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
-        )
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
     except subprocess.TimeoutExpired as error:
         raise FetchError(
-            f"{package.name} {package.version}: no answer within {_TIMEOUT_S} s; check the network and"
-            " try again"
+            f"{package.name} {package.version}: no answer within {_TIMEOUT_S} s; check the network and try again"
         ) from error
     archive = folder / package.archive
     if done.returncode != 0 or not archive.is_file():
-        lines = [
-            line.strip() for line in done.stderr.splitlines() if line.strip().lower().startswith("error")
-        ]
+        lines = [line.strip() for line in done.stderr.splitlines() if line.strip().lower().startswith("error")]
         reason = lines[-1][:160] if lines else f"exit code {done.returncode}"
         raise FetchError(
             f"{package.name} {package.version}: cannot be downloaded ({reason}); connect to the network"
@@ -199,9 +193,7 @@ def _download(package: Package, folder: Path) -> Path:
             " PIP_INDEX_URL, and try again"
         )
     if _sha256(archive) != package.sha256:
-        raise FetchError(
-            f"{package.archive}: its bytes are not the expected ones (sha256 differs); do not use it"
-        )
+        raise FetchError(f"{package.archive}: its bytes are not the expected ones (sha256 differs); do not use it")
     return archive
 
 
@@ -211,17 +203,11 @@ def _client() -> Sequence[str]:
     uv = shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).parent))
     if uv is not None:
         return (uv, "run", "--quiet", "--no-project", "--with", "pip", "python", "-m", "pip")
-    raise FetchError(
-        "neither pip nor uv is in this Python environment; run 'python -m ensurepip' and try again"
-    )
+    raise FetchError("neither pip nor uv is in this Python environment; run 'python -m ensurepip' and try again")
 
 
 def _inert_backend(folder: Path) -> Path:
-    text = (
-        resources.files("fluoroscope.patient")
-        .joinpath("data/metadata_only_backend.py")
-        .read_text(encoding="utf-8")
-    )
+    text = resources.files("fluoroscope.patient").joinpath("data/metadata_only_backend.py").read_text(encoding="utf-8")
     root = folder / "backend"
     (root / "setuptools").mkdir(parents=True)
     (root / "setuptools" / "__init__.py").write_text("", encoding="utf-8")
@@ -246,9 +232,7 @@ def _unpack(package: Package, archive: Path, target: Path) -> None:
                     with file:
                         _copy(file, target / member.name)
     except (KeyError, tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
-        raise FetchError(
-            f"{archive.name}: does not hold the expected files ({error}); report this"
-        ) from error
+        raise FetchError(f"{archive.name}: does not hold the expected files ({error}); report this") from error
     for member in package.members:
         if _sha256(target / member.name) != member.sha256:
             raise FetchError(f"{member.name} of {archive.name}: sha256 differs; do not use it")
@@ -260,7 +244,5 @@ def _copy(source: IO[bytes], target: Path) -> None:
         while block := source.read(1 << 20):
             written += len(block)
             if written > _MOST_MEMBER_BYTES:
-                raise FetchError(
-                    f"{target.name}: larger than {_MOST_MEMBER_BYTES >> 20} MB when unpacked; not used"
-                )
+                raise FetchError(f"{target.name}: larger than {_MOST_MEMBER_BYTES >> 20} MB when unpacked; not used")
             file.write(block)

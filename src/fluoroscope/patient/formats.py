@@ -76,14 +76,10 @@ def _read(path: str | Path, meaning: Meaning, progress: Progress | None) -> Volu
     if file.is_dir():
         raise PatientFileError(f"{file}: is a folder, not a volume file; give the file itself")
     if reader is None:
-        raise PatientFileError(
-            f"{file}: unknown kind of file; give one of {' '.join(SUFFIXES)} or a DICOM folder"
-        )
+        raise PatientFileError(f"{file}: unknown kind of file; give one of {' '.join(SUFFIXES)} or a DICOM folder")
     try:
         if file.stat().st_size == 0:
             raise PatientFileError(f"{file}: the file is empty; copy it again")
         return load(reader(file), meaning=meaning, progress=progress)
     except OSError as error:
-        raise PatientFileError(
-            f"{file}: cannot be read ({error.strerror or error}); check the file"
-        ) from error
+        raise PatientFileError(f"{file}: cannot be read ({error.strerror or error}); check the file") from error

@@ -37,9 +37,7 @@ class LabelMap:
 
     def __post_init__(self) -> None:
         if self.values.ndim != 3 or self.values.dtype not in (np.uint8, np.uint16):
-            raise ValueError(
-                f"labels are uint8 or uint16 with three axes, got {self.values.dtype} {self.values.shape}"
-            )
+            raise ValueError(f"labels are uint8 or uint16 with three axes, got {self.values.dtype} {self.values.shape}")
         self.values.setflags(write=False)
         object.__setattr__(self, "names", MappingProxyType(dict(self.names)))
 
@@ -151,9 +149,7 @@ def read_names(path: str | Path) -> dict[int, str]:
         text = file.read_text(encoding="utf-8-sig")
         table = _names_of_json(text) if file.suffix.lower() == ".json" else _names_of_csv(text)
     except OSError as error:
-        raise PatientFileError(
-            f"{file}: table of names cannot be read ({error.strerror}); check the path"
-        ) from error
+        raise PatientFileError(f"{file}: table of names cannot be read ({error.strerror}); check the path") from error
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise PatientFileError(f"{file}: no table of names ({error}); give lines 'number,name'") from error
     if not table:
@@ -177,12 +173,8 @@ def _names_of_csv(text: str) -> dict[int, str]:
     if not rows:
         return {}
     heads = [cell.strip().lower() for cell in rows[0]]
-    number_at = next(
-        (heads.index(key) for key in ("id", "label", "value", "index", "number") if key in heads), None
-    )
-    name_at = next(
-        (heads.index(key) for key in ("structure", "name", "structure_name") if key in heads), None
-    )
+    number_at = next((heads.index(key) for key in ("id", "label", "value", "index", "number") if key in heads), None)
+    name_at = next((heads.index(key) for key in ("structure", "name", "structure_name") if key in heads), None)
     if number_at is None or name_at is None:
         return {int(row[0]): row[1].strip() for row in rows if len(row) > 1}
     short = max(number_at, name_at)
@@ -191,11 +183,7 @@ def _names_of_csv(text: str) -> dict[int, str]:
 
 def totalsegmentator_names() -> dict[int, str]:
     """Return the 117 structures of TotalSegmentator's version 2 task "total" (doi:10.1148/ryai.230024)."""
-    text = (
-        resources.files("fluoroscope.patient")
-        .joinpath("data/totalsegmentator_v2.csv")
-        .read_text(encoding="utf-8")
-    )
+    text = resources.files("fluoroscope.patient").joinpath("data/totalsegmentator_v2.csv").read_text(encoding="utf-8")
     return _names_of_csv(text)
 
 

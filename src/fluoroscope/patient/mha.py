@@ -46,8 +46,7 @@ def describe(path: Path) -> StoredVoxels:
     code = _TYPES.get(fields.get("ElementType", ""))
     if code is None:
         raise PatientFileError(
-            f"{path}: ElementType {fields.get('ElementType')!r} is not a number; save as MET_SHORT or"
-            " MET_FLOAT"
+            f"{path}: ElementType {fields.get('ElementType')!r} is not a number; save as MET_SHORT or MET_FLOAT"
         )
     big = _true(fields, "BinaryDataByteOrderMSB", default=_true(fields, "ElementByteOrderMSB", default=False))
     dtype = np.dtype((">" if big else "<") + code)
@@ -68,12 +67,8 @@ def describe(path: Path) -> StoredVoxels:
         if offset == -1:
             offset = data_path.stat().st_size - int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
         if offset < 0:
-            raise PatientFileError(
-                f"{data_path}: truncated, smaller than {path.name} says; copy the file again"
-            )
-    return StoredVoxels(
-        path, data_path, offset, "zlib" if packed else "raw", shape, dtype, _affine(path, fields)
-    )
+            raise PatientFileError(f"{data_path}: truncated, smaller than {path.name} says; copy the file again")
+    return StoredVoxels(path, data_path, offset, "zlib" if packed else "raw", shape, dtype, _affine(path, fields))
 
 
 def _fields(path: Path) -> tuple[dict[str, str], int]:
@@ -119,9 +114,7 @@ def _floats(path: Path, fields: Mapping[str, str], keys: tuple[str, ...], count:
 def _affine(path: Path, fields: Mapping[str, str]) -> NDArray[np.float64]:
     spacing = np.array(_floats(path, fields, ("ElementSpacing", "ElementSize"), 3))
     if not (np.isfinite(spacing).all() and (spacing > 0.0).all()):
-        raise PatientFileError(
-            f"{path}: voxel spacing {spacing.tolist()} mm must be above 0; correct the header"
-        )
+        raise PatientFileError(f"{path}: voxel spacing {spacing.tolist()} mm must be above 0; correct the header")
     origin = _floats(path, fields, ("Offset", "Position", "Origin"), 3)
     matrix = _floats(path, fields, ("TransformMatrix", "Rotation", "Orientation"), 9)
     affine = np.eye(4)

@@ -80,20 +80,14 @@ def describe(path: Path) -> StoredVoxels:
         AttributeError,
     ) as error:
         reason = " ".join(str(error).split())[:120]
-        raise PatientFileError(
-            f"{path}: not a readable NRRD file ({reason}); export or copy it again"
-        ) from error
+        raise PatientFileError(f"{path}: not a readable NRRD file ({reason}); export or copy it again") from error
     shape = tuple(int(n) for n in np.atleast_1d(header.get("sizes", ())))
     encoding = _ENCODINGS.get(str(header.get("encoding", "")).lower())
     if encoding is None:
-        raise PatientFileError(
-            f"{path}: encoding {header.get('encoding')!r} is not read; save as raw or gzip"
-        )
+        raise PatientFileError(f"{path}: encoding {header.get('encoding')!r} is not read; save as raw or gzip")
     code = _CODE_OF.get(str(header.get("type", "")).lower())
     if code is None:
-        raise PatientFileError(
-            f"{path}: voxel type {header.get('type')!r} is not a number; save as short or float"
-        )
+        raise PatientFileError(f"{path}: voxel type {header.get('type')!r} is not a number; save as short or float")
     order = ">" if str(header.get("endian", "little")).lower() == "big" else "<"
     dtype = np.dtype(order + code)
     data_path, offset = _data(path, header, start, encoding, shape, dtype)
@@ -120,13 +114,9 @@ def _data(
     else:
         text = str(name)
         if text.upper().startswith("LIST") or "%" in text:
-            raise PatientFileError(
-                f"{path}: voxels spread over several files are not read; save them in one file"
-            )
+            raise PatientFileError(f"{path}: voxels spread over several files are not read; save them in one file")
         if Path(text).is_absolute() or ".." in Path(text).parts:
-            raise PatientFileError(
-                f"{path}: its data file {text!r} must lie beside the header; move it there"
-            )
+            raise PatientFileError(f"{path}: its data file {text!r} must lie beside the header; move it there")
         data_path, offset = path.parent / text, 0
     if line_skip:
         raise PatientFileError(f"{path}: 'line skip' is not read; save without it")
@@ -152,9 +142,7 @@ def _affine(path: Path, header: Mapping[str, Any]) -> NDArray[np.float64]:
         directions = np.asarray(header["space directions"], dtype=np.float64)
         origin = np.asarray(header["space origin"], dtype=np.float64)
     except (KeyError, TypeError, ValueError) as error:
-        raise PatientFileError(
-            f"{path}: needs 'space directions' and 'space origin'; export it again"
-        ) from error
+        raise PatientFileError(f"{path}: needs 'space directions' and 'space origin'; export it again") from error
     if directions.ndim != 2 or directions.shape[1] != 3 or origin.shape != (3,):
         raise PatientFileError(f"{path}: 'space directions' must hold three vectors; export it again")
     if directions.shape[0] < 3:

@@ -173,8 +173,7 @@ def check_grid(
         raise PatientFileError(f"{path}: header says {text} voxels; the file is damaged, export it again")
     if min(sizes) < min_slices:
         raise PatientFileError(
-            f"{path}: {text} voxels is too few for a patient; give at least {min_slices} slices along"
-            " every axis"
+            f"{path}: {text} voxels is too few for a patient; give at least {min_slices} slices along every axis"
         )
     if math.prod(sizes) > MAX_VOXELS:
         raise PatientFileError(
@@ -193,16 +192,14 @@ def _check_axes(path: Path, world_from_index: NDArray[np.float64]) -> None:
     if spacing.min() < low or spacing.max() > high:
         numbers = " × ".join(f"{value:.4g}" for value in spacing)
         raise PatientFileError(
-            f"{path}: voxel spacing {numbers} mm, needed are {low:g} to {high:g} mm; correct the spacing"
-            " in the header"
+            f"{path}: voxel spacing {numbers} mm, needed are {low:g} to {high:g} mm; correct the spacing in the header"
         )
     cosines = (axes / spacing).T @ (axes / spacing)
     worst = float(np.abs(cosines - np.eye(3)).max())
     if worst > 1e-3:
         tilt = math.degrees(math.asin(min(worst, 1.0)))
         raise PatientFileError(
-            f"{path}: voxel axes are {tilt:.1f}° off a right angle (gantry tilt or shear); resample to a"
-            " straight grid"
+            f"{path}: voxel axes are {tilt:.1f}° off a right angle (gantry tilt or shear); resample to a straight grid"
         )
 
 
@@ -225,13 +222,9 @@ def load(stored: StoredVoxels, *, meaning: Meaning = "hu", progress: Progress | 
         Not a usable grid, truncated or damaged data, NaN or infinite voxels.
     """
     report = progress or silent
-    shape = check_grid(
-        stored.path, stored.shape, stored.world_from_index, MIN_SLICES if meaning == "hu" else 2
-    )
+    shape = check_grid(stored.path, stored.shape, stored.world_from_index, MIN_SLICES if meaning == "hu" else 2)
     if stored.dtype.kind not in "iuf":
-        raise PatientFileError(
-            f"{stored.path}: voxels of type {stored.dtype} are not real numbers; export one channel"
-        )
+        raise PatientFileError(f"{stored.path}: voxels of type {stored.dtype} are not real numbers; export one channel")
     _check_length(stored, shape)
     order = order_axes(stored.world_from_index, shape)
     turned = np.empty(order.shape(shape), dtype=_target_type(stored, meaning))
@@ -302,8 +295,7 @@ def _check_length(stored: StoredVoxels, shape: tuple[int, int, int]) -> None:
     skipped = stored.offset_bytes if stored.encoding == "raw" else 0
     if (size - skipped) * _MOST_EXPANSION[stored.encoding] < need:
         raise PatientFileError(
-            f"{stored.data_path}: truncated, {size} bytes cannot hold {need} bytes of voxels; copy the"
-            " file again"
+            f"{stored.data_path}: truncated, {size} bytes cannot hold {need} bytes of voxels; copy the file again"
         )
 
 

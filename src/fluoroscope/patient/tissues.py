@@ -53,9 +53,7 @@ class TissueNode:
         if not np.isfinite(self.hu):
             raise ValueError(f"tissue {self.name!r}: CT number must be finite, got {self.hu}")
         if not all(0.0 <= share <= _MOST for share in self.basis):
-            raise ValueError(
-                f"tissue {self.name!r}: basis shares must lie in 0 to {_MOST:g}, got {self.basis}"
-            )
+            raise ValueError(f"tissue {self.name!r}: basis shares must lie in 0 to {_MOST:g}, got {self.basis}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +83,7 @@ class TissueCurve:
         """Return (..., 2): water and bone shares at any CT numbers; constant beyond the end nodes."""
         at = np.asarray(hu, dtype=np.float64)
         corners = [node.hu for node in self.nodes]
-        return np.stack(
-            [np.interp(at, corners, [node.basis[i] for node in self.nodes]) for i in (0, 1)], axis=-1
-        )
+        return np.stack([np.interp(at, corners, [node.basis[i] for node in self.nodes]) for i in (0, 1)], axis=-1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +144,7 @@ def _parse(text: str, where: str) -> TissueTable:
             raise ValueError("the first curve must be the one of every voxel, without structures")
     except (tomllib.TOMLDecodeError, KeyError, TypeError, AttributeError, ValueError) as error:
         raise PatientFileError(
-            f"{where}: not a tissue table ({type(error).__name__}: {error}); start from a copy of the"
-            " packaged one"
+            f"{where}: not a tissue table ({type(error).__name__}: {error}); start from a copy of the packaged one"
         ) from error
     return TissueTable(energy_kev, curves)
 
@@ -160,9 +155,7 @@ def _node(entry: Mapping[str, Any], ct_energy_kev: float) -> TissueNode:
         material = material.at_density(float(entry["density_g_cm3"]))
     hu = float(entry["hu"]) if "hu" in entry else _ct_number(material, ct_energy_kev)
     water, bone = entry["basis"] if "basis" in entry else basis_of(material)
-    return TissueNode(
-        str(entry["name"]), material.name, material.density_g_cm3, hu, (float(water), float(bone))
-    )
+    return TissueNode(str(entry["name"]), material.name, material.density_g_cm3, hu, (float(water), float(bone)))
 
 
 def _ct_number(material: Material, ct_energy_kev: float) -> float:
@@ -214,9 +207,7 @@ def to_basis(
         if labels is None or not curve_of_label.any():
             _convert(volume.values[part], nothing, curve_of_label, lookup, water[part], bone[part])
         else:
-            _convert(
-                volume.values[part], labels.values[part], curve_of_label, lookup, water[part], bone[part]
-            )
+            _convert(volume.values[part], labels.values[part], curve_of_label, lookup, water[part], bone[part])
         report(min(1.0, (first + step) / planes), "converting to materials")
     return BasisVolume(water, bone, volume.world_from_index)
 

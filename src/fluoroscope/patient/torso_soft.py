@@ -57,9 +57,9 @@ def _paint_trunk(canvas: Canvas) -> None:
         # The furrow over the spinous processes.
         furrow = 9.0 * np.exp(-((x / 22.0) ** 2)) * np.exp(-(((z + 10.0) / 90.0) ** 2))
         slope = np.clip(y[:, np.newaxis] / half_y, 0.0, 1.0)
-        radius = (
-            np.abs(x[np.newaxis] / half_x) ** _EXPONENT + np.abs(y[:, np.newaxis] / half_y) ** _EXPONENT
-        ) ** (1.0 / _EXPONENT)
+        radius = (np.abs(x[np.newaxis] / half_x) ** _EXPONENT + np.abs(y[:, np.newaxis] / half_y) ** _EXPONENT) ** (
+            1.0 / _EXPONENT
+        )
         depth = (1.0 - radius) * min(half_x, half_y) * 1.05 - furrow[np.newaxis] * slope
         value = np.full((rows, columns), -1000.0)
         fat_mm = 17.0 + 5.0 * np.clip(-z / 150.0, 0.0, 1.0)
@@ -79,9 +79,7 @@ def _strands(shape: tuple[int, ...], pitch_mm: float) -> NDArray[np.float32]:
     grid = random.normal(0.0, 1.0, coarse).astype(np.float32)
     zoom = [n / m for n, m in zip(shape, coarse, strict=True)]
     smooth = ndimage.zoom(grid, zoom, order=1, mode="nearest", grid_mode=True)
-    mixed: NDArray[np.float32] = np.clip(0.5 + 0.9 * smooth, 0.0, 1.0) * np.float32(140.0) + np.float32(
-        _FAT_HU
-    )
+    mixed: NDArray[np.float32] = np.clip(0.5 + 0.9 * smooth, 0.0, 1.0) * np.float32(140.0) + np.float32(_FAT_HU)
     return mixed
 
 
@@ -133,9 +131,7 @@ def _paint_bowel(canvas: Canvas) -> None:
 
 
 def _paint_spinal_muscles(canvas: Canvas, spine_mm: Mapping[str, NDArray[np.float64]]) -> None:
-    order = [
-        name for name in ("T9", "T10", "T11", "T12", "L1", "L2", "L3", "L4", "L5", "S1") if name in spine_mm
-    ]
+    order = [name for name in ("T9", "T10", "T11", "T12", "L1", "L2", "L3", "L4", "L5", "S1") if name in spine_mm]
     for s in (-1.0, 1.0):
         back = []
         for upper, lower in itertools.pairwise(order):

@@ -20,9 +20,7 @@ def prepare_metadata_for_build_wheel(metadata_directory: str, config_settings: o
     name, version = fields["Name"].strip(), fields["Version"].strip()
     folder = pathlib.Path(metadata_directory) / f"{name}-{version}.dist-info"
     folder.mkdir()
-    (folder / "METADATA").write_text(
-        f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n", encoding="utf-8"
-    )
+    (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n", encoding="utf-8")
     (folder / "WHEEL").write_text(
         "Wheel-Version: 1.0\nGenerator: none\nRoot-Is-Purelib: true\nTag: py3-none-any\n", encoding="utf-8"
     )
