@@ -16,6 +16,8 @@ interface Said {
 const GRAVITY = { stop: 0, warning: 1, info: 2 } as const;
 const HEADS = { stop: "Stop", warning: "Warning", info: "Note" } as const;
 const SHOWN = 2;
+/** Away for so long, the room is not just busy. */
+const SESSION_MS = 8000;
 
 function ownWords(): Said[] {
   const now = s.status.value;
@@ -24,7 +26,9 @@ function ownWords(): Said[] {
     const silent = s.link.value === "open";
     said.push({
       key: "link", level: "stop", head: silent ? "No answer" : "Reconnecting",
-      text: "The pedal is released. What is shown is old.",
+      text: s.nowMs.value - s.statusAtMs.value > SESSION_MS && !silent
+        ? "The room is closed, or this session ended: open the link that fluoroscope run printed."
+        : "The pedal is released. What is shown is old.",
     });
   }
   if (now?.state === "FAULT") said.push({ key: "fault", level: "stop", head: "Fault", text: now.state_reason });

@@ -12,7 +12,7 @@ export function PictureText({ channel, orientation }: { channel: Channel; orient
   const moved = channel === "live" && s.movedSinceLive.value;
   return (
     <>
-      {now?.simulated !== false && <span class="corner corner-tl burned">SIMULATED</span>}
+      <span class="corner corner-tl burned">{now?.simulated === false ? "RECORDED" : "SIMULATED"}</span>
       <span class="corner corner-tr">
         {use !== null && !painted.eightBit && <>W {fixed(use.width, 0)}  L {fixed(use.center, 0)}{window !== null && " •"}<br /></>}
         {s.invert.value && <>inverted<br /></>}

@@ -37,7 +37,7 @@ export function TopBar() {
         <span class="carm-model" title="C-arm">{now?.carm.model ?? ""}</span>
         <CloseExam />
       </div>
-      <strong class="simulated">SIMULATED – not for clinical use</strong>
+      <strong class="simulated">{now?.simulated === false ? "RECORDED" : "SIMULATED"} – not for clinical use</strong>
       <div class="top-state" role="status" aria-live="assertive">
         {now !== null && !operator.value && <span class="watching">watching</span>}
         {now !== null && now.viewers > 0 && operator.value && <span class="watching">{now.viewers} watching</span>}
