@@ -61,8 +61,8 @@ function CloseExam() {
       <button type="button" class="accent" ref={focusOnce} onClick={() => {
         closingExam.value = false;
         act("close_exam");
-      }}>Write report and close</button>
-      <button type="button" class="plain" onClick={() => (closingExam.value = false)}>Keep open</button>
+      }}>Write report, close</button>
+      <button type="button" class="plain" onClick={() => (closingExam.value = false)}>Keep</button>
     </span>
   );
 }
