@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from fluoroscope.geometry.grid import DetectorGrid
 from fluoroscope.geometry.pose import CArmPose
 from fluoroscope.geometry.projection import projection_geometry

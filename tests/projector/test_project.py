@@ -2,6 +2,9 @@
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
 from fluoroscope.geometry.grid import DetectorGrid
 from fluoroscope.geometry.pose import CArmPose
 from fluoroscope.geometry.projection import ProjectionGeometry, project_points, projection_geometry
@@ -9,8 +12,6 @@ from fluoroscope.geometry.rigid import inverse, rotation, translation
 from fluoroscope.patient.volume import BasisVolume, Volume
 from fluoroscope.projector import ProjectionRefusedError, prepare, project, vector_level
 from fluoroscope.projector.simd import available_levels
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 
 def affine_for(shape, spacing_mm, turn=None):
@@ -30,7 +31,11 @@ def smooth_volume(shape=(44, 40, 48), spacing_mm=(1.6, 1.5, 1.5), seed=0, turn=N
     for _ in range(12):
         middle, width = rng.uniform(-0.4, 0.4, 3), rng.uniform(0.12, 0.3)
         square = sum((axis - m) ** 2 for axis, m in zip(axes, middle, strict=True))
-        field += rng.uniform(200.0, 900.0) * np.exp(-square / (2.0 * width**2)) * (-1.0 if signed and rng.random() < 0.5 else 1.0)
+        field += (
+            rng.uniform(200.0, 900.0)
+            * np.exp(-square / (2.0 * width**2))
+            * (-1.0 if signed and rng.random() < 0.5 else 1.0)
+        )
     field *= np.clip(1.0 - sum(axis**2 for axis in axes) / 0.85, 0.0, None) ** 2
     return Volume(field.astype(np.int16), affine_for(shape, spacing_mm, turn))
 
@@ -200,8 +205,8 @@ def test_never_wrong(ready, primary, secondary, roll, near_mm, beyond_mm, isocen
         primary, secondary, 24, 28, 6.0, roll, source_to_isocenter_mm=near_mm,
         source_to_detector_mm=near_mm + beyond_mm, isocenter_mm=isocenter,
     )  # fmt: skip
-    fast, exact = project(ready, geometry), project(ready, geometry, backend="reference")
-    assert np.abs(fast - exact).max() <= 0.012 * max(float(exact.max()), 500.0)
+    fast, exact = project(ready, geometry, pitch=0.2), project(ready, geometry, backend="reference")
+    assert np.abs(fast - exact).max() <= 0.01 * max(float(exact.max()), 5000.0)
 
 
 def test_degenerate_geometry_and_pitch_are_refused(ready):

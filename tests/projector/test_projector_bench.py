@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from fluoroscope.evaluation import projector_bench as bench
 from fluoroscope.evaluation.analytic_phantom import AnalyticPhantom, Solid, torso_phantom
 from fluoroscope.projector import prepare, project

@@ -107,7 +107,10 @@ class AnalyticPhantom:
         return BasisVolume(np.maximum(soft, 0, out=soft), np.maximum(bone, 0, out=bone), affine)
 
     def _fill(
-        self, solids: "tuple[Solid, ...] | list[Solid]", shape: tuple[int, int, int], spacing: tuple[float, float, float]
+        self,
+        solids: "tuple[Solid, ...] | list[Solid]",
+        shape: tuple[int, int, int],
+        spacing: tuple[float, float, float],
     ) -> NDArray[np.int16]:
         total = np.zeros(shape, np.float32)
         for solid in solids:
@@ -144,9 +147,11 @@ def shadow(solid: Solid, geometry: ProjectionGeometry) -> tuple[int, int, int, i
 def add_solid(total: NDArray[np.float32], solid: Solid, spacing: Float) -> None:
     """Add one solid to the voxels (z, y, x): centres well inside count whole, voxels near the surface are divided."""
     middle = (np.asarray(total.shape) - 1.0) / 2.0
-    reach = np.linalg.norm(solid.axes * solid.semi_axes_mm, axis=1) if not solid.cylinder else np.abs(
-        solid.axes * solid.semi_axes_mm
-    ).sum(axis=1)
+    reach = (
+        np.linalg.norm(solid.axes * solid.semi_axes_mm, axis=1)
+        if not solid.cylinder
+        else np.abs(solid.axes * solid.semi_axes_mm).sum(axis=1)
+    )
     center = solid.center_mm[::-1] / spacing + middle
     low = np.maximum(np.floor(center - reach[::-1] / spacing - 1.0), 0).astype(int)
     high = np.minimum(np.ceil(center + reach[::-1] / spacing + 2.0), total.shape).astype(int)
@@ -161,9 +166,7 @@ def add_solid(total: NDArray[np.float32], solid: Solid, spacing: Float) -> None:
     offsets = (fine @ matrix.T).astype(np.float32)
     for slab in range(low[0], high[0]):
         z = (slab - middle[0]) * spacing[0] - solid.center_mm[2]
-        p = [
-            (m[1] * y + m[2] * z).astype(np.float32)[:, None] + (m[0] * x).astype(np.float32)[None, :] for m in matrix
-        ]
+        p = [(m[1] * y + m[2] * z).astype(np.float32)[:, None] + (m[0] * x).astype(np.float32)[None, :] for m in matrix]
         size = radius(p[0], p[1], p[2], solid.cylinder)
         plane = total[slab, low[1] : high[1], low[2] : high[2]]
         plane += (size <= 1.0 - margin) * np.float32(solid.value)

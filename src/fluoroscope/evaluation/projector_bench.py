@@ -89,7 +89,9 @@ def accuracy_rows(
     ratios = [f / r for f, r in zip(fast_errors, reference_errors, strict=True)]
     return [
         row("projector.rmse_fast", "RMSE of the fast backend against exact chords", size, stage, fast_errors, "%"),
-        row("projector.rmse_reference", "RMSE of the reference against exact chords", size, stage, reference_errors, "%"),
+        row(
+            "projector.rmse_reference", "RMSE of the reference against exact chords", size, stage, reference_errors, "%"
+        ),
         row("projector.rmse_ratio", "the first over the second", size, stage, ratios, "1"),
         row("projector.agreement", "RMS difference of fast and reference backend", size, stage, differences, "%"),
     ]
@@ -119,7 +121,14 @@ def speed_rows(
                 air = "air_skipped" if air_skip else "air_kept"
                 what = f"projection, {materials} material{'s' if materials == 'two' else ''}, {air.replace('_', ' ')}"
                 rows.append(
-                    row(f"projector.{materials}.{air}.{n}", what, named(shape, n), f"line integrals, {name}", times, "ms")
+                    row(
+                        f"projector.{materials}.{air}.{n}",
+                        what,
+                        named(shape, n),
+                        f"line integrals, {name}",
+                        times,
+                        "ms",
+                    )
                 )
     return rows
 
@@ -174,7 +183,9 @@ def peer_rows(
             differences.append(100.0 * rms(ours - theirs) / rms(theirs))
         size, stage = named(shape, n), f"line integrals, {vector_level()}"
         rows.append(row(f"projector.itk_rtk.{n}", "itk-rtk Joseph", size, "line integrals", peer_times, "ms"))
-        rows.append(row(f"projector.itk_rtk.difference.{n}", "RMS difference from itk-rtk", size, stage, differences, "%"))
+        rows.append(
+            row(f"projector.itk_rtk.difference.{n}", "RMS difference from itk-rtk", size, stage, differences, "%")
+        )
         for name, values in ratios.items():
             what = f"times faster than itk-rtk, {name.replace('_', ' ')}"
             rows.append(row(f"projector.itk_rtk.ratio.{name}.{n}", what, size, stage, values, "×"))
@@ -189,7 +200,7 @@ def rtk_projector(volume: Volume) -> Callable[[CArmPose, int], tuple[NDArray[np.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import itk
-        from itk import RTK as rtk
+        from itk import RTK
 
         image_type = itk.Image[itk.F, 3]
         image = itk.image_from_array(volume.values.astype(np.float32))
@@ -207,18 +218,18 @@ def rtk_projector(volume: Volume) -> Callable[[CArmPose, int], tuple[NDArray[np.
         axes = beam_axes(pose)
         middle = geometry.source_mm + pose.source_to_detector_mm * axes.d
         point, vector = itk.Point[itk.D, 3], itk.Vector[itk.D, 3]
-        circle = rtk.ThreeDCircularProjectionGeometry.New()
+        circle = RTK.ThreeDCircularProjectionGeometry.New()
         circle.AddProjection(
             point(geometry.source_mm.tolist()), point(middle.tolist()), vector(axes.u.tolist()), vector(axes.v.tolist())
         )
         pitch = geometry.grid.pitch_mm
-        blank = rtk.ConstantImageSource[image_type].New()
+        blank = RTK.ConstantImageSource[image_type].New()
         blank.SetOrigin([-(pixels - 1) / 2.0 * pitch] * 2 + [0.0])
         blank.SetSpacing([pitch, pitch, 1.0])
         blank.SetSize([pixels, pixels, 1])
         blank.SetConstant(0.0)
         blank.Update()
-        joseph = rtk.JosephForwardProjectionImageFilter[image_type, image_type].New()
+        joseph = RTK.JosephForwardProjectionImageFilter[image_type, image_type].New()
         joseph.SetInput(0, blank.GetOutput())
         joseph.SetInput(1, image)
         joseph.SetGeometry(circle)

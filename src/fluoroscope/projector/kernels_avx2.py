@@ -9,7 +9,7 @@ from numba import njit, prange
 
 from fluoroscope.projector import simd
 from fluoroscope.projector.kernels_plain import RUN, find_job, flush, occupied, rows_of_slice
-from fluoroscope.projector.plan import (
+from fluoroscope.projector.kernels_plan import (
     BLOCK,
     F_A0,
     F_DA,

@@ -20,7 +20,7 @@ from fluoroscope.projector.kernels_plain import (
     rows_of_slice,
     warp_pixels,
 )
-from fluoroscope.projector.plan import (
+from fluoroscope.projector.kernels_plan import (
     BLOCK,
     F_A0,
     F_B0,
@@ -202,7 +202,7 @@ def across(at, stride, low, pick, w0, w1, w2, w3):  # type: ignore[no-untyped-de
 def warp_row_avx512(whole, real, row, channels, floats, image_at, line_at, width, line, image):  # type: ignore[no-untyped-def]
     """Add one job's line integrals to a row of pixels, sixteen at a time; the job sees every pixel by one face."""
     d, m = real[F_INDEX : F_INDEX + 9], real[F_WORLD : F_WORLD + 9]
-    one, ramp = simd.splat_f16(f32(1.0)), simd.real_from_whole(simd.lanes_w16())
+    one, lanes = simd.splat_f16(f32(1.0)), simd.real_from_whole(simd.lanes_w16())
     inverse_a, inverse_b = 1.0 / real[F_DA], 1.0 / real[F_DB]
     u_row = (d[0] * row + d[2] - real[F_A0] * (d[6] * row + d[8])) * inverse_a
     u_step = (d[1] - real[F_A0] * d[7]) * inverse_a
@@ -214,6 +214,8 @@ def warp_row_avx512(whole, real, row, channels, floats, image_at, line_at, width
     first = whole[J_COLUMN0] // 16 * 16
     nothing = simd.splat_f16(f32(0.0))
     for c in range(first, whole[J_COLUMN1], 16):
+        # Lanes past the last pixel repeat it: beyond the detector a ray may run backwards.
+        ramp = simd.min_f16(lanes, simd.splat_f16(f32(whole[J_COLUMN1] - 1 - c)))
         depth = simd.fma_f16(ramp, simd.splat_f16(f32(d[7])), simd.splat_f16(f32(k_row + d[7] * c)))
         scale = simd.div(one, depth)
         u = simd.fma_f16(ramp, simd.splat_f16(f32(u_step)), simd.splat_f16(f32(u_row + u_step * c)))

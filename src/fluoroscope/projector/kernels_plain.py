@@ -8,7 +8,7 @@ a voxel.
 import numpy as np
 from numba import njit, prange
 
-from fluoroscope.projector.plan import (
+from fluoroscope.projector.kernels_plan import (
     BLOCK,
     F_A0,
     F_B0,
@@ -20,6 +20,7 @@ from fluoroscope.projector.plan import (
     F_SK,
     F_SR,
     F_WORLD,
+    J_AXIS,
     J_CHUNK,
     J_COLUMN0,
     J_COLUMN1,
@@ -34,18 +35,16 @@ from fluoroscope.projector.plan import (
     J_ROW0,
     J_ROW1,
     J_ROW_STRIDE,
-    J_AXIS,
     J_SHARED,
     J_SLICE_STRIDE,
     J_STRIDE,
     J_TILE,
-    J_TILES,
     J_U,
     J_V,
     TILE_ROWS,
     span_in_band,
 )
-from fluoroscope.projector.simd import fetch_add, get_f32, get_i16, get_i64, put_f32
+from fluoroscope.projector.simd import fetch_add, get_i16, get_i64
 
 __all__: list[str] = []
 
@@ -103,7 +102,9 @@ def tile_plain(whole, real, tile, channels, floats, acc, window, offsets, weight
     start = whole[J_OFFSET] + tile * TILE_ROWS * stride
     for channel in range(channels):
         image[channel * floats + start : channel * floats + start + TILE_ROWS * stride] = 0.0
-    low, high = span_in_band(real, whole[J_CORNERS], tile * TILE_ROWS - 3.0, tile * TILE_ROWS + TILE_ROWS + 3.0, whole[J_U])
+    low, high = span_in_band(
+        real, whole[J_CORNERS], tile * TILE_ROWS - 3.0, tile * TILE_ROWS + TILE_ROWS + 3.0, whole[J_U]
+    )
     first_block, last_block = low // BLOCK, (high + BLOCK - 1) // BLOCK
     chunk = np.int64(1) << whole[J_CHUNK]
     for run in range(0, whole[J_K], RUN):
@@ -211,7 +212,12 @@ def warp_pixels(whole, real, row, first, last, channels, floats, image, line, wi
         di, dr, dk = di0 + d[1] * c, dr0 + d[4] * c, dk0 + d[7] * c
         if whole[J_SHARED] != 0:
             size = dk * sign
-            if size < abs(di) or size < abs(dr) or (column_before and size == abs(di)) or (row_before and size == abs(dr)):
+            if (
+                size < abs(di)
+                or size < abs(dr)
+                or (column_before and size == abs(di))
+                or (row_before and size == abs(dr))
+            ):
                 continue
         u = (di / dk - real[F_A0]) * inverse_a
         v = (dr / dk - real[F_B0]) * inverse_b

@@ -2,12 +2,14 @@
 
 import threading
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fluoroscope.patient.volume import SCALE, BasisVolume, Volume
-from fluoroscope.projector import kernels_copy, plan
+from fluoroscope.projector import kernels_copy
+from fluoroscope.projector import kernels_plan as plan
 
 __all__ = ["PreparedVolume", "prepare"]
 
@@ -29,7 +31,8 @@ class AxisCopy:
     @property
     def nbytes(self) -> int:
         """Memory held, bytes."""
-        return sum(a.nbytes for a in (*self.buffers, *self.occupancy, self.boxes))
+        arrays: list[NDArray[Any]] = [*self.buffers, *self.occupancy, self.boxes]
+        return sum(array.nbytes for array in arrays)
 
 
 @dataclass(slots=True)
@@ -53,16 +56,16 @@ class PreparedVolume:
         The box kept, in voxel indices: everything outside it is zero.
     """
 
-    source: Volume | BasisVolume
-    channels: tuple[NDArray[np.generic], ...]
+    source: Volume | BasisVolume = field(repr=False)
+    channels: tuple[NDArray[np.generic], ...] = field(repr=False)
     gains: tuple[float, ...]
     units: tuple[float, ...]
     first: tuple[int, int, int]
     shape: tuple[int, int, int]
     air_skip: bool
-    copies: list[AxisCopy | None] = field(default_factory=lambda: [None, None, None])
-    table: NDArray[np.int64] = field(default_factory=lambda: np.zeros((3, plan.BODY_FIELDS), np.int64))
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    copies: list[AxisCopy | None] = field(default_factory=lambda: [None, None, None], repr=False)
+    table: NDArray[np.int64] = field(default_factory=lambda: np.zeros((3, plan.BODY_FIELDS), np.int64), repr=False)
+    lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @property
     def world_from_index(self) -> NDArray[np.float64]:
@@ -89,7 +92,8 @@ class PreparedVolume:
                 if self.copies[axis] is None and min(self.shape) > 0:
                     self.copies[axis] = make_copy(self, axis)
 
-    def _describe(self) -> None:
+    def describe(self) -> None:
+        """Enter the copies' shapes in the table; their addresses follow when they are made."""
         for axis, order in enumerate(AXIS_ORDER):
             k, r, i = (self.shape[n] for n in order)
             row = self.table[axis]
@@ -131,7 +135,9 @@ def prepare(volume: Volume | BasisVolume, *, air_skip: bool = True) -> PreparedV
         kernels_copy.survey(array, ranges, boxes)
         if ranges[:, 2].any():
             slab = int(np.flatnonzero(ranges[:, 2])[0])
-            raise ValueError(f"the volume holds a value that is not a finite number in slice {slab}: repair the CT first")
+            raise ValueError(
+                f"the volume holds a value that is not a finite number in slice {slab}: repair the CT first"
+            )
         gains.append(gain_for(array, float(ranges[:, 0].min()), float(ranges[:, 1].max())))
         filled = np.flatnonzero(boxes[:, 1] >= 0)
         if len(filled):
@@ -143,10 +149,8 @@ def prepare(volume: Volume | BasisVolume, *, air_skip: bool = True) -> PreparedV
     first = (int(low[0]), int(low[1]), int(low[2]))
     size = np.maximum(high - low + 1, 0)
     kept = (int(size[0]), int(size[1]), int(size[2]))
-    prepared = PreparedVolume(
-        volume, arrays, tuple(gains), (unit,) * len(arrays), first, kept, air_skip
-    )
-    prepared._describe()
+    prepared = PreparedVolume(volume, arrays, tuple(gains), (unit,) * len(arrays), first, kept, air_skip)
+    prepared.describe()
     return prepared
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fluoroscope.geometry.projection import ProjectionGeometry
 from fluoroscope.geometry.rigid import Matrix
 from fluoroscope.patient.volume import BasisVolume, Volume
-from fluoroscope.projector import plan
+from fluoroscope.projector import kernels_plan as plan
 from fluoroscope.projector.prepared import PreparedVolume, prepare
 from fluoroscope.projector.reference import march_volume
 from fluoroscope.projector.simd import Level, vector_level

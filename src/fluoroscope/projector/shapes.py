@@ -62,7 +62,12 @@ def add_chords(shapes, pixel_from_world, world_from_pixel, source, far_mm, pitch
         whole_field = nearest <= 0.0
         r1, r2, c1, c2, reach = 0.0, rows - 1.0, 0.0, columns - 1.0, 0.0
         if not whole_field:
-            r1, r2, c1, c2 = ends[0, 0] / ends[0, 2], ends[1, 0] / ends[1, 2], ends[0, 1] / ends[0, 2], ends[1, 1] / ends[1, 2]
+            r1, r2, c1, c2 = (
+                ends[0, 0] / ends[0, 2],
+                ends[1, 0] / ends[1, 2],
+                ends[0, 1] / ends[0, 2],
+                ends[1, 1] / ends[1, 2],
+            )
             steepest = 1.0
             for r in (r1, r2):
                 for c in (c1, c2):
@@ -87,9 +92,7 @@ def add_chords(shapes, pixel_from_world, world_from_pixel, source, far_mm, pitch
                     out[1, row, column] += path * shape[8]
 
 
-def add_shapes(
-    shapes: Sequence[Cylinder | Sphere], geometry: ProjectionGeometry, out: NDArray[np.float32]
-) -> None:
+def add_shapes(shapes: Sequence[Cylinder | Sphere], geometry: ProjectionGeometry, out: NDArray[np.float32]) -> None:
     """Add the line integrals of ``shapes`` to ``out``: exact chords, mm, times each shape's (water, bone).
 
     Parameters

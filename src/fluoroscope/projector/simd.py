@@ -6,19 +6,27 @@ multiply-add exist per instruction set: a kernel that uses one must only run whe
 """
 
 import os
-from typing import Any, Literal, cast
+from collections.abc import Callable
+from typing import Any, Literal
 
 from llvmlite import ir
-from numba import types
+from numba import extending, types
 from numba.core import cgutils
 from numba.core.registry import cpu_target
-from numba.extending import intrinsic, models, register_model
+from numba.extending import models, register_model
 
 __all__ = ["LEVELS", "Level", "vector_level"]
 
 Level = Literal["avx512", "avx2", "plain"]
+module_function: Any = cgutils.get_or_insert_function
+
 LEVELS: tuple[Level, ...] = ("avx512", "avx2", "plain")
 LEVEL_VARIABLE = "FLUOROSCOPE_VECTOR_LEVEL"
+
+
+def intrinsic(build: Callable[..., Any]) -> Any:
+    """Make ``build`` an operation that kernels can call."""
+    return extending.intrinsic(build)
 
 
 def available_levels() -> tuple[Level, ...]:
@@ -45,13 +53,11 @@ def vector_level(level: str | None = None) -> Level:
     if not wanted:
         return found[0]
     if wanted not in found:
-        raise ValueError(
-            f"vector level {wanted!r} is not one this processor runs: choose one of {', '.join(found)}"
-        )
-    return cast(Level, wanted)
+        raise ValueError(f"vector level {wanted!r} is not one this processor runs: choose one of {', '.join(found)}")
+    return next(one for one in found if one == wanted)
 
 
-class Vector(types.Type):  # type: ignore[misc]
+class Vector(types.Type):
     """A register of ``lanes`` equal numbers; ``kind`` is i8, i16, i32 or f32."""
 
     def __init__(self, kind: str, lanes: int) -> None:
@@ -66,11 +72,11 @@ class Vector(types.Type):  # type: ignore[misc]
 
 
 @register_model(Vector)
-class VectorModel(models.PrimitiveModel):  # type: ignore[misc]
+class VectorModel(models.PrimitiveModel):
     """Keeps a `Vector` as one LLVM value, which the optimiser puts in a register."""
 
     def __init__(self, dmm: Any, fe_type: Vector) -> None:
-        super().__init__(dmm, fe_type, fe_type.ir_type)
+        super().__init__(dmm, fe_type, fe_type.ir_type)  # type: ignore[no-untyped-call]
 
 
 H32 = Vector("i16", 32)
@@ -89,7 +95,7 @@ def pointer(builder: Any, address: Any, ir_type: Any) -> Any:
 def call(builder: Any, name: str, result: Any, arguments: list[Any]) -> Any:
     """Emit a call of the LLVM intrinsic ``name``."""
     kind = ir.FunctionType(result, [argument.type for argument in arguments])
-    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), arguments)
+    return builder.call(module_function(builder.module, kind, name), arguments)
 
 
 def lanes_of(ir_type: Any, numbers: list[int] | list[float]) -> Any:
@@ -190,7 +196,7 @@ def named(name: str, result: Vector, *parameters: Vector) -> Any:
 
 
 def lane_numbers(vector: Vector) -> Any:
-    """Make ``lanes()``: 0, 1, 2, …"""
+    """Make ``lanes()``, the vector 0, 1, 2 and so on."""
 
     @intrinsic
     def lanes(typingctx: Any) -> Any:
@@ -321,8 +327,8 @@ def prefetch(typingctx: Any, address: Any) -> Any:
         where = pointer(builder, args[0], ir.IntType(8))
         numbers = [ir.IntType(32)(n) for n in (0, 3, 1)]
         kind = ir.FunctionType(ir.VoidType(), [where.type] + [n.type for n in numbers])
-        name = f"llvm.prefetch.p0" if where.type.is_opaque else "llvm.prefetch.p0i8"
-        builder.call(cgutils.get_or_insert_function(builder.module, kind, name), [where, *numbers])
+        name = "llvm.prefetch.p0" if where.type.is_opaque else "llvm.prefetch.p0i8"
+        builder.call(module_function(builder.module, kind, name), [where, *numbers])
         return context.get_dummy_value()
 
     return types.void(types.int64), emit

@@ -203,9 +203,7 @@ def make_jobs(geometry, far_mm, size, pitch, affines, scales, bodies, whole, rea
         status[body] = 0
         first_job, first_tiles, first_floats = jobs, tiles, floats
         invert3(affines[body, :3, :3].copy(), index_axes)
-        crop = np.array(
-            [bodies[body, 0, B_CROP_K], bodies[body, 1, B_CROP_K], bodies[body, 2, B_CROP_K]], np.float64
-        )
+        crop = np.array([bodies[body, 0, B_CROP_K], bodies[body, 1, B_CROP_K], bodies[body, 2, B_CROP_K]], np.float64)
         shape[0], shape[1], shape[2] = bodies[body, 0, B_K], bodies[body, 1, B_K], bodies[body, 2, B_K]
         if shape.min() <= 0.0:
             continue
