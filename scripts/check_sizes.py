@@ -43,7 +43,9 @@ def faults(path: Path) -> list[str]:
             found.append(f"{path}:{node.lineno}: {node.name} has {own_lines(node)} lines, at most {FUNCTION_LINES}")
         arguments = len(node.args.args) + len(node.args.kwonlyargs) - 1
         if node.name == "__init__" and arguments > CONSTRUCTOR_ARGUMENTS:
-            found.append(f"{path}:{node.lineno}: a constructor with {arguments} arguments, at most {CONSTRUCTOR_ARGUMENTS}")
+            found.append(
+                f"{path}:{node.lineno}: a constructor with {arguments} arguments, at most {CONSTRUCTOR_ARGUMENTS}"
+            )
     return found
 
 

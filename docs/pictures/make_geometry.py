@@ -48,9 +48,7 @@ FROM_FEET = np.array([[1.0, 0, 0], [0, -1, 0]])
 FROM_SIDE = np.array([[0, 0, 1.0], [0, -1, 0]])
 FROM_ABOVE = np.array([[1.0, 0, 0], [0, 0, 1]])
 _A, _E = np.deg2rad(35.0), np.deg2rad(25.0)  # the eye stands 35° from the foot end toward +x, 25° above
-OBLIQUE = np.array(
-    [[np.cos(_A), 0, np.sin(_A)], [-np.sin(_A) * np.sin(_E), -np.cos(_E), np.cos(_A) * np.sin(_E)]]
-)
+OBLIQUE = np.array([[np.cos(_A), 0, np.sin(_A)], [-np.sin(_A) * np.sin(_E), -np.cos(_E), np.cos(_A) * np.sin(_E)]])
 
 
 def ellipsoid(center: Array, radii: Array) -> Array:
@@ -119,30 +117,22 @@ def draw_table(
     ends: tuple[float, float] = (-850, 560),
 ) -> None:
     """Draw the table top as a slab, moved by ``matrix``."""
-    slab = np.array(
-        [(x, y, z) for x in (-260, 260) for y in (top_mm, top_mm + 35) for z in ends], dtype=float
-    )
+    slab = np.array([(x, y, z) for x in (-260, 260) for y in (top_mm, top_mm + 35) for z in ends], dtype=float)
     hull(ax, apply(matrix, slab) @ view.T, facecolor=fill, edgecolor=color, lw=1.1)
 
 
-def draw_patient(
-    ax: Axes, view: Array, equipment_from_patient: Array, color: str = INK, fill: str = SKIN
-) -> None:
+def draw_patient(ax: Axes, view: Array, equipment_from_patient: Array, color: str = INK, fill: str = SKIN) -> None:
     """Draw the patient as outlines, the letter L on the left arm."""
     depth = np.cross(view[0], view[1])
     parts = sorted(BODY, key=lambda part: float(apply(equipment_from_patient, part.mean(axis=0)) @ depth))
     for part in parts:
         hull(ax, apply(equipment_from_patient, part) @ view.T, facecolor=fill, edgecolor=color, lw=0.9)
-    arms = {
-        letter: apply(equipment_from_patient, (x, 15.0, 0.0)) for letter, x in (("R", -215.0), ("L", 215.0))
-    }
+    arms = {letter: apply(equipment_from_patient, (x, 15.0, 0.0)) for letter, x in (("R", -215.0), ("L", 215.0))}
     hidden = min(arms, key=lambda letter: float(arms[letter] @ depth))
     overlapping = np.hypot(*(view @ (arms["L"] - arms["R"]))) < 80
     for letter, place in arms.items():
         if not (overlapping and letter == hidden):
-            ax.annotate(
-                letter, place @ view.T, color=color, fontsize=9, ha="center", va="center", weight="bold"
-            )
+            ax.annotate(letter, place @ view.T, color=color, fontsize=9, ha="center", va="center", weight="bold")
 
 
 def c_frame(model: CArmModel, joints: Mapping[str, float]) -> tuple[Array, Array, Array, Array]:
@@ -185,9 +175,7 @@ def draw_stand(ax: Axes, view: Array, model: CArmModel, joints: Mapping[str, flo
     line(ax, view, [np.add(top, (-250, -150, 0)), np.add(top, (250, -150, 0))], color=color, lw=3, alpha=0.55)
 
 
-def draw_c(
-    ax: Axes, view: Array, model: CArmModel, joints: Mapping[str, float], color: str, lw: float
-) -> None:
+def draw_c(ax: Axes, view: Array, model: CArmModel, joints: Mapping[str, float], color: str, lw: float) -> None:
     """Draw the C, its source (dot) and detector (plate), and the central ray."""
     source, corners, arc, _ = c_frame(model, joints)
     draw_stand(ax, view, model, joints, color)
@@ -229,9 +217,7 @@ AXES = [
         "+ : detector toward the head end",
     ),
     Axis("mobile-flat-panel", "height", 200, FROM_FEET, "seen from the feet end", "+ : up"),
-    Axis(
-        "mobile-flat-panel", "lateral", 110, FROM_FEET, "seen from the feet end", "+ : toward +x, farther in"
-    ),
+    Axis("mobile-flat-panel", "lateral", 110, FROM_FEET, "seen from the feet end", "+ : toward +x, farther in"),
     Axis(
         "mobile-flat-panel",
         "longitudinal",
@@ -251,9 +237,7 @@ AXES = [
         "+ : detector toward the head end",
     ),
     Axis("angiography-room", "lateral", 250, FROM_FEET, "seen from the feet end", "+ : toward +x"),
-    Axis(
-        "angiography-room", "longitudinal", 350, FROM_SIDE, "seen from the +x side", "+ : toward the head end"
-    ),
+    Axis("angiography-room", "longitudinal", 350, FROM_SIDE, "seen from the +x side", "+ : toward the head end"),
     Axis("angiography-room", "swivel", 40, FROM_ABOVE, "seen from the ceiling", "+ : clockwise"),
     Axis("angiography-room", "source_to_detector", 900, FROM_SIDE, "seen from the +x side", "900 to 1200 mm"),
 ]
@@ -275,9 +259,7 @@ def compass(ax: Axes, view: Array, at: tuple[float, float]) -> None:
         if np.hypot(*flat) < 0.2:
             continue
         origin = np.array(at)
-        ax.annotate(
-            "", origin + 170 * flat, origin, arrowprops={"arrowstyle": "-|>", "color": INK, "lw": 1.2}
-        )
+        ax.annotate("", origin + 170 * flat, origin, arrowprops={"arrowstyle": "-|>", "color": INK, "lw": 1.2})
         ax.annotate(name, origin + 225 * flat, fontsize=9, ha="center", va="center", color=INK)
 
 
@@ -410,14 +392,10 @@ PICTURES = [
 
 def draw_picture(ax: Axes, pose: CArmPose, position: PatientPosition) -> str:
     """Draw what the detector sees of the chest, with the letters at its edges; return the view in words."""
-    geometry = projection_geometry(
-        pose, DetectorGrid(1024, 1024, 0.5), patient_from_equipment(TablePose(), position)
-    )
+    geometry = projection_geometry(pose, DetectorGrid(1024, 1024, 0.5), patient_from_equipment(TablePose(), position))
     axes = patient_axes(pose, TablePose(), position)
     for points, fill, edge in sorted(anatomy(), key=lambda part: float(part[0].mean(axis=0) @ axes.d)):
-        hull(
-            ax, project_points(geometry, points)[:, ::-1], facecolor=fill, edgecolor=edge, lw=0.9, alpha=0.85
-        )
+        hull(ax, project_points(geometry, points)[:, ::-1], facecolor=fill, edgecolor=edge, lw=0.9, alpha=0.85)
     markers = edge_markers(axes)
     for text, x, y in (
         (markers.left, 40, 512),

@@ -20,9 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-patients_app = typer.Typer(
-    no_args_is_help=True, help="Patients to look at: built in, fetched, or your own CT."
-)
+patients_app = typer.Typer(no_args_is_help=True, help="Patients to look at: built in, fetched, or your own CT.")
 exams_app = typer.Typer(no_args_is_help=True, help="What was recorded.")
 app.add_typer(patients_app, name="patients")
 app.add_typer(exams_app, name="exams")
@@ -30,21 +28,15 @@ app.add_typer(exams_app, name="exams")
 PatientArgument = Annotated[
     str | None, typer.Argument(metavar="PATIENT", help="Built-in name, NIfTI/NRRD/MHA file, or DICOM folder.")
 ]
-LabelsOption = Annotated[
-    Path | None, typer.Option(help="Label map of the CT: NIfTI, NRRD, MHA or DICOM SEG.")
-]
+LabelsOption = Annotated[Path | None, typer.Option(help="Label map of the CT: NIfTI, NRRD, MHA or DICOM SEG.")]
 PositionOption = Annotated[
     str, typer.Option(help="How the patient lies: HFS, HFP, FFS, FFP, HFDL, HFDR, FFDL or FFDR.")
 ]
-KeepTableOption = Annotated[
-    bool, typer.Option("--keep-table", help="Keep the CT's table and air in the picture.")
-]
+KeepTableOption = Annotated[bool, typer.Option("--keep-table", help="Keep the CT's table and air in the picture.")]
 SeriesOption = Annotated[
     str | None, typer.Option("--series", help="Series Instance UID, where a folder holds several.")
 ]
-CArmOption = Annotated[
-    str, typer.Option("--carm", help="C-arm: mobile-flat-panel, mobile-large or angiography-room.")
-]
+CArmOption = Annotated[str, typer.Option("--carm", help="C-arm: mobile-flat-panel, mobile-large or angiography-room.")]
 MatrixOption = Annotated[int, typer.Option(help="Picture size in pixels: 512 or 1024.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")]
 DEFAULT_CARM = "mobile-flat-panel"
@@ -74,9 +66,9 @@ def run(
     matrix: MatrixOption = 1024,
     keep_table: KeepTableOption = False,
     series: SeriesOption = None,
-    host: Annotated[
-        str, typer.Option(help="Address to listen on; other than loopback needs TLS and a password.")
-    ] = ("127.0.0.1"),
+    host: Annotated[str, typer.Option(help="Address to listen on; other than loopback needs TLS and a password.")] = (
+        "127.0.0.1"
+    ),
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the page.")] = 8042,
     tls_certificate: Annotated[
         Path | None, typer.Option(help="PEM certificate, for an address beyond loopback.")
@@ -95,9 +87,7 @@ def run(
 
 @app.command()
 def simulate(
-    out: Annotated[
-        Path, typer.Option(help="Folder for cine.dcm, dose.dcm, frame.png, truth.json, summary.json.")
-    ],
+    out: Annotated[Path, typer.Option(help="Folder for cine.dcm, dose.dcm, frame.png, truth.json, summary.json.")],
     patient: PatientArgument = None,
     labels: LabelsOption = None,
     position: PositionOption = "HFP",
@@ -107,13 +97,9 @@ def simulate(
     series: SeriesOption = None,
     primary_deg: Annotated[float, typer.Option(help="Equipment primary angle, degrees.")] = 0.0,
     secondary_deg: Annotated[float, typer.Option(help="Equipment secondary angle, degrees.")] = 0.0,
-    seconds: Annotated[
-        float | None, typer.Option(help="Length of the run, s (default 2, or the scenario's).")
-    ] = None,
+    seconds: Annotated[float | None, typer.Option(help="Length of the run, s (default 2, or the scenario's).")] = None,
     pulse_rate_hz: Annotated[float | None, typer.Option(help="Pulses per second (default 7.5).")] = None,
-    procedure: Annotated[
-        str, typer.Option(help="Procedure written to the records.")
-    ] = "Fluoroscopy of spine",
+    procedure: Annotated[str, typer.Option(help="Procedure written to the records.")] = "Fluoroscopy of spine",
     seed: Annotated[int, typer.Option(help="Seed of noise and UIDs.")] = 0,
     scenario: Annotated[
         Path | None, typer.Option(help="YAML file that moves C-arm, technique and needle over time.")
@@ -165,7 +151,7 @@ def project(
     ] = False,
 ) -> None:
     """Write raw line integrals of the voxel values: trilinear, zero outside, no threshold."""
-    from fluoroscope.app.projecting import Backend, project_file
+    from fluoroscope.app.projecting import project_file
     from fluoroscope.geometry import CArmPose, DetectorGrid
 
     pose = CArmPose(
@@ -275,10 +261,13 @@ def bench(
     json_output: JsonOption = False,
 ) -> None:
     """Measure speed and memory on this computer: medians and spread."""
+    from fluoroscope.app.stream_bench import recording_rows, stream_rows
     from fluoroscope.evaluation.bench import bench_rows
 
     with loading_bar() as progress:
         rows = bench_rows(peers=peers, full=full, progress=progress)
+        if full:
+            rows += recording_rows() + stream_rows()
     _print_rows("Speed on this computer", rows, json_output)
 
 

@@ -130,9 +130,7 @@ def served(browser: Any) -> Iterator[Served]:
         window.page.on("pageerror", lambda error: window.said.append(f"error: {error}"))
         window.page.goto(server.new_token())
         window.page.goto(f"{server.address}?{query}")
-        window.page.wait_for_selector(
-            ".state:has-text('READY'), .state:has-text('HOLD'), .state:has-text('X-RAY')"
-        )
+        window.page.wait_for_selector(".state:has-text('READY'), .state:has-text('HOLD'), .state:has-text('X-RAY')")
         return window
 
     yield Served(room, server, open_window)

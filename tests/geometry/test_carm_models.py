@@ -198,8 +198,7 @@ def test_the_room_rotates_past_half_a_turn():
 
 def test_a_gantry_that_angulates_past_the_pole_reaches_behind_it():
     joints = tuple(
-        replace(joint, minimum=-120.0, maximum=120.0) if joint.name == "angulation" else joint
-        for joint in ROOM.joints
+        replace(joint, minimum=-120.0, maximum=120.0) if joint.name == "angulation" else joint for joint in ROOM.joints
     )
     wide = replace(ROOM, joints=joints)
     found = wide.joints_for(CArmPose(150.0, 70.0, 750.0, 1200.0))
@@ -250,9 +249,7 @@ def test_the_roll_follows_the_nesting_unless_asked_for():
     assert MOBILE.pose(found).detector_rotation_deg == pytest.approx(17.5, abs=0.1)
     # Roll 0 wants the C's axis level with the patient's: wig-wag −atan(sin p tan s) = −8.6°.
     level = MOBILE.joints_for(oblique, match_roll=True)
-    assert -level["wig_wag"] == pytest.approx(
-        np.rad2deg(np.arctan(np.sin(np.deg2rad(61.5)) * np.tan(np.deg2rad(9.8))))
-    )
+    assert -level["wig_wag"] == pytest.approx(np.rad2deg(np.arctan(np.sin(np.deg2rad(61.5)) * np.tan(np.deg2rad(9.8)))))
     assert MOBILE.pose(level).detector_rotation_deg == pytest.approx(0.0, abs=1e-6)
     with pytest.raises(OutOfReachError, match=r"wig_wag -26\.9°"):
         MOBILE.joints_for(replace(oblique, secondary_deg=30.0), match_roll=True)

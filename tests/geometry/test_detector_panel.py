@@ -65,9 +65,7 @@ def test_zoom_and_binning_see_the_same_point_at_the_same_place(x, z, readout):
     places = []
     for grid in (native, other):
         row, column = project_points(projection_geometry(pose, grid), (x, 0.0, z))
-        places.append(
-            ((row - (grid.rows - 1) / 2) * grid.pitch_mm, (column - (grid.columns - 1) / 2) * grid.pitch_mm)
-        )
+        places.append(((row - (grid.rows - 1) / 2) * grid.pitch_mm, (column - (grid.columns - 1) / 2) * grid.pitch_mm))
     assert places[0] == pytest.approx(places[1], abs=1e-9)
 
 

@@ -29,9 +29,7 @@ def machines(draw):
 
 def room_from_patient(position, point, reference):
     """Where a patient's point lies in the room at table zero: roll the patient, then turn end for end."""
-    turned = Rotation.from_euler("z", ROLLED[position.value[2:]], degrees=True).apply(
-        np.subtract(point, reference)
-    )
+    turned = Rotation.from_euler("z", ROLLED[position.value[2:]], degrees=True).apply(np.subtract(point, reference))
     if position.value.startswith("HF"):
         return turned
     # End for end about the vertical; a patient on a side still lies on it.
@@ -97,10 +95,7 @@ def test_points_fall_on_exact_pixels(machine, table, position, point, reference,
 )
 def test_each_joint_moves_the_picture_the_right_way(model, joint, value, point, row_goes, column_goes):
     carm = C_ARMS[model]
-    at = [
-        project_points(projection_geometry(carm.pose({joint: v}), carm.detector.grid()), point)
-        for v in (0.0, value)
-    ]
+    at = [project_points(projection_geometry(carm.pose({joint: v}), carm.detector.grid()), point) for v in (0.0, value)]
     moved = at[1] - at[0]
     for went, goes in zip(moved, (row_goes, column_goes), strict=True):
         assert went * goes > 1.0 if goes else abs(went) < 40.0
@@ -111,9 +106,7 @@ def test_each_joint_moves_the_picture_the_right_way(model, joint, value, point, 
 
 def test_raising_the_c_arm_or_bringing_the_detector_in_changes_magnification():
     def width(model, joints):
-        ends = project_points(
-            projection_geometry(model.pose(joints), model.detector.grid()), [(-20, 0, 0), (20, 0, 0)]
-        )
+        ends = project_points(projection_geometry(model.pose(joints), model.detector.grid()), [(-20, 0, 0), (20, 0, 0)])
         return (ends[1, 1] - ends[0, 1]) * model.detector.pitch_mm
 
     mobile, room = C_ARMS["mobile-flat-panel"], C_ARMS["angiography-room"]

@@ -180,9 +180,7 @@ def test_impossible_poses_are_refused(values):
         pose(**values)
 
 
-@pytest.mark.parametrize(
-    ("rows", "columns", "pitch"), [(0, 4, 0.1), (4, 0, 0.1), (4, 4, 0.0), (4, 4, np.nan)]
-)
+@pytest.mark.parametrize(("rows", "columns", "pitch"), [(0, 4, 0.1), (4, 0, 0.1), (4, 4, 0.0), (4, 4, np.nan)])
 def test_impossible_grids_are_refused(rows, columns, pitch):
     with pytest.raises(ValueError, match=r"detector needs|pitch"):
         DetectorGrid(rows, columns, pitch)

@@ -127,9 +127,7 @@ class PhantomRoom:
         self._noise = np.random.default_rng(7).normal(0.0, 900.0, (rows + 64, columns + 64)).astype(np.int32)
         self._dose_of_exam()
         self._patient = PATIENTS[0]
-        self._messages = [
-            {"id": "drawn", "level": "info", "text": "This is a drawn spine, for work on the page."}
-        ]
+        self._messages = [{"id": "drawn", "level": "info", "text": "This is a drawn spine, for work on the page."}]
         self._state, self._reason = "READY", ""
         self._pedal = False
         self._frames: dict[str, MonitorFrame] = {}
@@ -299,9 +297,7 @@ class PhantomRoom:
         for name, value in joints.items():
             joint = self._joint(name)
             if not joint.minimum <= value <= joint.maximum:
-                raise RefusedError(
-                    f"{joint.label} {value:g} is out of reach ({joint.minimum:g} to {joint.maximum:g})"
-                )
+                raise RefusedError(f"{joint.label} {value:g} is out of reach ({joint.minimum:g} to {joint.maximum:g})")
         for name, value in joints.items():
             self._joints[name].value = value
 
@@ -416,9 +412,7 @@ class PhantomRoom:
         self._state, self._reason = "READY", ""
         for channel in ("live", "reference"):
             self.show(
-                MonitorFrame(
-                    channel, "stored", np.zeros((0, 0), np.uint16), time.monotonic_ns(), 0, 1, None, 0, 0
-                )
+                MonitorFrame(channel, "stored", np.zeros((0, 0), np.uint16), time.monotonic_ns(), 0, 1, None, 0, 0)
             )
 
     # Inside
@@ -426,9 +420,7 @@ class PhantomRoom:
     def _dose_of_exam(self) -> None:
         self._exam_uid = f"2.25.{time.time_ns()}"
         self._exam_started = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        self._dose = dict.fromkeys(
-            ("air_kerma_mgy", "kap_gy_cm2", "fluoroscopy_time_s", "acquisition_time_s"), 0.0
-        )
+        self._dose = dict.fromkeys(("air_kerma_mgy", "kap_gy_cm2", "fluoroscopy_time_s", "acquisition_time_s"), 0.0)
         self._event = {"number": 0, "pulses": 0, "air_kerma_mgy": 0.0, "kap_gy_cm2": 0.0, "time_s": 0.0}
         self._signal_from_s = 0.0
         self._delivered = self._dropped = self._place = 0
@@ -460,9 +452,7 @@ class PhantomRoom:
 
     def _to_reference(self, frame: MonitorFrame, label: str) -> None:
         self._shown["reference"] = {**self._taken[frame.event_number, frame.index], "label": label}
-        self.show(
-            replace(frame, channel="reference", kind="stored", acquired_ns=time.monotonic_ns(), label=label)
-        )
+        self.show(replace(frame, channel="reference", kind="stored", acquired_ns=time.monotonic_ns(), label=label))
 
     def _taken_with(self, label: str) -> dict[str, Any]:
         pose = self._pose()
@@ -499,12 +489,8 @@ class PhantomRoom:
         tip = int(columns * (0.15 + 0.3 * (seconds / 6.0 % 1.0)))
         pixels[rows // 3 : rows // 3 + max(2, rows // 256), columns // 10 : tip] //= 3
         open_mm, pitch = self._collimation, FIELDS_MM[self._field] / columns
-        top, bottom = (
-            round(rows / 2 + s * open_mm[n] / pitch) for s, n in ((-1, "upper_mm"), (1, "lower_mm"))
-        )
-        left, right = (
-            round(columns / 2 + s * open_mm[n] / pitch) for s, n in ((-1, "left_mm"), (1, "right_mm"))
-        )
+        top, bottom = (round(rows / 2 + s * open_mm[n] / pitch) for s, n in ((-1, "upper_mm"), (1, "lower_mm")))
+        left, right = (round(columns / 2 + s * open_mm[n] / pitch) for s, n in ((-1, "left_mm"), (1, "right_mm")))
         pixels[: max(top, 0)] = 0
         pixels[bottom:] = 0
         pixels[:, : max(left, 0)] = 0
@@ -553,9 +539,7 @@ class PhantomRoom:
                 totals["kap_gy_cm2"] += kap
             self._event["pulses"] += 1
             self._event["time_s"] = time.monotonic() - start
-            self._dose["fluoroscopy_time_s" if self._mode == "fluoroscopy" else "acquisition_time_s"] += (
-                1 / rate
-            )
+            self._dose["fluoroscopy_time_s" if self._mode == "fluoroscopy" else "acquisition_time_s"] += 1 / rate
             self._delivered += 1
             self._render_ms = (time.monotonic_ns() - began) / 1e6
             frame = MonitorFrame(
@@ -592,9 +576,7 @@ class PhantomRoom:
             self._runs[number] = (rate, run)
             for old in sorted(self._runs)[:-KEPT_RUNS]:
                 del self._runs[old]
-            self._run_list.append(
-                (number, datetime.now(UTC).strftime("%H:%M:%S"), int(self._event["pulses"]))
-            )
+            self._run_list.append((number, datetime.now(UTC).strftime("%H:%M:%S"), int(self._event["pulses"])))
 
     def _replay(self) -> None:
         while not self._closed:
@@ -617,9 +599,7 @@ def draw_spine(
     """Draw a prone spine from boxes and ellipses: int32 (rows, columns), bright where much X-ray arrives."""
     pitch = field_mm / columns / MAGNIFICATION
     axes = beam_axes(pose)
-    shift = np.array([table["lateral_mm"], -table["height_mm"], table["longitudinal_mm"]]) - np.array(
-        pose.isocenter_mm
-    )
+    shift = np.array([table["lateral_mm"], -table["height_mm"], table["longitudinal_mm"]]) - np.array(pose.isocenter_mm)
     y, x = np.ogrid[:rows, :columns]
     across = (x - (columns - 1) / 2) * pitch - float(axes.u @ shift)
     along = (y - (rows - 1) / 2) * pitch - float(axes.v @ shift)
@@ -639,9 +619,7 @@ def draw_spine(
         depth += 0.35 * blob(0.0, 48.0, head - 9.0, 5.0 + 14.0 * side, 9.0, 7.0)
         for left in (-13.0, 13.0):
             depth += 0.45 * blob(left, 26.0, head + 4.0, 5.0 + 3.0 * side, 6.5, 9.0)
-        depth += 0.25 * blob(35.0, 10.0, head - 2.0, 12.0, 4.0, 7.0) + 0.25 * blob(
-            -35.0, 10.0, head, 12.0, 4.0, 7.0
-        )
+        depth += 0.25 * blob(35.0, 10.0, head - 2.0, 12.0, 4.0, 7.0) + 0.25 * blob(-35.0, 10.0, head, 12.0, 4.0, 7.0)
     # A lead L on the patient's left at the head end tells left from right and up from down.
     depth += 4.0 * (blob(60.0, 60.0, 50.0, 1.5, 9.0, 30.0) + blob(55.0, 60.0, 42.0, 5.0, 1.5, 30.0))
     return np.asarray(62000.0 * np.exp(-0.75 * np.maximum(depth, 0.0)), dtype=np.int32)

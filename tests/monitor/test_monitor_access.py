@@ -170,9 +170,7 @@ def site(tmp_path):
 
     def ask(path: str, **headers: str) -> httpx.Response:
         async def go() -> httpx.Response:
-            async with httpx.AsyncClient(
-                transport=httpx.ASGITransport(app), base_url="http://127.0.0.1:1"
-            ) as client:
+            async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1:1") as client:
                 return await client.get(path, headers={"Cookie": f"fluoroscope={session}", **headers})
 
         return asyncio.run(go())
@@ -319,10 +317,7 @@ def test_a_remote_door_opens_with_tls_and_password(room, certificate, password_f
             right = {"password": "correct horse battery"}
             assert browser.post("/login", data=right).status_code == 403
             own = {"Origin": address}
-            assert (
-                browser.post("/login", data=right, headers={"Origin": "https://evil.example"}).status_code
-                == 403
-            )
+            assert browser.post("/login", data=right, headers={"Origin": "https://evil.example"}).status_code == 403
             assert browser.post("/login", content=b"x" * 5000, headers=own).status_code == 413
             for _ in range(2):
                 assert browser.post("/login", data={"password": "wrong"}, headers=own).status_code == 403

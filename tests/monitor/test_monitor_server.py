@@ -246,9 +246,7 @@ def test_a_page_that_is_too_slow_gets_smaller_pictures_windowed_as_it_asked(room
         if number % 4 == 0 and page.pictures:
             page.send({"type": "ack", "seq": page.pictures[-1].seq})
         seen = server.statistics()["pages"][0]["channels"]["live"]["offered"]
-        room.wait_for(
-            lambda seen=seen: server.statistics()["pages"][0]["channels"]["live"]["offered"] != seen, 0.02
-        )
+        room.wait_for(lambda seen=seen: server.statistics()["pages"][0]["channels"]["live"]["offered"] != seen, 0.02)
         while True:
             try:
                 page.take(0.0)
@@ -305,9 +303,7 @@ def test_what_is_not_of_the_protocol_is_told_and_in_the_end_closes(room, enter):
     watcher.until(lambda: watcher.status["operator_present"] is False)
 
 
-@pytest.mark.parametrize(
-    ("message", "code"), [(b"\0" * 10, 1003), ("x" * 70000, 1009), ("x" * 2_000_000, 1009)]
-)
+@pytest.mark.parametrize(("message", "code"), [(b"\0" * 10, 1003), ("x" * 70000, 1009), ("x" * 2_000_000, 1009)])
 def test_binary_and_oversized_messages_close_the_socket(enter, message, code):
     page = enter()
     page.send(message)
@@ -323,9 +319,7 @@ def test_a_flood_is_turned_out_and_its_xray_ended_while_others_go_on(room, enter
     def flood() -> None:
         for number in range(20000):
             try:
-                flooder.send(
-                    {"type": "command", "id": number, "name": "nudge_joints", "args": {"orbital": 0.1}}
-                )
+                flooder.send({"type": "command", "id": number, "name": "nudge_joints", "args": {"orbital": 0.1}})
             except ConnectionClosed:
                 return
 

@@ -156,9 +156,7 @@ def test_binning_is_the_rounded_mean(rows, columns, seed):
 
 def test_smaller_forms_are_made_once_and_windowed_by_the_reference():
     made = Picture(
-        MonitorFrame(
-            "live", "live", np.arange(64, dtype=np.uint16).reshape(8, 8) * 900, 1, 20000, 30000, 0.3, 0, 1
-        )
+        MonitorFrame("live", "live", np.arange(64, dtype=np.uint16).reshape(8, 8) * 900, 1, 20000, 30000, 0.3, 0, 1)
     )
     gray = made.pixels(Quality.EIGHT_BIT)
     assert gray is made.pixels(Quality.EIGHT_BIT)

@@ -23,9 +23,7 @@ def example(kind: str) -> dict:
 
 def test_the_commands_are_those_of_the_protocol():
     table = PROTOCOL.split("Commands (only the operator's")[1].split("## Server to page")[0]
-    named = {
-        name for row in re.findall(r"^\| (`[^|]*) \|", table, re.M) for name in re.findall(r"`(\w+)`", row)
-    }
+    named = {name for row in re.findall(r"^\| (`[^|]*) \|", table, re.M) for name in re.findall(r"`(\w+)`", row)}
     assert named == set(COMMANDS)
 
 
@@ -34,9 +32,7 @@ def missing_keys(wanted: object, given_: object, path: str = "") -> list[str]:
         return [
             m
             for key, value in wanted.items()
-            for m in (
-                missing_keys(value, given_[key], f"{path}.{key}") if key in given_ else [f"{path}.{key}"]
-            )
+            for m in (missing_keys(value, given_[key], f"{path}.{key}") if key in given_ else [f"{path}.{key}"])
         ]
     if isinstance(wanted, list) and isinstance(given_, list) and wanted and given_:
         return missing_keys(wanted[0], given_[0], f"{path}[0]")

@@ -1,11 +1,16 @@
 """The records of one exam, while it goes on: journal, spool, runs, stored images, dose report."""
 
+import contextlib
+import itertools
+import multiprocessing
 import queue
 import shutil
 import threading
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +30,9 @@ from fluoroscope.live.loop import LiveLoop
 from fluoroscope.live.spool import EventRecorder, Spool
 from fluoroscope.live.subscription import LivePicture, PictureKind, Policy
 from fluoroscope.monitor.control import RefusedError
+from fluoroscope.records.contents import DoseEvent, XARun
 from fluoroscope.records.exam_store import ExamFolder, disk_room, exams_folder
 from fluoroscope.records.identity import ExamIdentity, PatientAngles
-from fluoroscope.records.rdsr import DoseEvent
-from fluoroscope.records.xa import XARun
 
 __all__ = ["ExamRecording", "StoredImage", "described_run", "dose_event", "recover_exams"]
 
@@ -107,6 +111,11 @@ class _PlayedRun:
         taken = taken_with(frame, self._position, label)
         return ReferencePicture(pixels, run.window, frame.pitch_mm, index, run.event.number, label, taken)
 
+    def close(self) -> None:
+        """Let go of the XA file."""
+        if self._clip is not None:
+            self._clip.close()
+
 
 class ExamRecording:
     """Keeps one exam: every pulse spooled while live, encoded as XA on release, the dose report at the end.
@@ -144,7 +153,9 @@ class ExamRecording:
         self._messages: list[tuple[str, str]] = []
         self._lock = threading.Lock()
         self._recorder: EventRecorder | None = None
-        self._work: queue.Queue[_Run | _EventToLog | tuple[StoredImage, LivePicture] | None] = queue.Queue()
+        self._work: queue.PriorityQueue[_Work] = queue.PriorityQueue()
+        self._numbers = itertools.count()
+        self._coders: ProcessPoolExecutor | None = None
         self._writer = threading.Thread(target=self._write, name="exam writer", daemon=True)
         self._writer.start()
         self._closed = False
@@ -225,7 +236,7 @@ class ExamRecording:
         with self._lock:
             self._events[event.number] = event
         if self._is_new_radiation:
-            self._work.put(_EventToLog(event))
+            self._do(_Urgency.DOSE, lambda: self._store.add_event(dose_event(event, self._position)))
 
     def store_image(self, picture: LivePicture, taken: dict[str, Any]) -> StoredImage:
         """Keep a picture: at once in memory, on disk in the writer's thread."""
@@ -242,7 +253,7 @@ class ExamRecording:
                 taken=taken,
             )
             self._images.append(stored)
-        self._work.put((stored, picture))
+        self._do(_Urgency.IMAGE, lambda: self._write_image(stored, picture))
         return stored
 
     def say(self, level: str, text: str) -> None:
@@ -263,13 +274,15 @@ class ExamRecording:
         self._closed = True
         if self._recorder is not None:
             self._recorder.close()
-        self._work.put(None)
+        self._do(_Urgency.END, None)
         self._writer.join()
+        if self._coders is not None:
+            self._coders.shutdown()
         if self._is_new_radiation:
             self._store.close(datetime.now(UTC))
         self.journal.stop("exam closed")
         self.journal.close()
-        shutil.rmtree(self.folder / SPOOL_NAME, ignore_errors=True)
+        _remove_if_empty(self.folder / SPOOL_NAME)
         if not self._events:
             # Nobody pressed the pedal: an empty exam is no record.
             shutil.rmtree(self.folder, ignore_errors=True)
@@ -284,17 +297,15 @@ class ExamRecording:
         run = _Run(event, spool.window, facts, spool)
         with self._lock:
             self._runs[event.number] = run
-        self._work.put(run)
+        self._do(_Urgency.RUN, lambda: self._encode(run))
+
+    def _do(self, urgency: "_Urgency", task: Callable[[], object] | None) -> None:
+        self._work.put(_Work(urgency, next(self._numbers), task))
 
     def _write(self) -> None:
-        while (item := self._work.get()) is not None:
+        while (task := self._work.get().task) is not None:
             try:
-                if isinstance(item, _Run):
-                    self._encode(item)
-                elif isinstance(item, _EventToLog):
-                    self._store.add_event(dose_event(item.event, self._position))
-                else:
-                    self._write_image(*item)
+                task()
             except (OSError, ValueError) as fault:
                 self.say("stop", f"the record could not be written: {' '.join(str(fault).split())}")
 
@@ -303,7 +314,10 @@ class ExamRecording:
         if spool is None:
             return
         about = described_run(run.event, run.facts, run.window, self._position)
-        run.path = self._store.save_run((frame.pixels for frame in spool), about)
+        if self._coders is None:
+            # JPEG-LS holds the interpreter for a whole picture: in this process it would delay the next pulses.
+            self._coders = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
+        run.path = self._store.save_run((frame.pixels for frame in spool), about, coders=self._coders)
         run.spool = None
         shutil.rmtree(spool.folder, ignore_errors=True)
 
@@ -325,9 +339,26 @@ class ExamRecording:
         self._store.save_image(stored.pixels, run, markers=sides)
 
 
-@dataclass(frozen=True, slots=True)
-class _EventToLog:
-    event: IrradiationEvent
+class _Urgency(IntEnum):
+    """What the writer does first: dose, then what was stored by hand, then runs, and then it ends."""
+
+    DOSE = 0
+    IMAGE = 1
+    RUN = 2
+    END = 3
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class _Work:
+    urgency: _Urgency
+    number: int
+    task: Callable[[], object] | None = field(compare=False)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    """Remove a spool folder unless it still holds a run that could not be encoded: that one is recovered later."""
+    with contextlib.suppress(OSError):
+        folder.rmdir()
 
 
 def described_run(
@@ -396,16 +427,18 @@ def recover_exams(parent: Path | None = None) -> list[str]:
         return []
     told = []
     for folder in sorted(parent.iterdir()):
-        if (
-            (folder / JOURNAL_NAME).is_file()
-            and not (folder / "dose.dcm").exists()
-            and not journal_in_use(folder / JOURNAL_NAME)
-        ):
+        if _is_unfinished(folder) and not journal_in_use(folder / JOURNAL_NAME):
             try:
                 told += _recover(folder)
             except (OSError, ValueError) as fault:
                 told.append(f"exam {folder.name} could not be recovered: {' '.join(str(fault).split())}")
     return told
+
+
+def _is_unfinished(folder: Path) -> bool:
+    if not (folder / JOURNAL_NAME).is_file():
+        return False
+    return not (folder / "dose.dcm").exists() or any((folder / SPOOL_NAME).glob("event-*"))
 
 
 def _recover(folder: Path) -> list[str]:
@@ -426,14 +459,13 @@ def _recover(folder: Path) -> list[str]:
         number = int(spool_folder.name.removeprefix("event-"))
         if len(spool) and number in by_number and not store.run_path(number).exists():
             # Either may be torn: the event counts the journal's pulses, the run holds the spool's.
-            store.save_run(
-                (frame.pixels for frame in spool),
-                described_run(by_number[number], list(spool), spool.window, position),
-            )
+            about = described_run(by_number[number], list(spool), spool.window, position)
+            store.save_run((frame.pixels for frame in spool), about)
             frames += len(spool)
+        shutil.rmtree(spool_folder, ignore_errors=True)
     ended = max((event.ended for event in exam.events), default=exam.started)
     store.close(ended, complete=exam.closed)
-    shutil.rmtree(folder / SPOOL_NAME, ignore_errors=True)
+    _remove_if_empty(folder / SPOOL_NAME)
     return [
         f"exam {folder.name} was cut short and is recovered: {len(exam.events)} presses, {frames} frames from the spool"
     ]

@@ -1,5 +1,6 @@
 """The REFERENCE monitor: stored images, the held image, and runs played again at their own rate."""
 
+import contextlib
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -37,6 +38,10 @@ class PlayedRun(Protocol):
 
     def picture(self, index: int) -> ReferencePicture:
         """Return one picture."""
+        ...
+
+    def close(self) -> None:
+        """Let go of its file."""
         ...
 
 
@@ -105,6 +110,10 @@ class ReferenceMonitor:
             thread.join()
 
     def _play(self, run: PlayedRun, stop: threading.Event) -> None:
+        with contextlib.closing(run):
+            self._play_pictures(run, stop)
+
+    def _play_pictures(self, run: PlayedRun, stop: threading.Event) -> None:
         begin_ns = self._clock.monotonic_ns()
         times = list(run.times_s)
         index = 0

@@ -99,11 +99,11 @@ class FluoroscopyRoom:
                 "view",
                 "move_table",
                 "nudge_table",
-                "set_field",
                 "set_collimation",
                 "set_technique",
             ):
                 commands[name] = getattr(console, name)
+            commands["set_field"] = self._set_field
         self._commands = commands
 
     # The port of the monitor
@@ -116,6 +116,7 @@ class FluoroscopyRoom:
         state = snapshot.state.value
         return {
             "state": state,
+            "x_ray_on": snapshot.x_ray_on,
             "state_reason": snapshot.reason or self._busy,
             "simulated": snapshot.source.provenance is Provenance.SIMULATED,
             "patient": exam.patient_status(),
@@ -226,6 +227,13 @@ class FluoroscopyRoom:
     def _stop(self) -> None:
         self._reference.stop()
         self._parts.loop.stop("stop key")
+
+    def _set_field(self, *, index: int) -> None:
+        # A run has one picture size from its first pulse to its last.
+        if self._parts.loop.state is LiveState.EXPOSING:
+            raise RefusedError("release the pedal to change the zoom field")
+        if self._parts.console is not None:
+            self._parts.console.set_field(index)
 
     def _set_chain(self, *, recursion: float) -> None:
         chain = self._parts.chain

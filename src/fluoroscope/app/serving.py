@@ -17,7 +17,7 @@ from fluoroscope.app.recording import ExamRecording, recover_exams
 from fluoroscope.app.room import FluoroscopyRoom, RoomParts
 from fluoroscope.app.setup import RoomSetup, load_patient, patient_rows
 from fluoroscope.app.terminal import warn
-from fluoroscope.app.virtual import exam_details, exam_identity, versions, virtual_carm
+from fluoroscope.app.virtual import exam_details, exam_identity, patient_dicom_id, versions, virtual_carm
 from fluoroscope.dose.ledger import KermaLedger
 from fluoroscope.imagechain.chain import ImageChain
 from fluoroscope.live.loop import LiveLoop, LoopSettings
@@ -150,7 +150,7 @@ class _OnTheTable:
         record = self.patient.record
         return {
             "name": record.name,
-            "id": self.patient.patient_id or f"SIM-{record.name}",
+            "id": patient_dicom_id(self.patient),
             "position": self.setup.patient_position.value,
             "description": record.description,
             "source": record.source,

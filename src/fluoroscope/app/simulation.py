@@ -24,15 +24,16 @@ from fluoroscope.app.recording import described_run, dose_event
 from fluoroscope.app.scenario import PULSE_RATES_HZ, Needle, Scenario, ScenarioError, Step, read_scenario
 from fluoroscope.app.setup import RoomSetup, load_patient
 from fluoroscope.app.terminal import Progress, loading_bar
-from fluoroscope.app.virtual import RestingScene, exam_identity, versions, virtual_carm
+from fluoroscope.app.virtual import RestingScene, exam_identity, patient_dicom_id, versions, virtual_carm
 from fluoroscope.beam.materials import MATERIALS, basis_of
+from fluoroscope.geometry.pose import CArmPose
 from fluoroscope.geometry.positioner import edge_markers, patient_axes, positioner_angles, view_text
 from fluoroscope.geometry.table import TablePose
 from fluoroscope.imagechain.chain import ImageChain
 from fluoroscope.live.irradiation import IrradiationBuilder
 from fluoroscope.patient.library import Patient
 from fluoroscope.patient.scene import Cylinder, Scene
-from fluoroscope.records.identity import ExamIdentity
+from fluoroscope.records.identity import SIMULATED_TEXT, ExamIdentity
 from fluoroscope.records.png import write_png
 from fluoroscope.records.rdsr import write_rdsr
 from fluoroscope.records.uids import derived_uid
@@ -284,9 +285,19 @@ def _write(
         text=identity.statement,
         markers=(edges.left[0], edges.right[0]),
     )
+    summary = _summary(events, pose, setup, patient, run)
+    _write_json(folder / "summary.json", summary)
+    return summary
+
+
+def _summary(
+    events: list[IrradiationEvent], pose: CArmPose, setup: RoomSetup, patient: Patient, run: Run
+) -> dict[str, Any]:
+    event, position = events[-1], setup.patient_position
+    table = event.table or TablePose()
     primary, secondary = positioner_angles(pose, table, position)
-    summary: dict[str, Any] = {
-        "statement": identity.statement,
+    return {
+        "statement": SIMULATED_TEXT,
         "presses": len(events),
         "frames": sum(one.pulses for one in events),
         "pulse_rate_hz": event.pulse_rate_hz,
@@ -315,7 +326,7 @@ def _write(
         },
         "patient": {
             "name": patient.record.name,
-            "id": identity.patient.patient_id,
+            "id": patient_dicom_id(patient),
             "position": position.value,
             "source": patient.record.source,
             "licence": patient.record.licence,
@@ -325,8 +336,6 @@ def _write(
         "seed": run.seed,
         "versions": versions(),
     }
-    _write_json(folder / "summary.json", summary)
-    return summary
 
 
 def _truth(truths: list[GroundTruth]) -> dict[str, Any]:

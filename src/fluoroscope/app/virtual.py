@@ -18,7 +18,15 @@ from fluoroscope.patient.scene import Body, MovingScene, Scene
 from fluoroscope.records.identity import Equipment, ExamIdentity, PatientIdentity
 from fluoroscope.sources.virtual import CArmSetup, VirtualCArm
 
-__all__ = ["RestingScene", "carm_setup", "exam_details", "exam_identity", "versions", "virtual_carm"]
+__all__ = [
+    "RestingScene",
+    "carm_setup",
+    "exam_details",
+    "exam_identity",
+    "patient_dicom_id",
+    "versions",
+    "virtual_carm",
+]
 
 
 class RestingScene:
@@ -87,11 +95,16 @@ def exam_identity(
     return ExamIdentity(
         study_uid,
         started,
-        PatientIdentity(name[:64], (patient.patient_id or f"SIM-{name}")[:64]),
+        PatientIdentity(name[:64], patient_dicom_id(patient)),
         Equipment(f"virtual {setup.carm_model.label}"[:64], __version__),
         position=setup.patient_position,
         description=description[:64],
     )
+
+
+def patient_dicom_id(patient: Patient) -> str:
+    """Return the patient's id for records: its own, else one that says it is simulated."""
+    return (patient.patient_id or f"SIM-{patient.record.name}")[:64]
 
 
 def exam_details(setup: RoomSetup, patient: Patient) -> dict[str, Any]:

@@ -18,10 +18,7 @@ from fluoroscope.detector.expose import Detector
 from fluoroscope.detector.response import detected_beam
 from fluoroscope.evaluation.analytic_phantom import torso_phantom
 from fluoroscope.evaluation.projector_bench import (
-    FULL_SHAPE,
-    FULL_SPACING_MM,
     accuracy_rows,
-    bench_poses,
     peer_rows,
 )
 from fluoroscope.evaluation.pulse_bench import bench_carm

@@ -45,9 +45,7 @@ class Joint:
         if self.unit not in ("°", "mm"):
             raise ValueError(f"joint {self.name!r}: the unit must be ° or mm, got {self.unit!r}")
         if not self.minimum <= self.rest <= self.maximum:
-            raise ValueError(
-                f"joint {self.name!r}: rest {self.rest} is not within {self.minimum} to {self.maximum}"
-            )
+            raise ValueError(f"joint {self.name!r}: rest {self.rest} is not within {self.minimum} to {self.maximum}")
         if not self.step > 0.0:
             raise ValueError(f"joint {self.name!r}: the step must be above 0, got {self.step}")
 
@@ -230,9 +228,7 @@ class CArmModel:
             values = {}
             for name, value in {**solution, **distances}.items():
                 values[name] = self._limits(name).turned_into_reach(value, start.get(name, value))
-            excess = sum(
-                max(self._limits(name).excess(value) - _TOLERANCE, 0.0) for name, value in values.items()
-            )
+            excess = sum(max(self._limits(name).excess(value) - _TOLERANCE, 0.0) for name, value in values.items())
             travel = sum(abs(value - start.get(name, value)) for name, value in values.items())
             if best is None or (excess, travel) < best[:2]:
                 best = excess, travel, values

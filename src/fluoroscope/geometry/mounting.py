@@ -50,9 +50,7 @@ class Mounting(Protocol):
         """Return where the C stands; degrees and mm by joint name."""
         ...
 
-    def solutions(
-        self, stance: Stance, near: Mapping[str, float], match_roll: bool
-    ) -> list[dict[str, float]]:
+    def solutions(self, stance: Stance, near: Mapping[str, float], match_roll: bool) -> list[dict[str, float]]:
         """Return every set of joint values that gives ``stance``, angles up to whole turns.
 
         Without ``match_roll`` the outermost turning joint stays as in ``near`` and the roll is left to the
@@ -86,9 +84,7 @@ class SideStanding:
         reach = np.array([self.column_to_isocenter_mm + joints["lateral"], 0.0, 0.0])
         return Stance(turned, column + swing @ reach)
 
-    def solutions(
-        self, stance: Stance, near: Mapping[str, float], match_roll: bool
-    ) -> list[dict[str, float]]:
+    def solutions(self, stance: Stance, near: Mapping[str, float], match_roll: bool) -> list[dict[str, float]]:
         """Return the two sets of joint values that give ``stance``."""
         if match_roll:
             turns = self._turns_with_roll(stance, near)
@@ -140,14 +136,10 @@ class CeilingMounted:
 
     def stance(self, joints: Mapping[str, float]) -> Stance:
         """Return where the C stands."""
-        turned = (
-            _turn(_Y, joints["swivel"]) @ _turn(_Z, joints["rotation"]) @ _turn(_X, -joints["angulation"])
-        )
+        turned = _turn(_Y, joints["swivel"]) @ _turn(_Z, joints["rotation"]) @ _turn(_X, -joints["angulation"])
         return Stance(turned, np.array([joints["lateral"], 0.0, joints["longitudinal"]]))
 
-    def solutions(
-        self, stance: Stance, near: Mapping[str, float], match_roll: bool
-    ) -> list[dict[str, float]]:
+    def solutions(self, stance: Stance, near: Mapping[str, float], match_roll: bool) -> list[dict[str, float]]:
         """Return the two sets of joint values that give ``stance``."""
         turns = self._turns_with_roll(stance, near) if match_roll else self._turns_of_direction(stance, near)
         lateral, down, longitudinal = (float(part) for part in stance.isocenter_mm)

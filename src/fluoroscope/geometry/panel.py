@@ -57,9 +57,7 @@ class DetectorPanel:
         largest = min(self.rows, self.columns) * self.pitch_mm
         for field in self.fields:
             if not 2.0 * self.pitch_mm <= field.size_mm <= largest + 1e-6:
-                raise ValueError(
-                    f"field {field.label!r} of {field.size_mm} mm does not fit a panel of {largest} mm"
-                )
+                raise ValueError(f"field {field.label!r} of {field.size_mm} mm does not fit a panel of {largest} mm")
         sizes = [field.size_mm for field in self.fields]
         if sizes != sorted(sizes, reverse=True):
             raise ValueError("fields of view must be ordered from the largest to the smallest")
@@ -103,14 +101,10 @@ class DetectorPanel:
         if (side * per_bin) % 2:
             side -= 1
         if side < 1:
-            raise ValueError(
-                f"field {self.fields[field_index].label!r} holds no pixel of {per_bin} native pixels"
-            )
+            raise ValueError(f"field {self.fields[field_index].label!r} holds no pixel of {per_bin} native pixels")
         return DetectorGrid(side, side, self.pitch_mm * per_bin)
 
     def _native_side(self, field_index: int) -> int:
         if not 0 <= field_index < len(self.fields):
-            raise ValueError(
-                f"no field of view {field_index}: this panel has {len(self.fields)}, counted from 0"
-            )
+            raise ValueError(f"no field of view {field_index}: this panel has {len(self.fields)}, counted from 0")
         return min(int(self.fields[field_index].size_mm / self.pitch_mm + 1e-6), self.rows, self.columns)

@@ -24,9 +24,7 @@ __all__ = [
 
 Vector = NDArray[np.float64]
 
-_POLE = (
-    1e-9  # sine of the angle to the pole below which the primary angle is no longer in the direction itself
-)
+_POLE = 1e-9  # sine of the angle to the pole below which the primary angle is no longer in the direction itself
 _SECOND_LETTER = float(np.sin(np.deg2rad(22.5)))
 
 
@@ -145,9 +143,7 @@ class EdgeMarkers:
 
 
 def _letters(direction: Vector) -> str:
-    named = sorted(
-        zip(np.abs(direction), direction, ("LR", "PA", "HF"), strict=True), key=lambda part: -part[0]
-    )
+    named = sorted(zip(np.abs(direction), direction, ("LR", "PA", "HF"), strict=True), key=lambda part: -part[0])
     letters = [pair[0] if value > 0.0 else pair[1] for _, value, pair in named]
     keep = 1 + sum(1 for size, _, _ in named[1:] if size >= _SECOND_LETTER)
     return "".join(letters[:keep])
@@ -159,9 +155,7 @@ def edge_markers(axes: BeamAxes) -> EdgeMarkers:
     The first letter is the axis nearest the edge's direction; others follow when they are at least 22.5° into
     it (DICOM PS3.3 C.7.6.1.1.1 writes oblique directions so). Take ``axes`` from `patient_axes`.
     """
-    return EdgeMarkers(
-        left=_letters(-axes.u), right=_letters(axes.u), top=_letters(-axes.v), bottom=_letters(axes.v)
-    )
+    return EdgeMarkers(left=_letters(-axes.u), right=_letters(axes.u), top=_letters(-axes.v), bottom=_letters(axes.v))
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,9 +94,7 @@ class Doorkeeper:
             If a given token is too short.
         """
         if token is not None and len(token) < SHORTEST_TOKEN:
-            raise MonitorSetupError(
-                f"the token is too short: give {SHORTEST_TOKEN} characters or more, or none"
-            )
+            raise MonitorSetupError(f"the token is too short: give {SHORTEST_TOKEN} characters or more, or none")
         chosen = token or secrets.token_urlsafe(32)
         with self._lock:
             self._tokens.append(self._mark(chosen))

@@ -140,9 +140,7 @@ class CommandDesk:
             self._ends += 1
         self._room.operator_lost()
 
-    def _carry_out(
-        self, name: str, args: Mapping[str, Any], ends: int | None, seats: int
-    ) -> Mapping[str, Any]:
+    def _carry_out(self, name: str, args: Mapping[str, Any], ends: int | None, seats: int) -> Mapping[str, Any]:
         with self._lock:
             self._queued -= 1
             if seats != self._seats:

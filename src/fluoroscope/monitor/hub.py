@@ -173,8 +173,7 @@ class Hub:
             loop.call_soon_threadsafe(self._deliver, picture)
 
         pumps = [
-            ChannelPump(self._room, channel, deliver, lambda: self._wanted, self._picture_lost)
-            for channel in CHANNELS
+            ChannelPump(self._room, channel, deliver, lambda: self._wanted, self._picture_lost) for channel in CHANNELS
         ]
         asker = ThreadPoolExecutor(1, thread_name_prefix="monitor-status")
         telling = asyncio.create_task(self._tell_status(asker))

@@ -87,9 +87,7 @@ def find_static(folder: Traversable, path: str) -> Traversable | None:
 class _Site:
     """The HTTP side: sign in, the page, its files."""
 
-    def __init__(
-        self, hub: Hub, doorkeeper: Doorkeeper, cookie: str, secure: bool, folder: Traversable
-    ) -> None:
+    def __init__(self, hub: Hub, doorkeeper: Doorkeeper, cookie: str, secure: bool, folder: Traversable) -> None:
         self._hub, self._doorkeeper, self._folder = hub, doorkeeper, folder
         self._cookie, self._secure = cookie, secure
 
@@ -99,9 +97,7 @@ class _Site:
 
     def _enter(self, session: str) -> Response:
         response = RedirectResponse("/", 303, headers={"Cache-Control": "no-store"})
-        response.set_cookie(
-            self._cookie, session, path="/", secure=self._secure, httponly=True, samesite="strict"
-        )
+        response.set_cookie(self._cookie, session, path="/", secure=self._secure, httponly=True, samesite="strict")
         return response
 
     def _turn_away(self) -> Response:
@@ -287,9 +283,7 @@ class MonitorServer:
         self.port: int = self._listener.getsockname()[1]
         self._scheme = "https" if secure else "http"
         shown = f"[{address}]" if address.version == 6 else str(address)
-        names = {shown, *allowed_names} | (
-            {"localhost", "127.0.0.1", "[::1]"} if address.is_loopback else set()
-        )
+        names = {shown, *allowed_names} | ({"localhost", "127.0.0.1", "[::1]"} if address.is_loopback else set())
         if address.is_unspecified:
             names |= {socket.gethostname().lower(), "localhost", "127.0.0.1", "[::1]"}
         standard = self.port == (443 if secure else 80)
@@ -425,7 +419,5 @@ def _check_tls(certificate: Path | None, key: Path | None) -> bool:
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
     except (OSError, ssl.SSLError) as error:
-        raise MonitorSetupError(
-            f"TLS files {certificate}, {key} are unusable ({error}): give PEM files"
-        ) from None
+        raise MonitorSetupError(f"TLS files {certificate}, {key} are unusable ({error}): give PEM files") from None
     return True

@@ -63,9 +63,7 @@ class Picture:
         self._binned: NDArray[np.uint16] | None = None
         self._gray: dict[Window, NDArray[np.uint8]] = {}
 
-    def pixels(
-        self, quality: Quality, window: Window | None = None
-    ) -> NDArray[np.uint16] | NDArray[np.uint8]:
+    def pixels(self, quality: Quality, window: Window | None = None) -> NDArray[np.uint16] | NDArray[np.uint8]:
         """Return contiguous pixels; ``window`` (centre, width, invert) is that of EIGHT_BIT."""
         if quality is Quality.FULL or min(self._full.shape) < 2:
             return self._full

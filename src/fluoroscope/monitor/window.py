@@ -46,8 +46,6 @@ def window_table(center: float, width: float, *, invert: bool = False) -> NDArra
     return (255 - table).astype(np.uint8) if invert else table
 
 
-def apply_window(
-    pixels: NDArray[np.uint16], center: float, width: float, *, invert: bool = False
-) -> NDArray[np.uint8]:
+def apply_window(pixels: NDArray[np.uint16], center: float, width: float, *, invert: bool = False) -> NDArray[np.uint8]:
     """Return ``pixels`` (rows, columns) as 8-bit gray of the same shape; see `window_table`."""
     return window_table(center, width, invert=invert)[pixels]

@@ -26,9 +26,7 @@ class Volume:
 
     def __post_init__(self) -> None:
         if self.values.ndim != 3 or min(self.values.shape) < 1:
-            raise ValueError(
-                f"a volume has three axes with at least one voxel each, got shape {self.values.shape}"
-            )
+            raise ValueError(f"a volume has three axes with at least one voxel each, got shape {self.values.shape}")
         check_affine(self.world_from_index)
         self.values.setflags(write=False)
         self.world_from_index.setflags(write=False)
@@ -91,6 +89,4 @@ def check_affine(world_from_index: NDArray[np.float64]) -> None:
         raise ValueError(f"voxel spacing must be above 0 mm, got {spacing.tolist()}")
     cosines = (axes / spacing).T @ (axes / spacing) - np.eye(3)
     if np.abs(cosines).max() > 1e-3:
-        raise ValueError(
-            "the voxel axes are not at right angles (gantry tilt or shear): resample the CT first"
-        )
+        raise ValueError("the voxel axes are not at right angles (gantry tilt or shear): resample the CT first")

@@ -11,7 +11,7 @@ what no kernel can do it refuses.
 """
 
 from fluoroscope.projector.prepared import PreparedVolume, prepare
-from fluoroscope.projector.project import Backend, ProjectionRefusedError, project
+from fluoroscope.projector.integrals import Backend, ProjectionRefusedError, project
 from fluoroscope.projector.scene import SceneProjector, project_scene
 from fluoroscope.projector.simd import vector_level
 

@@ -1,0 +1,56 @@
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fluoroscope import cli
+
+
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path_factory, monkeypatch):
+    """Every test has its own exams; the patient cache is shared by the run so that the torso is built once."""
+    home = tmp_path_factory.getbasetemp() / "fluoroscope-home"
+    home.mkdir(exist_ok=True)
+    monkeypatch.setenv("FLUOROSCOPE_HOME", str(home))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(home / "cache"))
+    monkeypatch.delenv("FLUOROSCOPE_DEBUG", raising=False)
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """Run the command line in this process: returns (exit code, stdout, stderr)."""
+
+    def run(*words: str | Path) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["fluoroscope", *map(str, words)])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else 0
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def small_ct(tmp_path_factory) -> Path:
+    """A CT file of 48×64×64 voxels: a water cylinder with a bone rod off the centre toward left and head."""
+    import nibabel
+
+    z, y, x = np.meshgrid(np.arange(48), np.arange(64), np.arange(64), indexing="ij")
+    hu = np.full((48, 64, 64), -1000, dtype=np.int16)
+    hu[(y - 31.5) ** 2 + (x - 31.5) ** 2 < 24**2] = 20
+    hu[((y - 40) ** 2 + (x - 44) ** 2 < 4**2) & (z > 24)] = 900
+    # Stored as (x, y, z) with a RAS affine: x and y are turned from LPS.
+    affine = np.diag([-4.0, -4.0, 4.0, 1.0])
+    affine[:3, 3] = [126.0, 126.0, -94.0]
+    path = tmp_path_factory.mktemp("ct") / "small.nii.gz"
+    nibabel.save(nibabel.Nifti1Image(hu.transpose(2, 1, 0), affine), path)
+    return path
+
+
+def leftovers(folder: Path) -> list[str]:
+    return sorted(os.listdir(folder))
