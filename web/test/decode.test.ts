@@ -68,3 +68,17 @@ describe("decodeMessage", () => {
     "refuses %s", (text) => expect(() => decodeMessage(text)).toThrow(ProtocolError),
   );
 });
+
+describe("a status", () => {
+  const group = { carm: {}, detector: {}, technique: {}, chain: {}, dose: {}, pulses: {}, replay: {} };
+  const lists = { patients: [], stored: [], runs: [], messages: [] };
+  const clip = { type: "status", state: "HOLD", table: null, collimation: null, markers: null, room: null, patient: null, exam: null };
+
+  it("of a recorded clip has no table, blades, markers or room", () => {
+    expect(decodeMessage(JSON.stringify({ ...group, ...lists, ...clip }))).toMatchObject({ state: "HOLD", room: null });
+  });
+
+  it("without them altogether is refused", () => {
+    expect(() => decodeMessage(JSON.stringify({ ...group, ...lists, ...clip, room: undefined }))).toThrow(ProtocolError);
+  });
+});

@@ -5,8 +5,10 @@ import type { ServerMessage } from "./types";
 export class ProtocolError extends Error {}
 
 const STATUS_GROUPS = [
-  "carm", "table", "detector", "collimation", "technique", "chain", "dose", "pulses", "markers", "room", "replay",
+  "carm", "detector", "technique", "chain", "dose", "pulses", "replay",
 ] as const;
+/** A recorded clip has none of these. */
+const STATUS_MAYBE = ["table", "collimation", "markers", "room", "patient", "exam"] as const;
 const STATUS_LISTS = ["patients", "stored", "runs", "messages"] as const;
 const STATES = new Set(["IDLE", "READY", "EXPOSING", "HOLD", "FAULT"]);
 
@@ -35,6 +37,9 @@ export function decodeMessage(text: string): ServerMessage {
         throw new ProtocolError(`status with unknown state ${String(message.state)}`);
       }
       for (const key of STATUS_GROUPS) if (!isObject(message[key])) throw new ProtocolError(`status without ${key}`);
+      for (const key of STATUS_MAYBE) {
+        if (message[key] !== null && !isObject(message[key])) throw new ProtocolError(`status without ${key}`);
+      }
       for (const key of STATUS_LISTS) if (!Array.isArray(message[key])) throw new ProtocolError(`status without ${key}`);
       break;
     default:

@@ -20,7 +20,7 @@ export interface CArm {
   readonly roll_deg: number | null;
   readonly patient_primary_deg: number | null;
   readonly patient_secondary_deg: number | null;
-  readonly view_text: string;
+  readonly view_text: string | null;
   readonly source_to_detector_mm: number | null;
   readonly source_to_isocenter_mm: number | null;
 }
@@ -43,12 +43,12 @@ export interface Technique {
   readonly tube_voltage_kv: number | null;
   readonly tube_current_ma: number | null;
   readonly pulse_width_ms: number | null;
-  readonly pulse_rate_hz: number;
+  readonly pulse_rate_hz: number | null;
   readonly pulse_rates_hz: readonly number[];
   readonly copper_mm: number | null;
   readonly coppers_mm: readonly number[];
-  readonly automatic: boolean;
-  readonly dose_level: "low" | "normal" | "high";
+  readonly automatic: boolean | null;
+  readonly dose_level: "low" | "normal" | "high" | null;
   readonly mode: "fluoroscopy" | "acquisition";
 }
 
@@ -125,6 +125,8 @@ export interface Status {
   readonly server_ns: number;
   readonly state: RoomState;
   readonly state_reason: string;
+  /** Whether radiation is on now; a clip plays without. */
+  readonly x_ray_on?: boolean;
   readonly operator: boolean;
   /** Whether someone sits on the operator's seat. */
   readonly operator_present?: boolean;
@@ -140,7 +142,8 @@ export interface Status {
   readonly patients: readonly PatientChoice[];
   readonly exam: { readonly uid: string; readonly folder: string; readonly started: string } | null;
   readonly carm: CArm;
-  readonly table: Table;
+  /** Null for a recorded clip, as are collimation, markers and room. */
+  readonly table: Table | null;
   readonly detector: {
     readonly rows: number;
     readonly columns: number;
@@ -148,15 +151,15 @@ export interface Status {
     readonly field_index: number;
     readonly fields: readonly { readonly label: string; readonly size_mm: number }[];
   };
-  readonly collimation: Collimation;
+  readonly collimation: Collimation | null;
   readonly technique: Technique;
   readonly chain: { readonly recursion: number };
   readonly dose: Dose;
   readonly pulses: { readonly delivered: number; readonly dropped: number; readonly render_ms: number | null };
   readonly stored: readonly StoredImage[];
   readonly runs: readonly Run[];
-  readonly markers: Markers;
-  readonly room: RoomGeometry;
+  readonly markers: Markers | null;
+  readonly room: RoomGeometry | null;
   readonly replay: {
     readonly playing: boolean;
     readonly clip: string | number | null;

@@ -37,6 +37,7 @@ export function CArmPanel() {
   const now = status.value;
   if (now === null) return null;
   const off = !mayAct.value;
+  const { table } = now;
   return (
     <>
       {now.carm.joints.map((joint) => {
@@ -47,12 +48,12 @@ export function CArmPanel() {
             onSet={(value) => moveJoints({ [joint.name]: value })} onNudge={(delta) => nudgeJoint(joint.name, delta)} />
         );
       })}
-      <h3>Table</h3>
+      {table === null ? <p class="hint">A recorded clip: there is no C-arm or table to move.</p> : <h3>Table</h3>}
       {TABLE.map(({ axis, label, unit, step, keys }) => {
-        const limits = now.table.limits[axis];
-        if (limits === undefined) return null;
+        const limits = table?.limits[axis];
+        if (table === null || limits === undefined) return null;
         return (
-          <Slider key={axis} label={label} unit={unit} value={now.table[axis]} min={limits[0]} max={limits[1]} step={step} fine={1}
+          <Slider key={axis} label={label} unit={unit} value={table[axis]} min={limits[0]} max={limits[1]} step={step} fine={1}
             disabled={off} {...(keys === undefined ? {} : { keys })}
             onSet={(value) => moveTable({ [axis]: value })} onNudge={(delta) => act("nudge_table", { [axis]: delta })} />
         );

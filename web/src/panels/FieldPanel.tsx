@@ -9,6 +9,7 @@ import { Choice, Slider } from "./Sliders";
 export function FieldPanel() {
   const now = status.value;
   if (now === null) return null;
+  if (now.collimation === null) return <p class="hint">The field of this source is not known.</p>;
   const off = !mayAct.value;
   const { detector, collimation } = now;
   const half = collimation.field_mm / 2;

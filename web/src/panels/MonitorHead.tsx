@@ -16,7 +16,7 @@ export function monitorLook(channel: Channel): Look {
   if (channel === "live") {
     const stale = s.staleMs.value;
     if (stale !== null) return { look: "stale", word: "STALE", detail: `no new image for ${(stale / 1000).toFixed(1)} s` };
-    if (s.exposing.value && s.connected.value) return { look: "live", word: "X-RAY ON", detail: "" };
+    if (s.exposing.value && s.connected.value) return { look: "live", word: s.exposingWord.value, detail: "" };
     if (painted === null) return { look: "empty", word: "", detail: "" };
     if (!s.connected.value) return { look: "lost", word: "NOT CONNECTED", detail: "last image" };
     return { look: "hold", word: "LAST IMAGE HOLD", detail: "" };

@@ -66,7 +66,7 @@ function showRoom(canvas: HTMLCanvasElement): () => void {
   const draw = (): void => {
     pending = false;
     const now = status.peek();
-    if (scene === null || now === null || gone) return;
+    if (scene === null || now === null || now.room === null || now.table === null || gone) return;
     const detectorMm = now.detector.fields[0]?.size_mm ?? 300;
     scene.show({ room: now.room, table: now.table, detectorMm, exposing: exposing.peek() && connected.peek() });
   };

@@ -8,6 +8,7 @@ export function TechniquePanel() {
   const now = status.value;
   if (now === null) return null;
   const off = !mayAct.value;
+  const byHand = !off && now.technique.automatic === false;
   const { technique } = now;
   const set = (args: Record<string, unknown>): void => act("set_technique", args);
   return (
@@ -20,13 +21,13 @@ export function TechniquePanel() {
         options={(["fluoroscopy", "acquisition"] as const).map((mode) => ({ value: mode, text: mode }))} onChoose={(mode) => (pedalMode.value = mode)} />
       <Choice label="Copper filter, mm" value={technique.copper_mm} disabled={off}
         options={technique.coppers_mm.map((mm) => ({ value: mm, text: String(mm) }))} onChoose={(mm) => set({ copper_mm: mm })} />
-      <Choice label="Technique" value={technique.automatic ? "automatic" : "manual"} disabled={off}
+      <Choice label="Technique" value={technique.automatic === null ? null : technique.automatic ? "automatic" : "manual"} disabled={off}
         options={[{ value: "automatic", text: "automatic" }, { value: "manual", text: "manual" }]} onChoose={(how) => set({ automatic: how === "automatic" })} />
-      <Slider label="Tube voltage" unit="kV" value={technique.tube_voltage_kv} min={40} max={125} step={1} disabled={off || technique.automatic}
+      <Slider label="Tube voltage" unit="kV" value={technique.tube_voltage_kv} min={40} max={125} step={1} disabled={!byHand}
         onSet={(kv) => set({ tube_voltage_kv: kv })} />
-      <Slider label="Tube current" unit="mA" value={technique.tube_current_ma} min={0.1} max={100} step={0.1} disabled={off || technique.automatic}
+      <Slider label="Tube current" unit="mA" value={technique.tube_current_ma} min={0.1} max={100} step={0.1} disabled={!byHand}
         onSet={(ma) => set({ tube_current_ma: ma })} />
-      <Slider label="Pulse width" unit="ms" value={technique.pulse_width_ms} min={1} max={30} step={0.5} disabled={off || technique.automatic}
+      <Slider label="Pulse width" unit="ms" value={technique.pulse_width_ms} min={1} max={30} step={0.5} disabled={!byHand}
         onSet={(ms) => set({ pulse_width_ms: ms })} />
     </>
   );

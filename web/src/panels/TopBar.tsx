@@ -1,6 +1,6 @@
 /** Who lies on the table, what the room is doing, and that none of it is real. */
 
-import { closingExam, connected, everConnected, exposing, link, operator, patientsOpen, status } from "../room/state";
+import { closingExam, connected, everConnected, exposing, exposingWord, link, operator, patientsOpen, status } from "../room/state";
 import { act } from "../room/room";
 
 interface StateLook {
@@ -14,7 +14,7 @@ export function stateLook(): StateLook {
   if (now === null) return { word: "CONNECTING", look: "quiet" };
   if (!connected.value) return { word: "NO ANSWER", look: "amber" };
   switch (now.state) {
-    case "EXPOSING": return { word: "X-RAY ON", look: "xray" };
+    case "EXPOSING": return exposing.value ? { word: exposingWord.value, look: "xray" } : { word: "HOLD", look: "calm" };
     case "FAULT": return { word: "FAULT", look: "stop" };
     case "IDLE": return { word: "IDLE", look: "quiet" };
     default: return { word: now.state, look: "calm" };

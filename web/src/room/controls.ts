@@ -68,7 +68,7 @@ export function stepPulseRate(step: -1 | 1): void {
   const technique = status.peek()?.technique;
   if (technique === undefined) return;
   const rates = technique.pulse_rates_hz;
-  const at = rates.indexOf(technique.pulse_rate_hz);
+  const at = rates.indexOf(technique.pulse_rate_hz ?? NaN);
   const next = rates[Math.min(rates.length - 1, Math.max(0, at + step))];
   if (next !== undefined && next !== technique.pulse_rate_hz) act("set_technique", { pulse_rate_hz: next });
 }
@@ -85,7 +85,7 @@ let bladesAskedMs = -Infinity;
 
 export function stepBlades(pair: Blade, sign: -1 | 1): void {
   const now = status.peek()?.collimation;
-  if (now === undefined) return;
+  if (now === undefined || now === null) return;
   // Keys come faster than the room answers: go on from what was asked for a moment ago.
   const from = performance.now() - bladesAskedMs < 400 ? { ...now, ...bladesAsked } : now;
   const changed = bladesAfter(from, pair, sign);

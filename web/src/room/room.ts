@@ -73,7 +73,7 @@ function receiveStatus(status: Status): void {
     s.statusAtMs.value = now;
     if (now > s.nowMs.peek()) s.nowMs.value = now;
     s.paceReadable(status, now);
-    if (status.state === "EXPOSING") {
+    if (s.isExposing(status)) {
       if (s.exposingSinceMs.peek() === null) s.exposingSinceMs.value = now;
       liveShown = shownNow(status);
       s.exposedCollimation.value = JSON.stringify(status.collimation);

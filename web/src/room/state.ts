@@ -101,14 +101,18 @@ export const movedSinceLive = computed(() => {
   if (painted === null || painted.kind === "live" || shown === null || now === null) return false;
   return shown.view_text !== now.carm.view_text;
 });
-export const exposing = computed(() => status.value?.state === "EXPOSING");
+/** Radiation on now, or a clip playing; not the rest of a run being written after the release. */
+export const isExposing = (now: Status | null): boolean => now?.state === "EXPOSING" && now.x_ray_on !== false;
+export const exposing = computed(() => isExposing(status.value));
+/** The word for it: a recorded clip gives no X-ray. */
+export const exposingWord = computed(() => (status.value?.dose.source === "recorded" ? "PLAYING" : "X-RAY ON"));
 export const operator = computed(() => status.value?.operator === true);
 /** Whether this page may act now. */
 export const mayAct = computed(() => connected.value && operator.value && !narrow.value);
 
 /** While exposing: no picture for longer than this makes the live monitor STALE. */
-export function staleAfterMs(pulseRateHz: number): number {
-  return Math.max(500, 3000 / pulseRateHz);
+export function staleAfterMs(pulseRateHz: number | null): number {
+  return pulseRateHz === null ? 500 : Math.max(500, 3000 / pulseRateHz);
 }
 
 export const exposingSinceMs = signal<number | null>(null);

@@ -60,7 +60,7 @@ function draw(canvas: HTMLCanvasElement, glass: HTMLElement, channel: Channel): 
 /** The blades as they stand now, on a picture made before they were moved. */
 function previewEdges(painted: PaintedPicture | null): BladeEdges | null {
   const now = status.peek()?.collimation;
-  if (now === undefined || painted === null || painted.pitchMm === null) return null;
+  if (now === undefined || now === null || painted === null || painted.pitchMm === null) return null;
   return bladeEdges(now, painted.columns * painted.pitchMm, painted.rows * painted.pitchMm);
 }
 
