@@ -144,7 +144,7 @@ def project_bodies(
         tables[n] = body.table
     status = np.zeros(count, np.int64)
     size = np.array([geometry.grid.rows, geometry.grid.columns], np.int64)
-    far_mm, matrix = float(geometry.source_to_detector_mm), geometry.pixel_from_world
+    far_mm, matrix = float(geometry.source_to_detector_mm), geometry.pixel_from_world.copy()
 
     def planned() -> tuple[int, int, int]:
         jobs, tiles, floats = plan.make_jobs(

@@ -60,11 +60,13 @@ def clip_plane(points, count, other, sign, out):  # type: ignore[no-untyped-def]
         here = points[n, 2] + sign * points[n, other]
         there = points[m, 2] + sign * points[m, other]
         if here >= 0.0 and kept < MAX_CORNERS:
-            out[kept] = points[n]
+            for j in range(3):
+                out[kept, j] = points[n, j]
             kept += 1
         if (here >= 0.0) != (there >= 0.0) and kept < MAX_CORNERS:
             t = here / (here - there)
-            out[kept] = points[n] + t * (points[m] - points[n])
+            for j in range(3):
+                out[kept, j] = points[n, j] + t * (points[m, j] - points[n, j])
             kept += 1
     return kept
 
@@ -129,13 +131,15 @@ def pixel_rectangle(pixel_from_index, shape, rows, columns, out):  # type: ignor
         x = shape[0] if n & 1 else -1.0
         y = shape[1] if n & 2 else -1.0
         z = shape[2] if n & 4 else -1.0
-        p = pixel_from_index[:, 0] * x + pixel_from_index[:, 1] * y + pixel_from_index[:, 2] * z
-        p += pixel_from_index[:, 3]
-        if p[2] <= 1e-6:
+        m = pixel_from_index
+        row = m[0, 0] * x + m[0, 1] * y + m[0, 2] * z + m[0, 3]
+        column = m[1, 0] * x + m[1, 1] * y + m[1, 2] * z + m[1, 3]
+        depth = m[2, 0] * x + m[2, 1] * y + m[2, 2] * z + m[2, 3]
+        if depth <= 1e-6:
             out[0], out[1], out[2], out[3] = 0, rows, 0, columns
             return
-        low_r, high_r = min(low_r, p[0] / p[2]), max(high_r, p[0] / p[2])
-        low_c, high_c = min(low_c, p[1] / p[2]), max(high_c, p[1] / p[2])
+        low_r, high_r = min(low_r, row / depth), max(high_r, row / depth)
+        low_c, high_c = min(low_c, column / depth), max(high_c, column / depth)
     out[0] = int(min(max(np.floor(low_r), 0.0), rows))
     out[1] = int(min(max(np.ceil(high_r) + 1.0, 0.0), rows))
     out[2] = int(min(max(np.floor(low_c), 0.0), columns))
@@ -147,13 +151,16 @@ def place_grid(real, count, sign, corners, slices, shape_ir, pitch, low, high): 
     """Lay the grid of slopes over what both the detector and the body cover; return (U, V) samples, 0 if nothing."""
     near, far = -1.0 - real[F_SK], slices - real[F_SK]
     farthest = slices - 1.0 - real[F_SK] if sign > 0 else real[F_SK]
-    sizes = np.zeros(2, np.int64)
+    sizes = np.empty(2, np.int64)
     for j in range(2):
         start = real[F_SI + j]
         e1, e2 = (-1.0 - start) / near, (-1.0 - start) / far
         e3, e4 = (shape_ir[j] - start) / near, (shape_ir[j] - start) / far
-        low[j] = max(corners[:count, j].min(), min(min(e1, e2), min(e3, e4)))
-        high[j] = min(corners[:count, j].max(), max(max(e1, e2), max(e3, e4)))
+        least, most = corners[0, j], corners[0, j]
+        for n in range(1, count):
+            least, most = min(least, corners[n, j]), max(most, corners[n, j])
+        low[j] = max(least, min(min(e1, e2), min(e3, e4)))
+        high[j] = min(most, max(max(e1, e2), max(e3, e4)))
         if low[j] > high[j]:
             return 0, 0
         step = pitch / farthest
@@ -190,9 +197,12 @@ def make_jobs(geometry, far_mm, size, pitch, affines, scales, bodies, whole, rea
     """
     work = np.empty((2, MAX_CORNERS, 3))
     direction, index_axes = np.empty((3, 3)), np.empty((3, 3))
-    invert3(geometry[:, :3].copy(), direction)
-    source = np.zeros(3)
+    invert3(geometry, direction)
+    source, origin = np.empty(3), np.empty(3)
+    index_from_pixel, pixel_from_index = np.empty((3, 3)), np.empty((3, 4))
+    shape_ir, slope_depth = np.empty(2), np.empty(3)
     for i in range(3):
+        source[i] = 0.0
         for j in range(3):
             source[i] -= direction[i, j] * geometry[j, 3]
     low, high, shape = np.empty(2), np.empty(2), np.empty(3)
@@ -202,16 +212,23 @@ def make_jobs(geometry, far_mm, size, pitch, affines, scales, bodies, whole, rea
     for body in range(affines.shape[0]):
         status[body] = 0
         first_job, first_tiles, first_floats = jobs, tiles, floats
-        invert3(affines[body, :3, :3].copy(), index_axes)
-        crop = np.array([bodies[body, 0, B_CROP_K], bodies[body, 1, B_CROP_K], bodies[body, 2, B_CROP_K]], np.float64)
-        shape[0], shape[1], shape[2] = bodies[body, 0, B_K], bodies[body, 1, B_K], bodies[body, 2, B_K]
-        if shape.min() <= 0.0:
+        affine = affines[body]
+        invert3(affine, index_axes)
+        for i in range(3):
+            shape[i] = bodies[body, i, B_K]
+            origin[i] = -float(bodies[body, i, B_CROP_K])
+            for j in range(3):
+                index_from_pixel[i, j], pixel_from_index[i, j] = 0.0, 0.0
+                for n in range(3):
+                    index_from_pixel[i, j] += index_axes[i, n] * direction[n, j]
+                    pixel_from_index[i, j] += geometry[i, n] * affine[n, j]
+                origin[i] += index_axes[i, j] * (source[j] - affine[j, 3])
+        if min(shape[0], min(shape[1], shape[2])) <= 0.0:
             continue
-        index_from_pixel = index_axes @ direction
-        origin = index_axes @ (source - affines[body, :3, 3]) - crop
-        pixel_from_index = np.empty((3, 4))
-        pixel_from_index[:, :3] = geometry[:, :3].copy() @ affines[body, :3, :3].copy()
-        pixel_from_index[:, 3] = -(pixel_from_index[:, :3].copy() @ origin)
+        for i in range(3):
+            pixel_from_index[i, 3] = 0.0
+            for j in range(3):
+                pixel_from_index[i, 3] -= pixel_from_index[i, j] * origin[j]
         pixel_rectangle(pixel_from_index, shape, size[0], size[1], rectangle)
         for face in range(6):
             k, sign = face // 2, 1.0 if face % 2 else -1.0
@@ -236,7 +253,7 @@ def make_jobs(geometry, far_mm, size, pitch, affines, scales, bodies, whole, rea
             if not ahead:
                 status[body] = NEEDS_MARCH
                 break
-            shape_ir = np.array([shape[axes[0]], shape[axes[1]]])
+            shape_ir[0], shape_ir[1] = shape[axes[0]], shape[axes[1]]
             if -1.0 - row[F_SK] == 0.0 or slices - row[F_SK] == 0.0:
                 status[body] = NEEDS_MARCH
                 break
@@ -246,17 +263,17 @@ def make_jobs(geometry, far_mm, size, pitch, affines, scales, bodies, whole, rea
             if about[B_DATA0] == 0:
                 status[body] |= 1 << k
                 continue
-            depth = pixel_from_index[2]
-            slope_depth = np.array([depth[axes[0]], depth[axes[1]], depth[k]])
+            for j in range(3):
+                slope_depth[j] = pixel_from_index[2, axes[j]]
             if not within_beam(row, slope_depth, about[B_BOXES], slices, sign, low, high, far_mm):
                 status[body] = NEEDS_MARCH
                 break
             for n in range(count):
                 row[F_CORNERS + 2 * n] = (work[0, n, 0] - row[F_A0]) / row[F_DA]
                 row[F_CORNERS + 2 * n + 1] = (work[0, n, 1] - row[F_B0]) / row[F_DB]
-            for j in range(3):
-                row[F_INDEX + 3 * j : F_INDEX + 3 * j + 3] = index_from_pixel[axes[j]]
-                row[F_WORLD + 3 * j : F_WORLD + 3 * j + 3] = direction[j]
+            for j in range(9):
+                row[F_INDEX + j] = index_from_pixel[axes[j // 3], j % 3]
+                row[F_WORLD + j] = direction[j // 3, j % 3]
             row[F_SCALE0], row[F_SCALE1] = scales[body, 0], scales[body, 1]
             job = whole[jobs]
             job[J_BODY], job[J_AXIS] = body, k
@@ -269,7 +286,8 @@ def make_jobs(geometry, far_mm, size, pitch, affines, scales, bodies, whole, rea
             job[J_STRIDE] = (u + BLOCK - 1) // BLOCK * BLOCK
             job[J_TILES] = (v + TILE_ROWS - 1) // TILE_ROWS
             job[J_OFFSET], job[J_TILE] = floats, tiles
-            job[J_ROW0], job[J_ROW1], job[J_COLUMN0], job[J_COLUMN1] = rectangle
+            job[J_ROW0], job[J_ROW1] = rectangle[0], rectangle[1]
+            job[J_COLUMN0], job[J_COLUMN1] = rectangle[2], rectangle[3]
             job[J_SHARED], job[J_CORNERS] = shared, count
             floats += job[J_TILES] * TILE_ROWS * job[J_STRIDE] + 64
             tiles += job[J_TILES]
