@@ -150,11 +150,36 @@ def test_project_gives_exact_line_integrals_in_the_right_place(command, small_ct
     assert code == 0, err
     slow = np.load(tmp_path / "r.npy")
     assert np.sqrt(np.mean((fast - slow) ** 2)) < 2e-3 * np.sqrt(np.mean(slow**2))
-    # A voxel of bone projects where the matrix says.
-    geometry = projection_geometry(CArmPose(90.0, 0.0, 510.0, 1020.0), DetectorGrid(60, 80, 4.0))
-    row, column = project_points(geometry, [44 * 4.0 - 126.0, 40 * 4.0 - 126.0, 32 * 4.0 - 94.0])
-    band = fast[round(row) - 1 : round(row) + 2].mean(axis=0)
-    near = slice(round(column) - 8, round(column) + 9)
-    # Bone adds 880 HU over 32 mm to a slowly varying cylinder.
-    smooth = band - np.convolve(band, np.ones(25) / 25, mode="same")
-    assert abs(smooth[near].argmax() + near.start - column) <= 1.5
+
+
+def test_a_bright_block_projects_onto_its_pixel(command, tmp_path):
+    import nibabel
+
+    values = np.zeros((30, 32, 34), dtype=np.float32)
+    values[20:22, 9:11, 25:27] = 0.75
+    affine = np.diag([-3.0, -2.0, 2.5, 1.0])
+    affine[:3, 3] = [40.0, 30.0, -40.0]
+    path = tmp_path / "block.nii"
+    nibabel.save(nibabel.Nifti1Image(values, affine), path)
+    # RAS to LPS: x and y change sign.
+    block = np.array([-(40.0 - 3.0 * 20.5), -(30.0 - 2.0 * 9.5), -40.0 + 2.5 * 25.5])
+    center = np.array([-(40.0 - 3.0 * 14.5), -(30.0 - 2.0 * 15.5), -40.0 + 2.5 * 16.5])
+    words = ["--primary-deg", "35", "--secondary-deg", "-12", "--rows", "200", "--columns", "240", "--pitch-mm", "1"]
+    code, _, err = command("project", path, "--out", tmp_path / "p.npy", *words)
+    assert code == 0, err
+    lines = np.load(tmp_path / "p.npy").astype(float)
+    row, column = project_points(
+        projection_geometry(CArmPose(35.0, -12.0, 510.0, 1020.0, tuple(center)), DetectorGrid(200, 240, 1.0)), block
+    )
+    rows, columns = np.indices(lines.shape)
+    found = np.array([(rows * lines).sum(), (columns * lines).sum()]) / lines.sum()
+    assert found == pytest.approx([row, column], abs=0.1)
+    # The picture's integral is the block's mass, enlarged by the magnification squared and slanted rays.
+    depth = 1020.0 / (510.0 + (block - center) @ geometry_direction(35.0, -12.0))
+    mass = 0.75 * 8 * 3.0 * 2.0 * 2.5
+    assert lines.sum() == pytest.approx(mass * depth**2, rel=0.02)
+
+
+def geometry_direction(primary_deg, secondary_deg):
+    p, s = np.deg2rad([primary_deg, secondary_deg])
+    return np.array([np.sin(p) * np.cos(s), -np.cos(p) * np.cos(s), np.sin(s)])

@@ -185,7 +185,9 @@ class FluoroscopyRoom:
         self._parts.loop.stop("the operator's page was lost")
 
     def close(self) -> None:
-        """End exposure and replay, write the dose report, let go of everything."""
+        """End exposure and replay, write the dose report, let go of everything. May be called twice."""
+        if self._closed.is_set():
+            return
         self._reference.stop()
         self._parts.loop.release()
         self._parts.loop.wait_for(LiveState.READY, LiveState.HOLD, LiveState.FAULT, timeout_s=5.0)
