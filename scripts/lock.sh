@@ -6,3 +6,5 @@ common=(--quiet --universal --generate-hashes --no-annotate --no-header --python
 uv=.venv/bin/uv
 "$uv" pip compile "${common[@]}" pyproject.toml -o requirements/core.txt
 "$uv" pip compile "${common[@]}" pyproject.toml --group dev -c requirements/core.txt -o requirements/dev.txt
+# Node for those who have none: only fetched then (see Makefile).
+"$uv" pip compile "${common[@]}" --group page -o requirements/page.txt
