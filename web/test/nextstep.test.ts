@@ -6,7 +6,8 @@ import { nextStep } from "../src/room/nextstep";
 import { bladeEdges, bladesAfter } from "../src/tools/collimation";
 
 const READY = {
-  type: "status", state: "READY", operator: true, patient: { name: "x" }, runs: [], stored: [], carm: { patient_primary_deg: 180 },
+  type: "status", state: "READY", operator: true, patient: { name: "x" }, runs: [], stored: [], carm: { patient_primary_deg: 180, joints: [{}] },
+  patients: [{}], dose: { source: "simulated" },
 } as unknown as Status;
 const step = (change: Partial<Status>): string => nextStep({ connected: true, narrow: false, moved: false, status: { ...READY, ...change } }).text;
 const run = { event_number: 1, time: "", frames: 3, recorded: true };
@@ -15,7 +16,7 @@ const image = { id: "a", label: "", time: "", event_number: 1 };
 describe("the next step", () => {
   it("leads from the first X-ray to the second view", () => {
     expect(step({})).toBe("Hold SPACE for X-ray");
-    expect(step({ state: "EXPOSING" })).toBe("Release SPACE to hold the image");
+    expect(step({ state: "EXPOSING" })).toBe("Release to hold the image");
     expect(step({ state: "HOLD", runs: [run] })).toBe("Store image (K)");
     expect(step({ state: "HOLD", runs: [run], stored: [image] })).toBe("Turn to lateral (L)");
     expect(step({ state: "HOLD", runs: [run], stored: [image], carm: { ...READY.carm, patient_primary_deg: -90 } })).toBe("Turn to AP (A)");

@@ -32,7 +32,8 @@ export function monitorLook(channel: Channel): Look {
 export function MonitorHead({ channel }: { channel: Channel }) {
   const look = monitorLook(channel);
   const { painted, shown } = s.monitors[channel].value;
-  const label = painted?.label !== undefined && painted.label !== "" ? painted.label : (shown?.label ?? storedLabel());
+  // The label that comes with a picture is cut at 24 bytes; the status has the whole of it.
+  const label = [shown?.label, storedLabel(), painted?.label].find((text) => text !== undefined && text !== "") ?? "";
   return (
     <div class="monitor-head">
       <span class="monitor-name">{channel === "live" ? "LIVE" : "REFERENCE"}</span>

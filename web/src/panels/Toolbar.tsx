@@ -33,6 +33,7 @@ function Tool({ keyName, label, pressed, disabled, onClick, children }: ToolProp
 
 export function Toolbar() {
   const now = s.status.value;
+  const recorded = now?.dose.source === "recorded";
   const act1 = s.mayAct.value;
   const hasLive = s.monitors.live.value.painted !== null;
   const kind = measuring.value;
@@ -40,7 +41,7 @@ export function Toolbar() {
   return (
     <div class="toolbar" role="toolbar" aria-label="X-ray and picture">
       <HoldButton className="pedal">
-        <span>{s.pedalDown.value ? "Release to stop" : "Hold for X-ray"}</span><kbd>SPACE</kbd>
+        <span>{s.pedalDown.value ? "Release to stop" : recorded ? "Hold to play" : "Hold for X-ray"}</span><kbd>SPACE</kbd>
       </HoldButton>
       <button type="button" class="tool stop" aria-label="Stop any exposure" disabled={!s.connected.value} onClick={stop}>
         <span>Stop</span><kbd>ESC</kbd>

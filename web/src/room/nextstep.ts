@@ -23,16 +23,17 @@ export function nextStep({ connected, narrow, status, moved }: Situation): Step 
   }
   if (narrow) return { kind: "none", text: "Viewing only: widen the window" };
   if (status.state === "FAULT") return { kind: "none", text: "Fault: see the message" };
-  if (status.state === "EXPOSING") return { kind: "none", text: "Release SPACE to hold the image" };
-  if (status.patient === null) return { kind: "act", text: "Choose a patient", act: "patients" };
-  if (status.state !== "HOLD" || moved) return { kind: "pedal", text: "Hold SPACE for X-ray" };
+  if (status.state === "EXPOSING") return { kind: "none", text: "Release to hold the image" };
+  const pedal: Step = { kind: "pedal", text: status.dose.source === "recorded" ? "Hold SPACE to play" : "Hold SPACE for X-ray" };
+  if (status.patient === null return { kind: "act", text: "Choose a patient", act: "patients" };
+  if (status.state !== "HOLD" || moved) return pedal;
   const lastRun = status.runs.at(-1)?.event_number;
   const storedOfRun = status.stored.filter((image) => image.event_number === lastRun).length;
   if (lastRun !== undefined && storedOfRun === 0) return { kind: "act", text: "Store image (K)", act: "store" };
-  if (status.stored.length === 1) {
+  if (status.stored.length === 1 && status.carm.joints.length > 0) {
     const primary = status.carm.patient_primary_deg ?? 0;
     const lateral = Math.abs(Math.abs(primary) - 90) < 20;
     return lateral ? { kind: "act", text: "Turn to AP (A)", act: "ap" } : { kind: "act", text: "Turn to lateral (L)", act: "lateral" };
   }
-  return { kind: "pedal", text: "Hold SPACE for X-ray" };
+  return pedal;
 }
