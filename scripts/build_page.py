@@ -139,7 +139,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Build the page of the monitor.")
     parser.add_argument("--force", action="store_true", help="build even when the bundle is up to date")
     parser.add_argument("--check", action="store_true", help="run types, lint and unit tests of the page")
-    parser.add_argument("--wants-node", action="store_true", help="exit with 0 when PyPI's Node is needed and not there")
+    parser.add_argument("--wants-node", action="store_true", help="exit 0 when there is no Node to build with")
     chosen = parser.parse_args()
     root = Path(__file__).resolve().parents[1]
     if chosen.wants_node:
