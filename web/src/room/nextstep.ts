@@ -25,7 +25,7 @@ export function nextStep({ connected, narrow, status, moved }: Situation): Step 
   if (status.state === "FAULT") return { kind: "none", text: "Fault: see the message" };
   if (status.state === "EXPOSING") return { kind: "none", text: "Release to hold the image" };
   const pedal: Step = { kind: "pedal", text: status.dose.source === "recorded" ? "Hold SPACE to play" : "Hold SPACE for X-ray" };
-  if (status.patient === null return { kind: "act", text: "Choose a patient", act: "patients" };
+  if (status.patient === null && status.patients.length > 0) return { kind: "act", text: "Choose a patient", act: "patients" };
   if (status.state !== "HOLD" || moved) return pedal;
   const lastRun = status.runs.at(-1)?.event_number;
   const storedOfRun = status.stored.filter((image) => image.event_number === lastRun).length;
