@@ -138,7 +138,8 @@ def test_another_patient_is_another_exam(room, exams):
     with pytest.raises(RefusedError):
         room.command("set_patient", {"name": "torso"})
     room.command("pedal", {"down": False})
-    assert wait_for(lambda: room.status()["state"] == "HOLD")
+    # A tap too short for a pulse leaves no picture to hold.
+    assert wait_for(lambda: room.status()["state"] in ("HOLD", "READY"))
     room.command("set_patient", {"name": "torso"})
     assert wait_for(lambda: room.status()["patient"]["name"] == "torso" and not room.status()["state_reason"], 60.0)
     assert room.status()["exam"]["uid"] != first

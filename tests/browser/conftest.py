@@ -39,9 +39,12 @@ def built_page() -> None:
     _load("build_page", ROOT / "scripts" / "build_page.py").build(ROOT)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(built_page: None) -> Iterator[Any]:
-    """Give Chromium, headless, with software WebGL."""
+    """Give Chromium, headless, with software WebGL.
+
+    Not for the session: while Playwright runs, no later test could run an event loop of its own.
+    """
     from playwright.sync_api import sync_playwright
 
     program = shutil.which("chromium", path=os.pathsep.join(["/usr/bin", os.environ.get("PATH", "")]))

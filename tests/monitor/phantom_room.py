@@ -152,6 +152,7 @@ class PhantomRoom:
             isocenter = np.array(pose.isocenter_mm)
             return {
                 "state": self._state,
+                "x_ray_on": self._state == "EXPOSING" and self._pedal,
                 "state_reason": self._reason,
                 "simulated": True,
                 "patient": {
