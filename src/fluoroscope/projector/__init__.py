@@ -10,8 +10,8 @@ and ``reference`` (a plain march in double precision). What the fast kernel cann
 what no kernel can do it refuses.
 """
 
-from fluoroscope.projector.prepared import PreparedVolume, prepare
 from fluoroscope.projector.integrals import Backend, ProjectionRefusedError, project
+from fluoroscope.projector.prepared import PreparedVolume, prepare
 from fluoroscope.projector.scene import SceneProjector, project_scene
 from fluoroscope.projector.simd import vector_level
 

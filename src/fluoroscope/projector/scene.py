@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from fluoroscope.geometry.projection import ProjectionGeometry
 from fluoroscope.patient.scene import Body, Scene
 from fluoroscope.patient.volume import BasisVolume
-from fluoroscope.projector.prepared import PreparedVolume, prepare
 from fluoroscope.projector.integrals import PITCH, check, motion, output, project_bodies
+from fluoroscope.projector.prepared import PreparedVolume, prepare
 from fluoroscope.projector.shapes import add_shapes
 
 __all__ = ["SceneProjector", "project_scene"]
