@@ -106,6 +106,7 @@ def refuse(folder, pattern, **options):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.req("REQ-PAT-001")
 def test_missing_slice_is_named_between_its_neighbours(tmp_path):
     names = write(tmp_path, skip=(7,))
     refuse(tmp_path, rf"{names[6]:03d}\.dcm: 1 slice is missing between it and {names[8]:03d}\.dcm")
@@ -117,6 +118,7 @@ def test_doubled_slice_names_both(tmp_path):
     refuse(tmp_path, rf"({names[4]:03d}|copy)\.dcm: at the same place as ({names[4]:03d}|copy)\.dcm")
 
 
+@pytest.mark.req("REQ-PAT-001")
 def test_gantry_tilt_names_the_angle(tmp_path):
     write(tmp_path, step_mm=(0.0, 2.5 * np.tan(np.deg2rad(15.0)), 2.5))
     refuse(tmp_path, r"\.dcm: gantry tilt of 15\.0°")

@@ -98,6 +98,7 @@ WRITERS = {
 }
 
 
+@pytest.mark.req("REQ-PAT-001")
 @pytest.mark.parametrize("suffix", WRITERS)
 @pytest.mark.parametrize(("permutation", "signs"), ORIENTATIONS)
 def test_a_bright_voxel_keeps_its_place_in_all_48_orientations(tmp_path, suffix, permutation, signs):
@@ -254,6 +255,7 @@ def refuse(path, pattern):
 PLAIN = lps_affine((0, 1, 2), (1, 1, 1))
 
 
+@pytest.mark.req("REQ-PAT-001")
 def test_missing_empty_unknown(tmp_path):
     refuse(tmp_path / "no.nii", "no such file")
     refuse(tmp_path / "no.stl", "no such file")

@@ -32,6 +32,7 @@ def table(name: str) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+@pytest.mark.req("REQ-BEAM-001")
 @pytest.mark.parametrize("quality", RQR)
 def test_rqr_half_value_layers(quality: str) -> None:
     kv, hvl_mm, aluminium_mm = RQR[quality]
@@ -53,6 +54,7 @@ def test_rqr_beams_of_the_shared_table() -> None:
         assert beam.air_kerma_ugy_per_mas() == pytest.approx(kerma, rel=0.02)
 
 
+@pytest.mark.req("REQ-BEAM-001")
 @pytest.mark.data
 def test_144_c_arm_beams() -> None:
     rows = table("carm_hvl_spekpy.csv")

@@ -148,6 +148,7 @@ def test_moving_the_body_is_moving_the_c_arm_the_other_way(ready):
     assert np.allclose(project(ready, geometry, world_from_body=moved), project(ready, back), atol=0.5)
 
 
+@pytest.mark.req("REQ-PROJ-002")
 def test_turned_and_anisotropic_volumes():
     turn = rotation([0.3, -1.0, 0.4], 38.0)
     volume = smooth_volume((22, 56, 50), (4.5, 1.1, 1.3), seed=3, turn=turn)
@@ -182,6 +183,7 @@ def test_rays_that_miss_are_zero(ready):
     assert not project(Volume(np.zeros((4, 5, 6), np.int16), np.eye(4)), view()).any()
 
 
+@pytest.mark.req("REQ-PROJ-002")
 @pytest.mark.parametrize("changes", [
     {"isocenter_mm": (0.0, -600.0, 0.0)},
     {"source_to_isocenter_mm": 20.0, "source_to_detector_mm": 300.0},
@@ -209,6 +211,7 @@ def test_never_wrong(ready, primary, secondary, roll, near_mm, beyond_mm, isocen
     assert np.abs(fast - exact).max() <= 0.01 * max(float(exact.max()), 5000.0)
 
 
+@pytest.mark.req("REQ-PROJ-002")
 def test_degenerate_geometry_and_pitch_are_refused(ready):
     good = view()
     flat = ProjectionGeometry(good.pixel_from_world * [[1.0], [0.0], [1.0]], good.source_mm, 1020.0, good.grid)

@@ -18,6 +18,7 @@ def by_id(rows):
     return {row["id"]: row["value"] for row in rows}
 
 
+@pytest.mark.req("REQ-PROJ-001")
 def test_accuracy_against_exact_chords():
     values = by_id(bench.accuracy_rows(HALF_SHAPE, HALF_SPACING_MM, 128, 3))
     assert values["projector.rmse_ratio"] <= 1.02
