@@ -15,7 +15,7 @@ def main() -> int:
         wanted.update(REQUIREMENT.findall(page.read_text()))
     proofs: dict[str, list[str]] = {identifier: [] for identifier in wanted}
     unknown = []
-    for test in sorted([*Path("tests").rglob("test_*.py"), *Path("web").glob("src/**/*.test.ts")]):
+    for test in sorted([*Path("tests").rglob("test_*.py"), *Path("web/test").rglob("*.test.ts")]):
         text = test.read_text()
         found = [identifier for mark in MARK.findall(text) for identifier in IDENTIFIER.findall(mark)]
         found += re.findall(r"\[((?:REQ|HAZ)-[A-Z]+-\d{3})\]", text)

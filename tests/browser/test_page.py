@@ -49,6 +49,7 @@ def test_letters_follow_turns_and_flips_without_radiation(served):
     assert served.room.status()["pulses"]["delivered"] == pulses
 
 
+@pytest.mark.req("REQ-WEB-002")
 @pytest.mark.parametrize(("query", "renderer"), [("probe", "webgl2"), ("probe&renderer=canvas", "canvas2d")])
 def test_painted_greys_equal_the_python_table_value_for_value(served, query, renderer):
     window = served.open(query)
@@ -199,6 +200,7 @@ def test_blades_are_drawn_on_the_held_image_before_any_x_ray(served):
     overlay.wait_for(state="visible")
 
 
+@pytest.mark.req("HAZ-SCALE-001")
 def test_a_distance_is_measured_at_the_stated_plane_with_its_uncertainty(served):
     window = served.open()
     window.expose()
