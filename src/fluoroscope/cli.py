@@ -293,9 +293,28 @@ def _here(row: dict[str, Any]) -> str:
 def _print_rows(title: str, rows: list[dict[str, Any]], json_output: bool) -> None:
     if json_output:
         print_json({"version": __version__, "rows": rows})
-    elif rows:
-        columns = list(rows[0])
-        print_table(title, columns, [tuple(str(row[column]) for column in columns) for row in rows])
+        return
+    if rows and "pass" in rows[0]:
+        columns = ["what", "reference", "value", "tolerance", ""]
+        lines = [
+            (row["what"], row["reference"], _figure(row["value"], row["unit"]), _figure(row["tolerance"], row["unit"]),
+             "pass" if row["pass"] else "FAIL")
+            for row in rows
+        ]  # fmt: skip
+    else:
+        columns = ["what", "size", "value", "5 to 95 %"]
+        lines = [(row["what"], row["size"], _figure(row["value"], row["unit"]), _spread(row["spread"])) for row in rows]
+    print_table(title, columns, lines)
+    if not rows or "pass" not in rows[0]:
+        typer.echo("Every figure's stages and method: --json, and the documentation, What was measured.")
+
+
+def _figure(value: float | None, unit: str) -> str:
+    return "–" if value is None else f"{value:.3g} {unit}"
+
+
+def _spread(spread: list[float] | None) -> str:
+    return "" if spread is None else " to ".join(f"{value:.3g}" for value in spread)
 
 
 def _flat(facts: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
