@@ -295,26 +295,24 @@ def _print_rows(title: str, rows: list[dict[str, Any]], json_output: bool) -> No
         print_json({"version": __version__, "rows": rows})
         return
     if rows and "pass" in rows[0]:
-        columns = ["what", "reference", "value", "tolerance", ""]
-        lines = [
-            (row["what"], row["reference"], _figure(row["value"], row["unit"]), _figure(row["tolerance"], row["unit"]),
-             "pass" if row["pass"] else "FAIL")
-            for row in rows
-        ]  # fmt: skip
-    else:
-        columns = ["what", "size", "value", "5 to 95 %"]
-        lines = [(row["what"], row["size"], _figure(row["value"], row["unit"]), _spread(row["spread"])) for row in rows]
-    print_table(title, columns, lines)
-    if not rows or "pass" not in rows[0]:
-        typer.echo("Every figure's stages and method: --json, and the documentation, What was measured.")
+        print_table(title, ["what", "reference", "value", "tolerance", ""], [_scored(row) for row in rows])
+        return
+    print_table(title, ["what", "size", "value", "5 to 95 %"], [_measured(row) for row in rows])
+    typer.echo("Every figure's stages and method: --json, and the documentation, What was measured.")
+
+
+def _scored(row: dict[str, Any]) -> tuple[str, ...]:
+    value, tolerance = _figure(row["value"], row["unit"]), _figure(row["tolerance"], row["unit"])
+    return row["what"], row["reference"], value, tolerance, "pass" if row["pass"] else "FAIL"
+
+
+def _measured(row: dict[str, Any]) -> tuple[str, ...]:
+    spread = "" if row["spread"] is None else " to ".join(f"{value:.3g}" for value in row["spread"])
+    return row["what"], row["size"], _figure(row["value"], row["unit"]), spread
 
 
 def _figure(value: float | None, unit: str) -> str:
     return "–" if value is None else f"{value:.3g} {unit}"
-
-
-def _spread(spread: list[float] | None) -> str:
-    return "" if spread is None else " to ".join(f"{value:.3g}" for value in spread)
 
 
 def _flat(facts: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
