@@ -27,8 +27,11 @@ dev: $(VENV)/installed-dev ## Install what developing needs
 
 $(VENV)/uv:
 	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] <= (3, 13) else "error: Python 3.11 to 3.13 is needed, this is " + sys.version.split()[0] + "; try make PYTHON=python3.12 run")'
-	$(PYTHON) -m venv $(VENV) || { echo "error: python venv is missing; on Debian: apt-get install python3-venv" >&2; exit 2; }
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9'
+	@# Debian's Python makes no complete environment without python3-venv; its pip can fill a bare one.
+	@$(PYTHON) -m venv $(VENV) >/dev/null || $(PYTHON) -m venv --clear --without-pip $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9' \
+	  || $(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check 'uv>=0.9' \
+	  || { echo "error: no uv could be installed into $(VENV); on Debian: apt-get install python3-venv python3-pip" >&2; exit 2; }
 	@touch $@
 
 PAGE := scripts/build_page.py web/index.html web/package-lock.json $(shell find web/src web/public)
