@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 
 import { belongsToFocus, intention, type KeyPress } from "../src/room/keys";
-import { Movement, NUDGE_MS, throttled } from "../src/room/movement";
+import { limitReached, Movement, NUDGE_MS, throttled } from "../src/room/movement";
 import { HEARTBEAT_MS, Pedal, type PedalPorts } from "../src/room/pedal";
 
 const press = (key: string, more: Partial<KeyPress> = {}): KeyPress => ({
@@ -125,6 +125,13 @@ describe("timed", () => {
     const count = nudges.length;
     vi.advanceTimersByTime(1000);
     expect(nudges.length).toBe(count);
+  });
+
+  it("a limit is reached only by a move beyond it", () => {
+    expect(limitReached(-95, -95, 95, -1)).toBe(-95);
+    expect(limitReached(-95, -95, 95, 1)).toBeNull();
+    expect(limitReached(95, -95, 95, 0.2)).toBe(95);
+    expect(limitReached(94.9, -95, 95, 1)).toBeNull();
   });
 
   it("throttled sends the first at once and the last always", () => {

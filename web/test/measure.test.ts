@@ -13,7 +13,7 @@ function randoms(seed: number): () => number {
   };
 }
 
-describe("distance", () => {
+describe("distance [HAZ-SCALE-001]", () => {
   it("is half as large at the isocentre as at the detector when the isocentre is half-way", () => {
     expect(pixelAtPlaneMm(0.3, PLANE)).toBeCloseTo(0.15, 12);
     expect(distance({ x: 0, y: 0 }, { x: 300, y: 400 }, 0.3, PLANE).value).toBeCloseTo(75, 10);

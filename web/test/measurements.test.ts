@@ -21,7 +21,7 @@ beforeEach(() => {
   updateMonitor("live", { painted: PAINTED, shown: SHOWN });
 });
 
-describe("measurements", () => {
+describe("measurements [HAZ-SCALE-001]", () => {
   it("are placed point by point, two for a distance, three for an angle", () => {
     m.setMeasuring("distance");
     m.placePoint("live", at(0.25, 0.5));

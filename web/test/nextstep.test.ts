@@ -6,7 +6,7 @@ import { nextStep } from "../src/room/nextstep";
 import { bladeEdges, bladesAfter } from "../src/tools/collimation";
 
 const READY = {
-  type: "status", state: "READY", operator: true, patient: { name: "x" }, runs: [], stored: [], carm: { patient_primary_deg: 180, joints: [{}] },
+  type: "status", state: "READY", state_reason: "", operator: true, patient: { name: "x" }, runs: [], stored: [], carm: { patient_primary_deg: 180, joints: [{}] },
   patients: [{}], dose: { source: "simulated" },
 } as unknown as Status;
 const step = (change: Partial<Status>): string => nextStep({ connected: true, narrow: false, moved: false, status: { ...READY, ...change } }).text;
@@ -20,6 +20,12 @@ describe("the next step", () => {
     expect(step({ state: "HOLD", runs: [run] })).toBe("Store image (K)");
     expect(step({ state: "HOLD", runs: [run], stored: [image] })).toBe("Turn to lateral (L)");
     expect(step({ state: "HOLD", runs: [run], stored: [image], carm: { ...READY.carm, patient_primary_deg: -90 } })).toBe("Turn to AP (A)");
+  });
+
+  it("waits while the room changes the patient, but never hides how to end an exposure", () => {
+    const busy = { state_reason: "opening lumbar: one moment" };
+    expect(step({ ...busy, state: "HOLD", runs: [run] })).toBe("One moment");
+    expect(step({ ...busy, state: "EXPOSING" })).toBe("Release to hold the image");
   });
 
   it("asks for X-ray again when the C-arm was moved since", () => {

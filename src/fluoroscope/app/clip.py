@@ -5,14 +5,22 @@ from typing import Any
 from fluoroscope.dicom.xa import Clip
 from fluoroscope.geometry.positioner import view_text
 
-__all__ = ["clip_status"]
+__all__ = ["clip_is_simulated", "clip_status", "clip_taken"]
+
+SAME_VIEW_DEG = 1.0
+_OPPOSITE = str.maketrans("APLRHF", "PARLFH")
+
+
+def clip_is_simulated(clip: Clip) -> bool:
+    """Whether the file says that a simulator made it: our own runs do, in series description or manufacturer."""
+    return any("simulat" in text.lower() for text in (clip.description, clip.manufacturer, clip.model))
 
 
 def clip_status(clip: Clip) -> dict[str, Any]:
     """Return the parts of the status that a console would give; what the clip does not say is None."""
     angles = clip.angles[0] if clip.angles else None
-    field_mm = None if clip.pitch_mm is None else clip.pitch_mm * clip.columns
     return {
+        "simulated": clip_is_simulated(clip),
         "carm": {
             "model": " ".join(part for part in (clip.manufacturer, clip.model) if part) or "recorded clip",
             "joints": [],
@@ -33,21 +41,58 @@ def clip_status(clip: Clip) -> dict[str, Any]:
             "field_index": 0,
             "fields": [],
         },
-        "collimation": None
-        if field_mm is None
-        else dict.fromkeys(("left_mm", "right_mm", "upper_mm", "lower_mm"), field_mm / 2) | {"field_mm": field_mm},
+        "collimation": None,
         "technique": {
             "tube_voltage_kv": clip.tube_voltage_kv,
             "tube_current_ma": None,
             "pulse_width_ms": None,
-            "pulse_rate_hz": clip.rate_hz,
+            "pulse_rate_hz": _rate_hz(clip),
             "pulse_rates_hz": [],
             "copper_mm": None,
             "coppers_mm": [],
             "automatic": None,
             "dose_level": None,
+            "limited_by": None,
             "mode": "fluoroscopy",
         },
         "markers": None,
         "room": None,
+    }
+
+
+def clip_taken(clip: Clip, index: int | None) -> dict[str, Any]:
+    """Return with what frame ``index`` of the clip was taken, as far as the file says; see ``console.taken_with``."""
+    angles = clip.angles[index] if clip.angles and index is not None else None
+    return {
+        "label": "" if index is None else f"frame {index + 1} of {clip.frame_count}",
+        "markers": _markers(clip, index),
+        "view_text": None if angles is None else view_text(angles.primary_deg, angles.secondary_deg),
+        "source_to_detector_mm": clip.source_to_detector_mm,
+        "source_to_isocenter_mm": clip.source_to_patient_mm,
+        "tube_voltage_kv": clip.tube_voltage_kv,
+        "tube_current_ma": None,
+        "pulse_width_ms": None,
+        "pulse_rate_hz": _rate_hz(clip),
+    }
+
+
+def _rate_hz(clip: Clip) -> float | None:
+    return clip.rate_hz if clip.rate_known and clip.frame_count > 1 else None
+
+
+def _markers(clip: Clip, index: int | None) -> dict[str, str] | None:
+    """Return the letters at the edges; only where the file's one Patient Orientation holds, else None."""
+    if clip.patient_orientation is None or index is None:
+        return None
+    if clip.angles:
+        first, now = clip.angles[0], clip.angles[index]
+        turned = max(abs(now.primary_deg - first.primary_deg), abs(now.secondary_deg - first.secondary_deg))
+        if turned > SAME_VIEW_DEG:
+            return None
+    right, bottom = clip.patient_orientation
+    return {
+        "column_right": right[0],
+        "column_left": right[0].translate(_OPPOSITE),
+        "top": bottom[0].translate(_OPPOSITE),
+        "bottom": bottom[0],
     }

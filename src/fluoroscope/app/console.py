@@ -9,6 +9,7 @@ import numpy as np
 from fluoroscope.acquisition.frame import Collimation, Frame
 from fluoroscope.beam.technique import Filtration, RadiationMode, Technique
 from fluoroscope.geometry.carm import OutOfReachError
+from fluoroscope.geometry.mounting import SideStanding
 from fluoroscope.geometry.pose import CArmPose, beam_axes
 from fluoroscope.geometry.positioner import (
     edge_markers,
@@ -210,6 +211,8 @@ class Console:
                 "u": axes.u.tolist(),
                 "v": axes.v.tolist(),
                 "isocenter_mm": isocenter.tolist(),
+                # A mobile C hangs on its column at the side; that of an angiography room on the head end.
+                "c_back": (-axes.u if isinstance(carm.model.mounting, SideStanding) else -axes.v).tolist(),
                 "patient_position": carm.position.value,
             },
         }

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from fluoroscope.acquisition.clock import Clock
-from fluoroscope.acquisition.frame import Provenance
+from fluoroscope.acquisition.frame import Frame, Provenance
 from fluoroscope.app.console import Console, taken_with
 from fluoroscope.app.recording import ExamRecording, StoredImage
 from fluoroscope.app.reference import ReferenceMonitor, ReferencePicture
 from fluoroscope.beam.technique import RadiationMode, Technique
+from fluoroscope.dose.ledger import DoseStatus
 from fluoroscope.geometry.table import PatientPosition
 from fluoroscope.imagechain.chain import ImageChain
 from fluoroscope.live.loop import LiveLoop
@@ -24,6 +25,13 @@ from fluoroscope.monitor.control import MonitorFrame, RefusedError
 __all__ = ["FluoroscopyRoom", "RoomParts"]
 
 PICTURE_WAIT_S = 0.25
+_OF_RADIATION = (
+    "air_kerma_rate_mgy_min",
+    "air_kerma_mgy",
+    "kap_gy_cm2",
+    "fluoroscopy_time_s",
+    "acquisition_time_s",
+)
 
 
 class RoomParts:
@@ -43,6 +51,8 @@ class RoomParts:
         Begins an exam (optionally of another patient, by name) and returns its recording.
     patients
         Rows of patients that can be chosen; empty for a clip.
+    taken
+        With what a frame of a clip was taken; a C-arm's frames say it themselves.
     """
 
     def __init__(
@@ -54,10 +64,11 @@ class RoomParts:
         patients: Callable[[], list[dict[str, Any]]],
         console: Console | None = None,
         clip: Mapping[str, Any] | None = None,
+        taken: Callable[[Frame], dict[str, Any]] | None = None,
     ) -> None:
         self.loop, self.chain, self.clock = loop, chain, clock
         self.open_exam, self.patients = open_exam, patients
-        self.console, self.clip = console, dict(clip or {})
+        self.console, self.clip, self.taken = console, dict(clip or {}), taken
 
 
 class FluoroscopyRoom:
@@ -111,8 +122,7 @@ class FluoroscopyRoom:
     def status(self) -> Mapping[str, Any]:
         """Return a JSON-ready snapshot."""
         snapshot = self._parts.loop.snapshot()
-        dose, exam, console = snapshot.dose, self._exam, self._parts.console
-        event = dose.event
+        exam, console = self._exam, self._parts.console
         state = snapshot.state.value
         return {
             "state": state,
@@ -124,23 +134,7 @@ class FluoroscopyRoom:
             "exam": {"uid": exam.uid, "folder": str(exam.folder), "started": _iso(exam.started)},
             **(console.status() if console is not None else self._parts.clip),
             "chain": {"recursion": self._parts.chain.settings.recursion},
-            "dose": {
-                "air_kerma_rate_mgy_min": dose.air_kerma_rate_mgy_min,
-                "air_kerma_mgy": dose.air_kerma_mgy,
-                "kap_gy_cm2": dose.kap_gy_cm2,
-                "fluoroscopy_time_s": dose.fluoroscopy_time_s,
-                "acquisition_time_s": dose.acquisition_time_s,
-                "reference_point": dose.reference_point,
-                "source": snapshot.source.provenance.value,
-                "five_minute_signal": dose.five_minute_signal,
-                "event": {
-                    "number": 0 if event is None else event.number,
-                    "pulses": 0 if event is None else event.pulses,
-                    "air_kerma_mgy": None if event is None else event.air_kerma_mgy,
-                    "kap_gy_cm2": None if event is None else event.kap_gy_cm2,
-                    "time_s": None if event is None else event.pedal_time_s,
-                },
-            },
+            "dose": _dose_status(snapshot.dose, snapshot.source.provenance),
             "pulses": {
                 "delivered": snapshot.pulses_in_exam,
                 "dropped": snapshot.dropped_in_exam,
@@ -370,7 +364,8 @@ class FluoroscopyRoom:
             self._changed.notify_all()
 
     def _taken(self, picture: LivePicture) -> dict[str, Any]:
-        return taken_with(picture.shown, self._position)
+        of_clip = self._parts.taken
+        return taken_with(picture.shown, self._position) if of_clip is None else of_clip(picture.shown)
 
     def _live_taken(self) -> dict[str, Any] | None:
         picture = self._live
@@ -401,6 +396,32 @@ def _picture_of(image: StoredImage) -> ReferencePicture:
         image.label,
         {**image.taken, "label": image.label},
     )
+
+
+def _dose_status(dose: DoseStatus, provenance: Provenance) -> dict[str, Any]:
+    event = dose.event
+    told: dict[str, Any] = {
+        "air_kerma_rate_mgy_min": dose.air_kerma_rate_mgy_min,
+        "air_kerma_mgy": dose.air_kerma_mgy,
+        "kap_gy_cm2": dose.kap_gy_cm2,
+        "fluoroscopy_time_s": dose.fluoroscopy_time_s,
+        "acquisition_time_s": dose.acquisition_time_s,
+        "reference_point": dose.reference_point,
+        "source": provenance.value,
+        "five_minute_signal": dose.five_minute_signal,
+        "event": {
+            "number": 0 if event is None else event.number,
+            "pulses": 0 if event is None else event.pulses,
+            "air_kerma_mgy": None if event is None else event.air_kerma_mgy,
+            "kap_gy_cm2": None if event is None else event.kap_gy_cm2,
+            "time_s": None if event is None else event.pedal_time_s,
+        },
+    }
+    if provenance is Provenance.RECORDED:
+        # Playing a clip gives no radiation; what it once took is not known here, which is not 0.
+        told |= dict.fromkeys(_OF_RADIATION) | {"five_minute_signal": False}
+        told["event"] |= dict.fromkeys(("air_kerma_mgy", "kap_gy_cm2"))
+    return told
 
 
 def _iso(moment: datetime) -> str:

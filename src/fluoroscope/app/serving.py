@@ -10,8 +10,8 @@ from typing import Any
 
 from fluoroscope import NOT_A_MEDICAL_DEVICE, __version__
 from fluoroscope.acquisition.clock import SystemClock
-from fluoroscope.acquisition.frame import Frame, Provenance
-from fluoroscope.app.clip import clip_status
+from fluoroscope.acquisition.frame import Frame, PixelIntensity, Provenance
+from fluoroscope.app.clip import clip_status, clip_taken
 from fluoroscope.app.console import Console
 from fluoroscope.app.recording import ExamRecording, recover_exams
 from fluoroscope.app.room import FluoroscopyRoom, RoomParts
@@ -162,7 +162,8 @@ def open_clip_room(path: Path, exams: Path | None = None) -> FluoroscopyRoom:
     from fluoroscope.dicom.xa import read_clip
 
     clock = SystemClock()
-    clip = read_clip(path)
+    # Shown as its maker windowed it: the chain's logarithm is for detector signals whose exposure is known.
+    clip = replace(read_clip(path), intensity=PixelIntensity.DISP)
     source = ClipSource(clip, clock)
     chain = ImageChain()
 
@@ -193,4 +194,13 @@ def open_clip_room(path: Path, exams: Path | None = None) -> FluoroscopyRoom:
         return exam
 
     loop.start()
-    return FluoroscopyRoom(RoomParts(loop, chain, clock, open_exam, list, None, clip_status(clip)), open_exam(None))
+    parts = RoomParts(
+        loop,
+        chain,
+        clock,
+        open_exam,
+        list,
+        clip=clip_status(clip),
+        taken=lambda frame: clip_taken(clip, source.clip_index(frame)),
+    )
+    return FluoroscopyRoom(parts, open_exam(None))

@@ -35,7 +35,7 @@ _XRAY_CLASSES = frozenset(
 )
 _READ_TAGS = """
     SpecificCharacterSet SOPClassUID SOPInstanceUID StudyInstanceUID IrradiationEventUID Modality
-    Manufacturer ManufacturerModelName PatientName PatientID PatientPosition SeriesDescription
+    Manufacturer ManufacturerModelName PatientName PatientID PatientPosition PatientOrientation SeriesDescription
     SamplesPerPixel PhotometricInterpretation Rows Columns NumberOfFrames BitsAllocated BitsStored
     HighBit PixelRepresentation PixelIntensityRelationship WindowCenter WindowWidth
     FrameIncrementPointer FrameTime FrameTimeVector CineRate RecommendedDisplayFrameRate
@@ -86,6 +86,9 @@ class Clip:
         Of each frame; empty when not given.
     source_to_detector_mm, source_to_patient_mm, tube_voltage_kv
         None when not given.
+    patient_orientation
+        Patient Orientation (0020,0020): letters of the way of growing columns and of growing rows, as in the file;
+        None when not given. Of the first frame, where the angles change.
     patient_name, patient_id, patient_position, manufacturer, model, description, sop_class_uid, event_uid
         As in the file; "" when not given.
     """
@@ -105,6 +108,7 @@ class Clip:
     source_to_detector_mm: float | None
     source_to_patient_mm: float | None
     tube_voltage_kv: float | None
+    patient_orientation: tuple[str, str] | None
     patient_name: str
     patient_id: str
     patient_position: str
@@ -217,6 +221,7 @@ def _clip(path: Path, head: Any, layout: Any) -> Clip:
         source_to_detector_mm=_positive(head.get("DistanceSourceToDetector")),
         source_to_patient_mm=_positive(head.get("DistanceSourceToPatient")),
         tube_voltage_kv=_positive(head.get("KVP")),
+        patient_orientation=_orientation(head.get("PatientOrientation")),
         patient_name=_text(head.get("PatientName")),
         patient_id=_text(head.get("PatientID")),
         patient_position=_text(head.get("PatientPosition")),
@@ -267,6 +272,15 @@ def _positive(value: Any) -> float | None:
 
 def _text(value: Any) -> str:
     return "" if value is None else str(value)
+
+
+def _orientation(value: Any) -> tuple[str, str] | None:
+    """Return both directions, None unless each is one to three of the letters A P L R H F."""
+    if value is None or isinstance(value, str) or len(value) != 2:
+        return None
+    right, bottom = (str(part).strip() for part in value)
+    good = all(0 < len(part) <= 3 and set(part) <= set("APLRHF") for part in (right, bottom))
+    return (right, bottom) if good else None
 
 
 def _window(head: Any, form: PixelFormat) -> tuple[float, float]:

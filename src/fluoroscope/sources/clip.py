@@ -163,6 +163,13 @@ class ClipSource:
         exposure = self._exposure
         return iter(()) if exposure is None else self._play(exposure)
 
+    def clip_index(self, frame: Frame) -> int | None:
+        """Return which of the clip's frames ``frame`` is, from 0; None when it is not of the last press."""
+        exposure = self._exposure
+        if exposure is None or exposure.event_uid != frame.event_uid:
+            return None
+        return self._newest_due(frame.acquired_ns - exposure.start_ns) % len(self._times_ns)
+
     def close(self) -> None:
         """Stop and close the clip. May be called twice."""
         self._closed = True

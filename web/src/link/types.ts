@@ -49,6 +49,8 @@ export interface Technique {
   readonly coppers_mm: readonly number[];
   readonly automatic: boolean | null;
   readonly dose_level: "low" | "normal" | "high" | null;
+  /** What kept the automatic technique from its aim, in words. */
+  readonly limited_by?: string | null;
   readonly mode: "fluoroscopy" | "acquisition";
 }
 
@@ -98,6 +100,8 @@ export interface RoomGeometry {
   readonly u: Vec3;
   readonly v: Vec3;
   readonly isocenter_mm: Vec3;
+  /** From the isocentre to the back of the C. */
+  readonly c_back?: Vec3;
   readonly patient_position: string;
 }
 

@@ -16,11 +16,7 @@ const TABLE: readonly { axis: TableAxis; label: string; unit: string; step: numb
   { axis: "yaw_deg", label: "Table turn", unit: "°", step: 1 },
 ];
 
-function keysOf(joint: string): string | undefined {
-  if (/^(orbital|rotation|primary)/.test(joint)) return "← →";
-  if (/^(angulation|tilt|secondary)/.test(joint)) return "↑ ↓";
-  return undefined;
-}
+const JOINT_KEYS = ["← →", "↑ ↓"];
 
 export function Views() {
   const off = !mayAct.value;
@@ -40,8 +36,8 @@ export function CArmPanel() {
   const { table } = now;
   return (
     <>
-      {now.carm.joints.map((joint) => {
-        const keys = keysOf(joint.name);
+      {now.carm.joints.map((joint, index) => {
+        const keys = JOINT_KEYS[index];
         return (
           <Slider key={joint.name} label={joint.label} unit={joint.unit} value={joint.value} min={joint.min} max={joint.max} step={joint.step}
             fine={Math.max(0.1, Math.round(joint.step * FINE * 10) / 10)} disabled={off} {...(keys === undefined ? {} : { keys })}

@@ -32,6 +32,9 @@ function ownWords(): Said[] {
     });
   }
   if (now?.state === "FAULT") said.push({ key: "fault", level: "stop", head: "Fault", text: now.state_reason });
+  else if (now !== null && now.state_reason !== "" && s.connected.value) {
+    said.push({ key: "busy", level: "info", head: "Please wait", text: now.state_reason });
+  }
   if (s.narrow.value) said.push({ key: "narrow", level: "info", head: "Viewing only", text: "Widen the window to 1000 px to operate." });
   if (now !== null && !now.operator && s.connected.value && !s.narrow.value) {
     const free = now.operator_present === false;

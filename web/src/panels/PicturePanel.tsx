@@ -2,7 +2,7 @@
 
 import { act } from "../room/room";
 import { NUDGE_MS, throttled } from "../room/movement";
-import { mayAct, monitors, status, updateMonitor } from "../room/state";
+import { mayAct, monitors, recorded, status, updateMonitor } from "../room/state";
 import { Slider } from "./Sliders";
 
 const setRecursion = throttled((k: number) => act("set_chain", { recursion: k }), NUDGE_MS);
@@ -12,9 +12,13 @@ export function PicturePanel() {
   if (now === null) return null;
   return (
     <>
-      <Slider label="New image weight" unit="" value={now.chain.recursion} min={0.05} max={1} step={0.05} disabled={!mayAct.value}
-        onSet={(k) => setRecursion(Math.round(k * 100) / 100)} />
-      <p class="hint">1 shows every image alone; smaller values average over time: less noise, more trails.</p>
+      {recorded.value ? <p class="hint">A recorded clip is shown as it was stored, not filtered again.</p> : (
+        <>
+          <Slider label="New image weight" unit="" value={now.chain.recursion} min={0.05} max={1} step={0.05} disabled={!mayAct.value}
+            onSet={(k) => setRecursion(Math.round(k * 100) / 100)} />
+          <p class="hint">1 shows every image alone; smaller values average over time: less noise, more trails.</p>
+        </>
+      )}
       {(["live", "reference"] as const).map((channel) => {
         const { window, runWindow } = monitors[channel].value;
         const use = window ?? runWindow;

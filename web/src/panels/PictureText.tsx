@@ -1,7 +1,7 @@
 /** The words in the corners of a picture: with what it was taken, how it is shown, and that it is simulated. */
 
 import type { Channel } from "../link/decode";
-import { fixed } from "../room/format";
+import { fixed, UNKNOWN } from "../room/format";
 import * as s from "../room/state";
 
 export function PictureText({ channel, orientation }: { channel: Channel; orientation: string }) {
@@ -9,6 +9,7 @@ export function PictureText({ channel, orientation }: { channel: Channel; orient
   const now = s.status.value;
   if (painted === null) return null;
   const use = window ?? runWindow;
+  const limited = channel === "live" ? (now?.technique.limited_by ?? null) : null;
   const moved = channel === "live" && s.movedSinceLive.value;
   return (
     <>
@@ -24,6 +25,7 @@ export function PictureText({ channel, orientation }: { channel: Channel; orient
         {moved && <span class="moved">C-arm moved since<br /></span>}
         {(shown?.markers ?? null) === null && <>sides unknown<br /></>}
         {shown?.view_text ?? ""}
+        {channel === "live" && painted.kind !== "live" && (shown?.label ?? "") !== "" && <><br />{shown?.label}</>}
       </span>
       <span class="corner corner-br">
         {shown !== null && (
@@ -32,9 +34,10 @@ export function PictureText({ channel, orientation }: { channel: Channel; orient
             {fixed(shown.pulse_width_ms, 1)} ms  {rate(shown.pulse_rate_hz)} p/s
           </>
         )}
+        {limited !== null && <span class="moved"><br />limited by<br />{limited}</span>}
       </span>
     </>
   );
 }
 
-const rate = (hz: number | null): string => (hz === null ? "–" : String(hz));
+const rate = (hz: number | null): string => (hz === null ? UNKNOWN : String(Math.round(hz * 100) / 100));

@@ -20,7 +20,7 @@ export function RoomView() {
   const drag = useRef<{ x: number; y: number; orbital: number; angulation: number } | null>(null);
   const now = status.value;
   return (
-    <section class="roomview" aria-label="Room">
+    <section class={`roomview ${now !== null && now.room === null ? "is-clip" : ""}`} aria-label="Room">
       <div class="roomview-stage">
         <canvas ref={canvasRef} aria-hidden="true"
           onPointerDown={(event) => {
@@ -38,9 +38,9 @@ export function RoomView() {
       </div>
       <p class="roomview-text">
         <strong>{now?.carm.view_text ?? ""}</strong>
-        <span>C-arm {fixed(now?.carm.primary_deg, 0)}° / {fixed(now?.carm.secondary_deg, 0)}° {roll(now?.carm.roll_deg)}</span>
+        <span>{now?.room === null ? "A recorded clip" : <>C-arm {fixed(now?.carm.primary_deg, 0)}° / {fixed(now?.carm.secondary_deg, 0)}° {roll(now?.carm.roll_deg)}</>}</span>
       </p>
-      <Views />
+      {now?.room !== null && <Views />}
     </section>
   );
 }

@@ -33,7 +33,7 @@ function Tool({ keyName, label, pressed, disabled, onClick, children }: ToolProp
 
 export function Toolbar() {
   const now = s.status.value;
-  const recorded = now?.dose.source === "recorded";
+  const recorded = s.recorded.value;
   const act1 = s.mayAct.value;
   const hasLive = s.monitors.live.value.painted !== null;
   const kind = measuring.value;

@@ -1,6 +1,7 @@
 /** Who lies on the table, what the room is doing, and that none of it is real. */
 
 import { closingExam, connected, everConnected, exposing, exposingWord, link, operator, patientsOpen, status } from "../room/state";
+import { UNKNOWN } from "../room/format";
 import { act } from "../room/room";
 
 interface StateLook {
@@ -28,10 +29,10 @@ export function TopBar() {
   return (
     <header class="top">
       <div class="top-patient">
-        <button type="button" class="patient" disabled={!operator.value || exposing.value || !connected.value}
+        <button type="button" class="patient" disabled={(now?.patients.length ?? 0) === 0 || !operator.value || exposing.value || !connected.value}
           aria-haspopup="dialog" title={patient?.description ?? ""} onClick={() => (patientsOpen.value = true)}>
           <bdi class="patient-name">{patient?.name ?? "No patient yet"}</bdi>
-          {patient !== null && <span class="patient-position">{positionText(patient.position)}</span>}
+          {patient !== null && patient.position !== UNKNOWN && <span class="patient-position">{positionText(patient.position)}</span>}
           <span class="chevron" aria-hidden="true">▾</span>
         </button>
         <span class="carm-model" title="C-arm">{now?.carm.model ?? ""}</span>

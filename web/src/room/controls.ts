@@ -7,7 +7,8 @@ import { deleteSelected, toggleMeasuring, undo } from "../tools/measurements";
 import { act, command, link } from "./room";
 import { keepThumbnail } from "./thumbnails";
 import { belongsToFocus, intention, type Axis, type Blade, type Intention, type KeyPress } from "./keys";
-import { Movement, NUDGE_MS, throttled } from "./movement";
+import { limitReached, Movement, NUDGE_MS, throttled } from "./movement";
+import { fixed } from "./format";
 import { Pedal, releaseWhenUnwatched } from "./pedal";
 import { bladesAfter } from "../tools/collimation";
 
@@ -37,7 +38,16 @@ const TABLE_AXES = {
   table_lateral: "lateral_mm",
   table_height: "height_mm",
 } as const;
+const TABLE_WORDS = { table_longitudinal: "Table longitudinal", table_lateral: "Table lateral", table_height: "Table height" } as const;
 const TABLE_STEP_MM = 5;
+
+/** Whether the axis stands at the limit it should move beyond; it is then said. */
+function saidAtLimit(label: string, unit: string, value: number, min: number, max: number, delta: number): boolean {
+  const limit = limitReached(value, min, max, delta);
+  if (limit === null) return false;
+  tell(`${label} stands at its limit of ${fixed(limit, 0)}${unit === "mm" ? " mm" : unit}`);
+  return true;
+}
 
 export const movement = new Movement({
   step(axis) {
@@ -51,8 +61,15 @@ export const movement = new Movement({
     for (const [axis, delta] of moves) {
       if (axis === "orbital" || axis === "angulation") {
         const moved = joint(axis);
-        if (moved !== null) joints[moved.name] = delta;
-      } else table[TABLE_AXES[axis]] = delta;
+        if (moved !== null && !saidAtLimit(moved.label, moved.unit, moved.value, moved.min, moved.max, delta)) joints[moved.name] = delta;
+      } else {
+        const name = TABLE_AXES[axis];
+        const now = status.peek()?.table;
+        const limits = now?.limits[name];
+        const value = now?.[name] ?? null;
+        if (limits !== undefined && value !== null && saidAtLimit(TABLE_WORDS[axis], "mm", value, limits[0], limits[1], delta)) continue;
+        table[name] = delta;
+      }
     }
     if (Object.keys(joints).length > 0) act("nudge_joints", joints);
     if (Object.keys(table).length > 0) act("nudge_table", table);
@@ -126,6 +143,7 @@ export function toggleReplay(eventNumber?: number): void {
   const now = status.peek();
   if (now === null) return;
   if (now.replay.playing && eventNumber === undefined) act("replay_run", { stop: true });
+  else if (s.recorded.peek()) tell("a recorded clip plays while SPACE is held");
   else if (now.runs.length === 0) tell("no run yet: hold SPACE for X-ray");
   else {
     s.shownStored.value = null;

@@ -99,8 +99,8 @@ export const KEY_HELP: readonly { readonly group: string; readonly keys: readonl
   {
     group: "C-arm and table",
     keys: [
-      ["← →", "orbital"],
-      ["↑ ↓", "angulation"],
+      ["← →", "around the patient"],
+      ["↑ ↓", "to head / feet"],
       ["SHIFT + key", "fine steps"],
       ["A  L  O", "AP, lateral, oblique"],
       ["Q  E", "table to feet / head"],

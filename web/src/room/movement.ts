@@ -46,6 +46,13 @@ export class Movement {
   }
 }
 
+/** The limit at which an axis stands that should move by `delta` beyond it; null while there is way left. */
+export function limitReached(value: number, min: number, max: number, delta: number): number | null {
+  const near = 1e-6 * Math.max(1, max - min);
+  if (delta > 0 && value >= max - near) return max;
+  return delta < 0 && value <= min + near ? min : null;
+}
+
 /** Send at most every `everyMs`, always the newest value and always the last one. */
 export function throttled<T>(send: (value: T) => void, everyMs: number): (value: T) => void {
   let waiting: { value: T } | null = null;

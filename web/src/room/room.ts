@@ -158,6 +158,9 @@ export function start(): void {
       sendWindow(use);
     });
   }
+  effect(() => {
+    document.title = `Fluoroscope: ${s.status.value?.simulated === false ? "recorded" : "simulated"}, not for clinical use`;
+  });
   setInterval(() => {
     s.nowMs.value = performance.now();
     const notice = s.notice.peek();

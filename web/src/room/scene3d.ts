@@ -51,6 +51,9 @@ function patient(): Group {
   return body;
 }
 
+const HALF_DEPTH_MM = 118;
+const HALF_WIDTH_MM = 245;
+
 /** Turn of the patient about z for a position: which way the face looks. */
 const FACE_TURN: Readonly<Record<string, number>> = { S: 0, P: Math.PI, DL: Math.PI / 2, DR: -Math.PI / 2 };
 
@@ -64,6 +67,7 @@ export class RoomScene {
   private readonly source: Mesh;
   private readonly detector: Mesh;
   private readonly arc: Mesh;
+  private readonly top: Mesh;
   private readonly beam: Mesh<BufferGeometry, MeshBasicMaterial>;
   private key = "";
 
@@ -83,9 +87,9 @@ export class RoomScene {
     this.arc = new Mesh(new TorusGeometry(1, 0.075, 8, 40, Math.PI), METAL);
     this.beam = new Mesh(new BufferGeometry(), new MeshBasicMaterial({ color: 0x4cc2ff, transparent: true, opacity: 0.12, side: DoubleSide, depthWrite: false }));
     this.carm.add(this.source, this.detector, this.arc, this.beam);
-    const top = new Mesh(new BoxGeometry(500, 35, 2000), METAL);
-    top.position.set(0, 135, -250);
-    this.tableGroup.add(top, this.body);
+    this.top = new Mesh(new BoxGeometry(500, 35, 2300), METAL);
+    this.top.position.set(0, 135, -150);
+    this.tableGroup.add(this.top, this.body);
     const foot = new Mesh(new BoxGeometry(320, 620, 420), DARK);
     foot.position.set(0, 480, -950);
     this.scene.add(this.carm, this.tableGroup, foot);
@@ -124,14 +128,14 @@ export class RoomScene {
     const v = vec(room.v);
     this.source.position.copy(from).addScaledVector(along, -60);
     this.source.quaternion.setFromUnitVectors(new Vector3(0, 1, 0), along);
-    const basis = new Matrix4().makeBasis(u, v, along);
+    const basis = new Matrix4().makeBasis(u, v.clone().negate(), along);
     this.detector.quaternion.setFromRotationMatrix(basis);
     this.detector.scale.set(detectorMm * 1.15, detectorMm * 1.15, 70);
     this.detector.position.copy(to).addScaledVector(along, 35);
-    // The C joins source and detector in the plane of the beam and of u, on the far side of the table from the viewer.
+    // The C joins source and detector in the plane of the beam and of its back: u for a mobile one, v for a ceiling's.
     const middle = from.clone().add(to).multiplyScalar(0.5);
     const radius = from.distanceTo(to) / 2 + 40;
-    const back = v.clone().multiplyScalar(v.z < 0 ? -1 : 1).normalize();
+    const back = room.c_back === undefined ? u.clone().negate() : vec(room.c_back);
     this.arc.quaternion.setFromRotationMatrix(new Matrix4().makeBasis(along.clone().negate(), back, along.clone().negate().cross(back)));
     this.arc.position.copy(middle);
     this.arc.scale.setScalar(radius);
@@ -155,9 +159,12 @@ export class RoomScene {
 
   private placeTable({ room, table }: RoomSnapshot): void {
     this.tableGroup.position.set(table.lateral_mm ?? 0, -(table.height_mm ?? 0), table.longitudinal_mm ?? 0);
-    this.tableGroup.rotation.set(rad(table.tilt_deg), rad(table.yaw_deg), rad(table.cradle_deg));
+    // As geometry/table.py nests them: cradle innermost, then tilt, then yaw.
+    this.tableGroup.rotation.set(rad(table.tilt_deg), rad(table.yaw_deg), -rad(table.cradle_deg), "YXZ");
     const feetFirst = room.patient_position.startsWith("FF");
     const turn = FACE_TURN[room.patient_position.slice(2)] ?? 0;
+    // A patient on the side is deeper than one on the back: the table top stays under the body.
+    this.top.position.y = 17 + (room.patient_position.slice(2).startsWith("D") ? HALF_WIDTH_MM : HALF_DEPTH_MM);
     this.body.rotation.set(0, feetFirst ? Math.PI : 0, turn);
   }
 }

@@ -98,14 +98,15 @@ export const connected = computed(
 export const movedSinceLive = computed(() => {
   const { painted, shown } = monitors.live.value;
   const now = status.value;
-  if (painted === null || painted.kind === "live" || shown === null || now === null) return false;
+  if (painted === null || painted.kind === "live" || shown === null || now === null || now.carm.joints.length === 0) return false;
   return shown.view_text !== now.carm.view_text;
 });
 /** Radiation on now, or a clip playing; not the rest of a run being written after the release. */
 export const isExposing = (now: Status | null): boolean => now?.state === "EXPOSING" && now.x_ray_on !== false;
 export const exposing = computed(() => isExposing(status.value));
 /** The word for it: a recorded clip gives no X-ray. */
-export const exposingWord = computed(() => (status.value?.dose.source === "recorded" ? "PLAYING" : "X-RAY ON"));
+export const recorded = computed(() => status.value?.dose.source === "recorded");
+export const exposingWord = computed(() => (recorded.value ? "PLAYING" : "X-RAY ON"));
 export const operator = computed(() => status.value?.operator === true);
 /** Whether this page may act now. */
 export const mayAct = computed(() => connected.value && operator.value && !narrow.value);
@@ -145,15 +146,9 @@ export function rememberExposed(): void {
   }
 }
 
-/** The joint that does `role`, whatever this C-arm model calls it. */
+/** The joint that does `role`: of every C-arm model the first turns around the patient, the second to head and feet. */
 export function joint(role: "orbital" | "angulation"): Joint | null {
-  const names = role === "orbital" ? ["orbital", "rotation", "primary"] : ["angulation", "tilt", "secondary"];
-  const joints = status.peek()?.carm.joints ?? [];
-  for (const name of names) {
-    const found = joints.find((j) => j.name.startsWith(name));
-    if (found !== undefined) return found;
-  }
-  return null;
+  return status.peek()?.carm.joints[role === "orbital" ? 0 : 1] ?? null;
 }
 
 /** Blades are drawn without radiation: while they were set since the picture on LIVE was made. */
