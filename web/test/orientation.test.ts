@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import { flipped, pictureFromSeen, seenEdges, seenFromPicture, turned, UPRIGHT, type Orientation, type Point } from "../src/picture/orientation";
+import { flipped, pictureFromSeen, plateSize, seenEdges, seenFromPicture, turned, UPRIGHT, type Orientation, type Point } from "../src/picture/orientation";
 
 const MARKERS = { column_left: "R", column_right: "L", top: "H", bottom: "F" };
 const EDGE: Record<"left" | "right" | "top" | "bottom", Point> = {
@@ -64,5 +64,16 @@ describe("turns and flips", () => {
       expect(back.x).toBeCloseTo(0.2, 12);
       expect(back.y).toBeCloseTo(0.7, 12);
     }
+  });
+});
+
+describe("a picture that is not square", () => {
+  it("keeps square pixels on the square glass, turned or not", () => {
+    const upright = plateSize(464, 512, UPRIGHT);
+    expect(upright.seen).toEqual({ x: 1, y: 464 / 512 });
+    const quarter = plateSize(464, 512, turned(UPRIGHT));
+    expect(quarter.laid).toEqual(upright.laid);
+    expect(quarter.seen).toEqual({ x: 464 / 512, y: 1 });
+    for (const { seen, laid } of [upright, quarter]) expect(seen.x * seen.y).toBeCloseTo(laid.x * laid.y);
   });
 });

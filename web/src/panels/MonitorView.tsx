@@ -3,7 +3,7 @@
 import { useEffect, useRef } from "preact/hooks";
 
 import type { Channel } from "../link/decode";
-import { cssTransform, orientationText, seenEdges } from "../picture/orientation";
+import { cssTransform, orientationText, plateSize, seenEdges } from "../picture/orientation";
 import { painters } from "../room/room";
 import * as s from "../room/state";
 import { drawOverlay } from "../tools/overlay";
@@ -13,10 +13,13 @@ import { PictureText } from "./PictureText";
 
 const wanted = new URLSearchParams(location.search).get("renderer");
 
+const percent = (share: number): string => `${share * 100}%`;
+
 export function MonitorView({ channel }: { channel: Channel }) {
   const pictureRef = useRef<HTMLCanvasElement>(null);
   const overlayRef = useRef<HTMLCanvasElement>(null);
   const glassRef = useRef<HTMLDivElement>(null);
+  const plateRef = useRef<HTMLDivElement>(null);
   const turn = s.orientation.value;
 
   useEffect(() => {
@@ -28,20 +31,32 @@ export function MonitorView({ channel }: { channel: Channel }) {
   }, [channel]);
   useEffect(() => {
     const overlay = overlayRef.current;
-    const glass = glassRef.current;
-    if (overlay === null || glass === null) return;
-    const stopDrawing = drawOverlay(overlay, glass, channel);
-    const letGo = attachHands(glass, channel);
+    const plate = plateRef.current;
+    if (overlay === null || plate === null || glassRef.current === null) return;
+    const stopDrawing = drawOverlay(overlay, plate, channel);
+    const letGo = attachHands(glassRef.current, plate, channel);
     return () => {
       stopDrawing();
       letGo();
     };
   }, [channel]);
-  useEffect(() => {
-    if (pictureRef.current !== null) pictureRef.current.style.transform = cssTransform(turn);
-  }, [turn]);
 
   const { painted, shown } = s.monitors[channel].value;
+  const rows = painted?.rows ?? 1;
+  const columns = painted?.columns ?? 1;
+  useEffect(() => {
+    const picture = pictureRef.current;
+    const plate = plateRef.current;
+    if (picture === null || plate === null) return;
+    const { seen, laid } = plateSize(rows, columns, turn);
+    plate.style.width = percent(seen.x);
+    plate.style.height = percent(seen.y);
+    picture.style.width = percent(laid.x / seen.x);
+    picture.style.height = percent(laid.y / seen.y);
+    picture.style.left = percent((1 - laid.x / seen.x) / 2);
+    picture.style.top = percent((1 - laid.y / seen.y) / 2);
+    picture.style.transform = cssTransform(turn);
+  }, [turn, rows, columns]);
   const edges = seenEdges(painted === null ? null : (shown?.markers ?? null), turn);
   const look = monitorLook(channel);
   const name = channel === "live" ? "LIVE" : "REFERENCE";
@@ -50,8 +65,10 @@ export function MonitorView({ channel }: { channel: Channel }) {
       <MonitorHead channel={channel} />
       <div class="glass-room">
         <div class="glass" ref={glassRef}>
-          <canvas ref={pictureRef} class={`picture ${painted === null ? "is-empty" : ""}`} width={8} height={8} />
-          <canvas ref={overlayRef} class="overlay" aria-hidden="true" />
+          <div class="plate" ref={plateRef}>
+            <canvas ref={pictureRef} class={`picture ${painted === null ? "is-empty" : ""}`} width={8} height={8} />
+            <canvas ref={overlayRef} class="overlay" aria-hidden="true" />
+          </div>
           {painted !== null && (
             <>
               <span class="letter letter-left">{edges.left}</span>

@@ -76,3 +76,10 @@ export function orientationText(o: Orientation): string {
   if (o.flip) parts.push("flipped");
   return parts.join(", ");
 }
+
+/** How much of the square glass a picture takes: as seen, and as it is laid before it is turned. Pixels stay square. */
+export function plateSize(rows: number, columns: number, turn: Orientation): { readonly seen: Point; readonly laid: Point } {
+  const longest = Math.max(rows, columns, 1);
+  const laid = { x: columns / longest, y: rows / longest };
+  return { laid, seen: turn.turns % 2 === 0 ? laid : { x: laid.y, y: laid.x } };
+}

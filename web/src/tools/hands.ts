@@ -14,17 +14,14 @@ type Grip =
   | { readonly kind: "handle"; readonly id: number; readonly index: number }
   | { readonly kind: "window"; readonly from: Point; readonly start: DisplayWindow };
 
-export function attachHands(element: HTMLElement, channel: Channel): () => void {
+/** Hands on `element`; places are those on `plate`, which the picture fills. */
+export function attachHands(element: HTMLElement, plate: HTMLElement, channel: Channel): () => void {
   const fingers = new Map<number, Point>();
   let grip: Grip | null = null;
 
   const seenAt = (event: PointerEvent | MouseEvent): Point => {
-    const box = element.getBoundingClientRect();
-    // The picture lies within the border.
-    return {
-      x: (event.clientX - box.left - element.clientLeft) / element.clientWidth,
-      y: (event.clientY - box.top - element.clientTop) / element.clientHeight,
-    };
+    const box = plate.getBoundingClientRect();
+    return { x: (event.clientX - box.left) / box.width, y: (event.clientY - box.top) / box.height };
   };
   const pictureAt = (event: PointerEvent): Point => {
     const p = pictureFromSeen(seenAt(event), orientation.peek());

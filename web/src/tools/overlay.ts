@@ -13,15 +13,15 @@ const INK = "#ffd9a0";
 const INK_SELECTED = "#ffb347";
 const BLADES = "#4cc2ff";
 
-export function drawOverlay(canvas: HTMLCanvasElement, glass: HTMLElement, channel: Channel): () => void {
+export function drawOverlay(canvas: HTMLCanvasElement, plate: HTMLElement, channel: Channel): () => void {
   const size = signal(0);
   const watch = new ResizeObserver(() => {
     size.value += 1;
   });
-  watch.observe(glass);
+  watch.observe(plate);
   const stop = effect(() => {
     follow(size.value);
-    draw(canvas, glass, channel);
+    draw(canvas, plate, channel);
   });
   return () => {
     watch.disconnect();
@@ -29,7 +29,7 @@ export function drawOverlay(canvas: HTMLCanvasElement, glass: HTMLElement, chann
   };
 }
 
-function draw(canvas: HTMLCanvasElement, glass: HTMLElement, channel: Channel): void {
+function draw(canvas: HTMLCanvasElement, plate: HTMLElement, channel: Channel): void {
   const turn = orientation.value;
   const monitor = monitors[channel].value;
   const all = measurements.value.filter((m) => m.channel === channel);
@@ -37,11 +37,12 @@ function draw(canvas: HTMLCanvasElement, glass: HTMLElement, channel: Channel): 
   follow(depthMm.value, depthUncertaintyMm.value);
   const preview = collimationPreview.value;
   const ratio = window.devicePixelRatio;
-  const side = glass.clientWidth;
-  const width = Math.round(side * ratio);
-  if (canvas.width !== width || canvas.height !== width) {
+  const size = { x: plate.clientWidth, y: plate.clientHeight };
+  const width = Math.round(size.x * ratio);
+  const height = Math.round(size.y * ratio);
+  if (canvas.width !== width || canvas.height !== height) {
     canvas.width = width;
-    canvas.height = width;
+    canvas.height = height;
   }
   const painted = monitor.painted;
   const blades = channel === "live" && preview ? previewEdges(painted) : null;
@@ -49,12 +50,12 @@ function draw(canvas: HTMLCanvasElement, glass: HTMLElement, channel: Channel): 
   canvas.hidden = painted === null || (blades === null && all.length === 0);
   if (canvas.hidden) return;
   const c = canvas.getContext("2d");
-  if (c === null || side === 0) return;
+  if (c === null || size.x === 0) return;
   c.setTransform(ratio, 0, 0, ratio, 0, 0);
-  c.clearRect(0, 0, side, side);
-  if (blades !== null) drawBlades(c, side, turn, blades);
+  c.clearRect(0, 0, size.x, size.y);
+  if (blades !== null) drawBlades(c, size, turn, blades);
   const key = pictureKey(channel);
-  for (const m of all) drawMeasurement(c, side, turn, m, m.id === chosen, m.pictureKey !== key);
+  for (const m of all) drawMeasurement(c, size, turn, m, m.id === chosen, m.pictureKey !== key);
 }
 
 /** The blades as they stand now, on a picture made before they were moved. */
@@ -64,17 +65,17 @@ function previewEdges(painted: PaintedPicture | null): BladeEdges | null {
   return bladeEdges(now, painted.columns * painted.pitchMm, painted.rows * painted.pitchMm);
 }
 
-function drawBlades(c: CanvasRenderingContext2D, side: number, turn: Orientation, edges: BladeEdges): void {
+function drawBlades(c: CanvasRenderingContext2D, size: Point, turn: Orientation, edges: BladeEdges): void {
   const a = seenFromPicture({ x: edges.left, y: edges.top }, turn);
   const b = seenFromPicture({ x: edges.right, y: edges.bottom }, turn);
-  const x = Math.min(a.x, b.x) * side;
-  const y = Math.min(a.y, b.y) * side;
-  const w = Math.abs(a.x - b.x) * side;
-  const h = Math.abs(a.y - b.y) * side;
+  const x = Math.min(a.x, b.x) * size.x;
+  const y = Math.min(a.y, b.y) * size.y;
+  const w = Math.abs(a.x - b.x) * size.x;
+  const h = Math.abs(a.y - b.y) * size.y;
   c.save();
   c.fillStyle = "rgba(11, 13, 16, 0.35)";
   c.beginPath();
-  c.rect(0, 0, side, side);
+  c.rect(0, 0, size.x, size.y);
   c.rect(x, y, w, h);
   c.fill("evenodd");
   c.strokeStyle = BLADES;
@@ -85,11 +86,11 @@ function drawBlades(c: CanvasRenderingContext2D, side: number, turn: Orientation
 }
 
 function drawMeasurement(
-  c: CanvasRenderingContext2D, side: number, turn: Orientation, m: Measurement, chosen: boolean, old: boolean,
+  c: CanvasRenderingContext2D, size: Point, turn: Orientation, m: Measurement, chosen: boolean, old: boolean,
 ): void {
   const at = m.points.map((p: Point) => {
     const q = seenFromPicture(p, turn);
-    return { x: q.x * side, y: q.y * side };
+    return { x: q.x * size.x, y: q.y * size.y };
   });
   const first = at[0];
   if (first === undefined) return;
@@ -108,20 +109,20 @@ function drawMeasurement(
       c.stroke();
     }
   }
-  if (complete(m)) drawLabel(c, side, at, `${resultText(m)}${old ? " (earlier image)" : ""}`);
+  if (complete(m)) drawLabel(c, size, at, `${resultText(m)}${old ? " (earlier image)" : ""}`);
   c.restore();
 }
 
-function drawLabel(c: CanvasRenderingContext2D, side: number, at: readonly Point[], text: string): void {
+function drawLabel(c: CanvasRenderingContext2D, size: Point, at: readonly Point[], text: string): void {
   c.font = "600 15px system-ui, sans-serif";
   const width = c.measureText(text).width + 14;
   const xs = at.map((p) => p.x);
   const ys = at.map((p) => p.y);
   const middle = (Math.min(...xs) + Math.max(...xs)) / 2;
-  const x = Math.min(Math.max(middle - width / 2, 4), side - width - 4);
+  const x = Math.min(Math.max(middle - width / 2, 4), size.x - width - 4);
   // Below the lines it belongs to; above them where the picture ends.
   const below = Math.max(...ys) + 12;
-  const y = below + 30 < side ? below : Math.max(4, Math.min(...ys) - 38);
+  const y = below + 30 < size.y ? below : Math.max(4, Math.min(...ys) - 38);
   c.fillStyle = "rgba(11, 13, 16, 0.82)";
   c.fillRect(x, y, width, 26);
   c.fillStyle = "#ffe3ba";
