@@ -189,7 +189,7 @@ class Hub:
             for pump in pumps:
                 pump.stop()
             await loop.run_in_executor(asker, self._stop_threads, self._desk, pumps)
-            asker.shutdown(wait=False)
+            asker.shutdown()  # Its last work is done: only its thread is waited for.
 
     @staticmethod
     def _stop_threads(desk: CommandDesk, pumps: list[ChannelPump]) -> None:
