@@ -7,9 +7,9 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from fluoroscope.acquisition.frame import Collimation
+from fluoroscope.acquisition.frame import Collimation, open_pixels
 from fluoroscope.beam import MATERIALS, Filtration, RadiationMode, Technique, tube_spectrum
-from fluoroscope.detector import Detector, DetectorModel, measuring_field, open_pixels
+from fluoroscope.detector import Detector, DetectorModel, measuring_field
 from fluoroscope.detector.expose import blur_taps
 from fluoroscope.detector.response import detected_beam
 from fluoroscope.geometry.grid import DetectorGrid
@@ -230,7 +230,8 @@ def test_acquisition_reads_out_with_its_own_gain() -> None:
 def test_outside_the_field_there_is_electronic_noise_only() -> None:
     geometry = panel(200)
     field = Collimation(10.0, 20.0, 15.0, 5.0)
-    r0, r1, c0, c1 = open_pixels(geometry.grid, field)
+    grid = geometry.grid
+    r0, r1, c0, c1 = open_pixels(field, grid.rows, grid.columns, grid.pitch_mm)
     assert (c1 - c0, r1 - r0) == (100, 67)
     pixels = Detector(seed=1).expose(slab(geometry, 100.0), with_quanta(500.0), geometry, field)
     dark = np.ones(pixels.shape, dtype=bool)

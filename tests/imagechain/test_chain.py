@@ -14,7 +14,6 @@ from fluoroscope.beam.technique import Filtration, RadiationMode, Technique
 from fluoroscope.geometry.pose import CArmPose
 from fluoroscope.geometry.table import TablePose
 from fluoroscope.imagechain import DISPLAY_GAIN, DISPLAY_OFFSET, ChainSettings, ImageChain
-from fluoroscope.imagechain.stages import field_rectangle
 
 SHAPE = (96, 128)
 PITCH_MM = 0.6
@@ -208,19 +207,6 @@ def test_outside_the_collimator_is_black_and_inside_is_not() -> None:
     is_open = ((rows >= -6.0) & (rows <= 18.0))[:, None] & ((columns >= -12.0) & (columns <= 24.0))[None, :]
     assert (shown[~is_open] == 0).all()
     assert (shown[is_open] > 0).all()
-
-
-@given(
-    edges=st.tuples(*[st.floats(0.1, 60.0)] * 4),
-    rows=st.integers(1, 40),
-    columns=st.integers(1, 40),
-)
-def test_field_rectangle_is_within_the_picture(
-    edges: tuple[float, float, float, float], rows: int, columns: int
-) -> None:
-    top, bottom, left, right = field_rectangle((rows, columns), Collimation(*edges), 1.3)
-    assert 0 <= top <= bottom <= rows
-    assert 0 <= left <= right <= columns
 
 
 def test_hold_is_an_average_with_the_noise_of_one() -> None:

@@ -7,7 +7,7 @@ Ground truth of simulated frames is in ``acquisition.truth``, which is guarded a
 
 from fluoroscope.acquisition.clock import Clock, PulseTick, PulseTimer, SteppedClock, SystemClock
 from fluoroscope.acquisition.event import IrradiationEvent
-from fluoroscope.acquisition.frame import Collimation, Frame, PixelIntensity, Provenance, PulseKerma
+from fluoroscope.acquisition.frame import Collimation, Frame, PixelIntensity, Provenance, PulseKerma, open_pixels
 from fluoroscope.acquisition.protocols import Exposable, FrameSource, Positionable, SourceError, SourceInfo
 
 __all__ = [
@@ -27,4 +27,5 @@ __all__ = [
     "SourceInfo",
     "SteppedClock",
     "SystemClock",
+    "open_pixels",
 ]

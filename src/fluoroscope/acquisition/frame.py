@@ -1,5 +1,6 @@
 """One X-ray picture and what is known of it."""
 
+import math
 from dataclasses import dataclass
 from enum import Enum
 
@@ -10,7 +11,10 @@ from fluoroscope.beam.technique import Technique
 from fluoroscope.geometry.pose import CArmPose
 from fluoroscope.geometry.table import TablePose
 
-__all__ = ["Collimation", "Frame", "PixelIntensity", "Provenance", "PulseKerma"]
+__all__ = ["Collimation", "Frame", "PixelIntensity", "Provenance", "PulseKerma", "open_pixels"]
+
+BLADE_SLACK_PX = 1e-6
+"""A blade this near to a pixel centre lies on it, whatever the last bit of the division says."""
 
 
 class PixelIntensity(Enum):
@@ -49,6 +53,38 @@ class Collimation:
     def area_mm2(self) -> float:
         """Field area at the detector, mm²."""
         return (self.left_mm + self.right_mm) * (self.upper_mm + self.lower_mm)
+
+
+def open_pixels(
+    collimation: Collimation | None, rows: int, columns: int, pitch_mm: float | None
+) -> tuple[int, int, int, int]:
+    """Return (first row, end row, first column, end column) of the pixels the collimator leaves open.
+
+    A pixel is open when its centre is, a centre under the edge of a blade too. The central ray meets the
+    middle of the grid. Counted from 0, the ends behind the last; within the picture, and empty (first = end)
+    when nothing of it is open.
+
+    Parameters
+    ----------
+    collimation
+        The blades; None is open.
+    rows, columns
+        Of the picture, 1 or more.
+    pitch_mm
+        At the detector, mm; all pixels are open when it is not known (None).
+    """
+    if collimation is None or pitch_mm is None:
+        return 0, rows, 0, columns
+    top, bottom = _open_span(rows, collimation.upper_mm / pitch_mm, collimation.lower_mm / pitch_mm)
+    left, right = _open_span(columns, collimation.left_mm / pitch_mm, collimation.right_mm / pitch_mm)
+    return top, bottom, left, right
+
+
+def _open_span(pixels: int, before_px: float, after_px: float) -> tuple[int, int]:
+    middle = (pixels - 1) / 2.0
+    first = min(max(math.ceil(middle - before_px - BLADE_SLACK_PX), 0), pixels)
+    end = min(max(math.floor(middle + after_px + BLADE_SLACK_PX) + 1, 0), pixels)
+    return first, max(first, end)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ Takes float32 (2, rows, columns) mm of water and cortical bone; gives uint16 (ro
 detected energy. Simulated frames only: a real detector's frames come in through `sources`.
 """
 
-from fluoroscope.detector.expose import Detector, measuring_field, open_pixels
+from fluoroscope.detector.expose import Detector, measuring_field
 from fluoroscope.detector.model import DetectorModel
 
-__all__ = ["Detector", "DetectorModel", "measuring_field", "open_pixels"]
+__all__ = ["Detector", "DetectorModel", "measuring_field"]

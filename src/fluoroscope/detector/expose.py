@@ -18,7 +18,7 @@ from functools import cache, lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from fluoroscope.acquisition.frame import Collimation
+from fluoroscope.acquisition.frame import Collimation, open_pixels
 from fluoroscope.beam.materials import MATERIALS
 from fluoroscope.beam.spectrum import DEFAULT_ANODE_DEG, tube_spectrum
 from fluoroscope.beam.technique import Technique
@@ -35,7 +35,7 @@ from fluoroscope.detector.response import (
 from fluoroscope.geometry.grid import DetectorGrid
 from fluoroscope.geometry.projection import ProjectionGeometry
 
-__all__ = ["Detector", "blur_taps", "measuring_field", "open_pixels"]
+__all__ = ["Detector", "blur_taps", "measuring_field"]
 
 
 class Detector:
@@ -197,7 +197,8 @@ class Detector:
         """Pack what the kernels need: cells of the response, whole numbers, real numbers."""
         grid, depth, model = geometry.grid, geometry.source_to_detector_mm, self.model
         response = response_table(model, technique.tube_voltage_kv, technique.filtration, self.anode_deg)
-        whole = np.array([*open_pixels(grid, collimation), WATER_CELLS, BONE_CELLS], dtype=np.int64)
+        field = open_pixels(collimation, grid.rows, grid.columns, grid.pitch_mm)
+        whole = np.array([*field, WATER_CELLS, BONE_CELLS], dtype=np.int64)
         real = np.array(
             [
                 WATER_CELLS / WATER_LIMIT_MM,
@@ -226,25 +227,9 @@ class Detector:
             raise ValueError("thickness maps must be C-contiguous")
 
 
-def open_pixels(grid: DetectorGrid, collimation: Collimation | None) -> tuple[int, int, int, int]:
-    """Return (first row, end row, first column, end column) of the pixels whose centre lies in the field."""
-    if collimation is None:
-        return 0, grid.rows, 0, grid.columns
-    r0, r1 = _span(grid.rows, grid.pitch_mm, collimation.upper_mm, collimation.lower_mm)
-    c0, c1 = _span(grid.columns, grid.pitch_mm, collimation.left_mm, collimation.right_mm)
-    return r0, r1, c0, c1
-
-
-def _span(pixels: int, pitch_mm: float, before_mm: float, after_mm: float) -> tuple[int, int]:
-    middle = (pixels - 1) / 2.0
-    first = int(np.clip(np.ceil(middle - before_mm / pitch_mm), 0, pixels))
-    end = int(np.clip(np.floor(middle + after_mm / pitch_mm) + 1, 0, pixels))
-    return first, max(first, end)
-
-
 def measuring_field(grid: DetectorGrid, collimation: Collimation | None) -> tuple[int, int, int, int]:
     """Return the middle half, each way, of the open pixels; at least one pixel."""
-    r0, r1, c0, c1 = open_pixels(grid, collimation)
+    r0, r1, c0, c1 = open_pixels(collimation, grid.rows, grid.columns, grid.pitch_mm)
     if r1 <= r0 or c1 <= c0:
         raise ValueError("the collimator leaves no open pixel on the detector; open it")
     rows, columns = (r1 - r0) // 4, (c1 - c0) // 4

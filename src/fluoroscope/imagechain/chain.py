@@ -149,7 +149,7 @@ class ImageChain:
             self._filtering = False
         mixing = self._filtering and still and before is not None and before.collimation == frame.collimation
         display = np.empty(frame.pixels.shape, dtype=np.uint16)
-        field = field_rectangle(frame.pixels.shape, frame.collimation, frame.pitch_mm)
+        field = field_rectangle(frame)
         log_filter_display(
             frame.pixels,
             LOG_TABLE,
@@ -179,7 +179,7 @@ class ImageChain:
         newer_ns = last.acquired_ns + 1
         if last.intensity is not PixelIntensity.LIN:
             return replace(last, uid=uid, acquired_ns=newer_ns, intensity=PixelIntensity.DISP)
-        field = field_rectangle(last.pixels.shape, last.collimation, last.pitch_mm)
+        field = field_rectangle(last)
         reference = block_means(last, field)
         frames = [last]
         for frame in list(self._recent)[-2::-1][: self._settings.hold_frames - 1]:

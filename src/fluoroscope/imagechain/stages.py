@@ -5,7 +5,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from fluoroscope.acquisition.frame import Collimation, Frame
+from fluoroscope.acquisition.frame import Frame, open_pixels
 from fluoroscope.imagechain.kernels import LOG_TABLE, block_sums, log_filter_display
 
 __all__ = [
@@ -45,23 +45,10 @@ DisplayWindow = tuple[float, float]
 FieldRectangle = tuple[int, int, int, int]
 
 
-def field_rectangle(shape: tuple[int, ...], collimation: Collimation | None, pitch_mm: float | None) -> FieldRectangle:
-    """Return (first row, end row, first column, end column) of the pixels the collimator leaves open.
-
-    A pixel is open when its centre is. Everything when the collimation or the pitch is not known.
-    """
-    rows, columns = shape[0], shape[1]
-    if collimation is None or pitch_mm is None:
-        return (0, rows, 0, columns)
-    middle_row, middle_column = (rows - 1) / 2.0, (columns - 1) / 2.0
-    # A blade on a pixel centre leaves the pixel open, whatever the last bit of the division says.
-    slack = 1e-6
-    top = math.ceil(middle_row - collimation.upper_mm / pitch_mm - slack)
-    bottom = math.floor(middle_row + collimation.lower_mm / pitch_mm + slack) + 1
-    left = math.ceil(middle_column - collimation.left_mm / pitch_mm - slack)
-    right = math.floor(middle_column + collimation.right_mm / pitch_mm + slack) + 1
-    top, left = min(max(top, 0), rows), min(max(left, 0), columns)
-    return (top, min(max(bottom, top), rows), left, min(max(right, left), columns))
+def field_rectangle(frame: Frame) -> FieldRectangle:
+    """Return (first row, end row, first column, end column) of the pixels the collimator leaves open."""
+    rows, columns = frame.pixels.shape
+    return open_pixels(frame.collimation, rows, columns, frame.pitch_mm)
 
 
 def exposure(frame: Frame) -> float:
@@ -86,7 +73,7 @@ def exposure_basis(frame: Frame) -> str:
 
 def center_sample(frame: Frame) -> NDArray[np.uint16]:
     """Return every eighth row of the middle half of the open field, flat; one pixel when that is empty."""
-    top, bottom, left, right = field_rectangle(frame.pixels.shape, frame.collimation, frame.pitch_mm)
+    top, bottom, left, right = field_rectangle(frame)
     height, width = bottom - top, right - left
     rows = slice(top + height // 4, bottom - height // 4, 8)
     sample = frame.pixels[rows, left + width // 4 : right - width // 4]

@@ -19,7 +19,7 @@ from pydicom import dcmwrite
 from pydicom.dataset import Dataset
 from pydicom.uid import JPEGLSLossless, XRayAngiographicImageStorage
 
-from fluoroscope.acquisition.frame import Collimation
+from fluoroscope.acquisition.frame import Collimation, open_pixels
 from fluoroscope.beam.technique import RadiationMode
 from fluoroscope.geometry.table import PatientPosition
 from fluoroscope.records.contents import XARun
@@ -106,21 +106,12 @@ def write_xa(
 def collimator_edges(collimation: Collimation, shape: tuple[int, ...], pitch_mm: float) -> tuple[int, int, int, int]:
     """Return the 1-based left column, right column, upper row and lower row of the open field.
 
-    The first and last pixels whose centres lie in the field (PS3.3 C.8.7.3), kept within the picture. Our
-    pixels count from 0 and the central ray meets the middle of the grid: the two conventions meet here.
+    The first and last open pixels (PS3.3 C.8.7.3). Ours count from 0, DICOM's from 1: the two meet here.
     """
     rows, columns = shape
-    middle_row, middle_column = (rows + 1) / 2.0, (columns + 1) / 2.0
-    left = int(np.ceil(middle_column - collimation.left_mm / pitch_mm - 1e-9))
-    right = int(np.floor(middle_column + collimation.right_mm / pitch_mm + 1e-9))
-    upper = int(np.ceil(middle_row - collimation.upper_mm / pitch_mm - 1e-9))
-    lower = int(np.floor(middle_row + collimation.lower_mm / pitch_mm + 1e-9))
-    return (
-        min(max(left, 1), columns),
-        min(max(right, 1), columns),
-        min(max(upper, 1), rows),
-        min(max(lower, 1), rows),
-    )
+    first_row, end_row, first_column, end_column = open_pixels(collimation, rows, columns, pitch_mm)
+    # A field without an open pixel still has edges within the picture.
+    return min(first_column + 1, columns), max(end_column, 1), min(first_row + 1, rows), max(end_row, 1)
 
 
 def _coded(frames: Iterable[NDArray[np.uint16]], coders: Executor | None) -> Generator[bytes]:
