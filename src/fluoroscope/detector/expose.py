@@ -99,10 +99,8 @@ class Detector:
         elif out.shape != (grid.rows, grid.columns) or out.dtype != np.uint16 or not out.flags.c_contiguous:
             raise ValueError(f"out must be C-contiguous uint16 ({grid.rows}, {grid.columns})")
         cells, whole, real = self._parameters(technique, geometry, collimation)
-        threshold, alias = _random_tables()
-        y2, x2 = _places(grid)
         keys = _keys(self.seed, frame_number)
-        kernels.expose(thickness_mm, cells, y2, x2, threshold, alias, whole, real, keys, out)
+        kernels.expose(thickness_mm, cells, _places(grid), _random_tables(), whole, real, keys, out)
         return out
 
     def expected(

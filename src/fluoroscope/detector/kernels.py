@@ -8,6 +8,8 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
+from fluoroscope.projector.sharing import DOOR, WITHIN, argument, carray, pointer_to, shared
+
 __all__ = ["HALF_TAPS", "expect", "expose", "poisson_tables"]
 
 HALF_TAPS = 3
@@ -88,7 +90,7 @@ def _normal(h: np.uint32) -> np.float32:
     return _f32(y * (_f32(9.62338151e-01) + y2 * p))
 
 
-@nb.njit(fastmath=_FAST, error_model="numpy", cache=True)
+@nb.njit(fastmath=_FAST, **WITHIN)
 def _cells_row(water, bone, scales, index, along, across):  # type: ignore[no-untyped-def]
     """Find the cell of each ray and the place in it."""
     water_per_mm, bone_per_mm, water_cells, bone_cells = scales
@@ -105,7 +107,7 @@ def _cells_row(water, bone, scales, index, along, across):  # type: ignore[no-un
         across[c] = (b - j * j) / (_f32(2.0) * j + _f32(1.0))
 
 
-@nb.njit(error_model="numpy", cache=True)
+@nb.njit(**WITHIN)
 def _gather_row(cells, index, columns, gathered):  # type: ignore[no-untyped-def]
     """Copy six numbers of each pixel's cell beside each other, so that the arithmetic runs in vectors."""
     for c in range(columns):
@@ -114,7 +116,7 @@ def _gather_row(cells, index, columns, gathered):  # type: ignore[no-untyped-def
             gathered[t, c] = cells[k, t]
 
 
-@nb.njit(fastmath=_FAST, error_model="numpy", cache=True)
+@nb.njit(fastmath=_FAST, **WITHIN)
 def _energy_row(first, by_water, by_bone, crossed, along, across, optics, y2, x2, mean):  # type: ignore[no-untyped-def]
     """Give the mean absorbed energy of each pixel, keV, with the fall-off of an oblique ray."""
     gain, depth2, obliquity = optics
@@ -132,7 +134,7 @@ def _energy_row(first, by_water, by_bone, crossed, along, across, optics, y2, x2
         mean[c] = first[c] * e * gain * fall
 
 
-@nb.njit(fastmath=_FAST, error_model="numpy", cache=True)
+@nb.njit(fastmath=_FAST, **WITHIN)
 def _noise_row(quanta_per_kev, spread, mean, first_pixel, counter, keys):  # type: ignore[no-untyped-def]
     """Replace each mean energy by a sample, in place; few-quanta pixels come out negative, −λ.
 
@@ -158,7 +160,7 @@ def _noise_row(quanta_per_kev, spread, mean, first_pixel, counter, keys):  # typ
         mean[c] = -quanta if quanta < _f32(EXACT_BELOW) else value
 
 
-@nb.njit(error_model="numpy", cache=True)
+@nb.njit(**WITHIN)
 def _pick_few(quanta_per_kev, spread, mean, where, picked):  # type: ignore[no-untyped-def]
     """Collect the pixels left as −λ: place, λ, energy per photon, its relative variance; return how many."""
     n = 0
@@ -173,7 +175,7 @@ def _pick_few(quanta_per_kev, spread, mean, where, picked):  # type: ignore[no-u
     return n
 
 
-@nb.njit(fastmath=_FAST, error_model="numpy", cache=True)
+@nb.njit(fastmath=_FAST, **WITHIN)
 def _draw_few(where, first_pixel, keys, bits, uniform, normal):  # type: ignore[no-untyped-def]
     """Draw what one few-quanta pixel needs: 32 bits, a uniform and a normal number."""
     key0, key1 = keys
@@ -185,7 +187,7 @@ def _draw_few(where, first_pixel, keys, bits, uniform, normal):  # type: ignore[
         normal[i] = _normal(_mix(_u32(k ^ _u32(0x85EBCA6B))))
 
 
-@nb.njit(error_model="numpy", cache=True)
+@nb.njit(**WITHIN)
 def _count_few(quanta, bits, uniform, threshold, alias):  # type: ignore[no-untyped-def]
     """Replace λ by an exact Poisson count: a table for the eighths of λ, inversion for the rest."""
     for i in range(bits.size):
@@ -209,7 +211,7 @@ def _count_few(quanta, bits, uniform, threshold, alias):  # type: ignore[no-unty
         quanta[i] = _f32(count)
 
 
-@nb.njit(fastmath=_FAST, error_model="numpy", cache=True)
+@nb.njit(fastmath=_FAST, **WITHIN)
 def _sum_deposits(count, per_quantum, spread, normal):  # type: ignore[no-untyped-def]
     """Replace each count by the sum of that many gamma-distributed deposits, in place.
 
@@ -222,7 +224,7 @@ def _sum_deposits(count, per_quantum, spread, normal):  # type: ignore[no-untype
         count[i] = per_quantum[i] * count[i] * root * root * root
 
 
-@nb.njit(error_model="numpy", cache=True)
+@nb.njit(**WITHIN)
 def _few_quanta_row(quanta_per_kev, spread, mean, first_pixel, keys, tables, drawn):  # type: ignore[no-untyped-def]
     """Sample the pixels left as −λ exactly: Poisson count, then the sum of that many deposits."""
     threshold, alias = tables
@@ -235,7 +237,7 @@ def _few_quanta_row(quanta_per_kev, spread, mean, first_pixel, keys, tables, dra
         mean[np.uint32(where[i])] = numbers[0, i]
 
 
-@nb.njit(fastmath=_FAST, error_model="numpy", cache=True)
+@nb.njit(fastmath=_FAST, **WITHIN)
 def _blur_across(row, taps, out):  # type: ignore[no-untyped-def]
     """Blur along the row into ``out``; ``row`` has `HALF_TAPS` pixels more at each end."""
     t0, t1, t2, t3 = taps
@@ -248,7 +250,7 @@ def _blur_across(row, taps, out):  # type: ignore[no-untyped-def]
         )
 
 
-@nb.njit(fastmath=_FAST, error_model="numpy", cache=True)
+@nb.njit(fastmath=_FAST, **WITHIN)
 def _blur_down(ring, slots, taps, out):  # type: ignore[no-untyped-def]
     """Blur along the columns: ``slots`` name the seven rows of the ring, in order."""
     t0, t1, t2, t3 = taps
@@ -265,7 +267,7 @@ def _blur_down(ring, slots, taps, out):  # type: ignore[no-untyped-def]
         out[x] = t0 * d[x] + t1 * (c[x] + e[x]) + t2 * (b[x] + f[x]) + t3 * (a[x] + g[x])
 
 
-@nb.njit(fastmath=_FAST, error_model="numpy", cache=True)
+@nb.njit(fastmath=_FAST, **WITHIN)
 def _read_out_row(row, first_pixel, counter, keys, readout, out):  # type: ignore[no-untyped-def]
     """Full well, electronic noise, digital gain, full scale."""
     key0, key1 = keys
@@ -277,7 +279,7 @@ def _read_out_row(row, first_pixel, counter, keys, readout, out):  # type: ignor
         out[c] = np.uint16(np.int32(min(max(value, _f32(0.0)), full_scale)))
 
 
-@nb.njit(error_model="numpy", cache=True)
+@nb.njit(**WITHIN)
 def _mean_row(thickness, r, field, table, optics, places, work, row):  # type: ignore[no-untyped-def]
     """Fill ``row`` (padded) with the mean energy of detector row ``r``; dark outside the field."""
     cells, scales = table
@@ -303,7 +305,7 @@ def _pad(row, columns):  # type: ignore[no-untyped-def]
         row[HALF_TAPS + columns + t] = row[HALF_TAPS + columns - 1]
 
 
-@nb.njit(error_model="numpy", cache=True)
+@nb.njit(**WITHIN)
 def _unpack(whole, real):  # type: ignore[no-untyped-def]
     """Name the packed parameters again."""
     field = (whole[0], whole[1], whole[2], whole[3])
@@ -313,14 +315,27 @@ def _unpack(whole, real):  # type: ignore[no-untyped-def]
     return field, scales, optics, taps
 
 
-@nb.njit(error_model="numpy", cache=True)
-def _expose_tile(start, stop, thickness, cells, y2, x2, threshold, alias, whole, real, packed_keys, out):  # type: ignore[no-untyped-def]
-    """Expose rows ``start`` to ``stop``; rows the blur needs beyond them are computed again, the same."""
+@shared()
+def _expose_tile(part, arguments):  # type: ignore[no-untyped-def]
+    """Expose one tile of rows; rows the blur needs beyond it are computed again, the same."""
+    rows, columns = argument(arguments, 0), argument(arguments, 1)
+    thickness = carray(pointer_to(argument(arguments, 2), np.float32), (2, rows, columns))
+    cells = carray(pointer_to(argument(arguments, 3), np.float32), (argument(arguments, 4), argument(arguments, 5)))
+    y2 = carray(pointer_to(argument(arguments, 6), np.float32), (rows,))
+    x2 = carray(pointer_to(argument(arguments, 7), np.float32), (columns,))
+    means = EXACT_BELOW * GRID_PER_QUANTUM + 1
+    threshold = carray(pointer_to(argument(arguments, 8), np.uint32), (means, SUPPORT))
+    alias = carray(pointer_to(argument(arguments, 9), np.uint8), (means, SUPPORT))
+    whole = carray(pointer_to(argument(arguments, 10), np.int64), (6,))
+    real = carray(pointer_to(argument(arguments, 11), np.float32), (13,))
+    packed_keys = carray(pointer_to(argument(arguments, 12), np.uint32), (2,))
+    out = carray(pointer_to(argument(arguments, 13), np.uint16), (rows, columns))
+    start = part * TILE_ROWS
+    stop = min(start + TILE_ROWS, rows)
     field, scales, optics, taps = _unpack(whole, real)
     readout = (real[9], real[10], real[11], real[12])
     keys = (packed_keys[0], packed_keys[1])
     c0, c1 = field[2], field[3]
-    rows, columns = out.shape
     index = np.empty(columns, np.int32)
     along = np.empty(columns, np.float32)
     across = np.empty(columns, np.float32)
@@ -358,22 +373,29 @@ def _expose_tile(start, stop, thickness, cells, y2, x2, threshold, alias, whole,
         _read_out_row(blurred, _u32(done * columns), counter, keys, readout, out[done])
 
 
-@nb.njit(parallel=True, nogil=True, cache=True)
-def expose(thickness, cells, y2, x2, threshold, alias, whole, real, keys, out):  # type: ignore[no-untyped-def]
+def expose(
+    thickness: NDArray[np.float32],
+    cells: NDArray[np.float32],
+    places: tuple[NDArray[np.float32], NDArray[np.float32]],
+    tables: tuple[NDArray[np.uint32], NDArray[np.uint8]],
+    whole: NDArray[np.int64],
+    real: NDArray[np.float32],
+    keys: NDArray[np.uint32],
+    out: NDArray[np.uint16],
+) -> None:
     """Turn thickness maps into pixels; see ``expose.Detector`` for the meaning of the stages.
 
-    ``whole`` int64: field (first row, end row, first column, end column), water cells, bone cells. ``real``
-    float32: water and bone cells per mm, gain, squared depth, obliquity, four taps, full well keV, electronic
-    noise keV, LIN per keV, full scale. ``keys`` uint32: of the frame.
+    All arrays C-contiguous. ``places``: squared distances of rows and of columns from the central ray, mm².
+    ``tables``: of `poisson_tables`. ``whole`` int64: field (first row, end row, first column, end column), water
+    cells, bone cells. ``real`` float32: water and bone cells per mm, gain, squared depth, obliquity, four taps, full
+    well keV, electronic noise keV, LIN per keV, full scale. ``keys`` uint32: of the frame.
     """
-    rows = out.shape[0]
-    for tile in nb.prange((rows + TILE_ROWS - 1) // TILE_ROWS):
-        start = tile * TILE_ROWS
-        stop = min(start + TILE_ROWS, rows)
-        _expose_tile(start, stop, thickness, cells, y2, x2, threshold, alias, whole, real, keys, out)
+    rows, columns = out.shape
+    tiles = (rows + TILE_ROWS - 1) // TILE_ROWS
+    _expose_tile.run(tiles, rows, columns, thickness, cells, *cells.shape, *places, *tables, whole, real, keys, out)
 
 
-@nb.njit(nogil=True, cache=True)
+@nb.njit(**DOOR)
 def expect(thickness, cells, y2, x2, whole, real, out):  # type: ignore[no-untyped-def]
     """Give the mean of `expose` without saturation, float32, in the units of the pixels."""
     field, scales, optics, taps = _unpack(whole, real)

@@ -5,6 +5,7 @@ are first order, which is enough for edges one voxel wide.
 """
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numba
 import numpy as np
@@ -160,7 +161,17 @@ def _boxes(solid: Solid) -> NDArray[np.float64]:
     return np.array(boxes)
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
+# Called by kernels only: the doors for Python and C would cost a third of the compile time.
+_WITHIN: dict[str, Any] = {
+    "nogil": True,
+    "error_model": "numpy",
+    "no_cpython_wrapper": True,
+    "no_cfunc_wrapper": True,
+}
+_DOOR: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy", "no_cfunc_wrapper": True}
+
+
+@numba.njit(fastmath=True, **_WITHIN)
 def _triangle(shape, x, y, z):  # type: ignore[no-untyped-def]
     """Distance to a triangle: to its plane when the foot lies inside, else to the nearest edge."""
     p = (x, y, z)
@@ -185,7 +196,7 @@ def _triangle(shape, x, y, z):  # type: ignore[no-untyped-def]
     return np.sqrt(nearest)
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
+@numba.njit(fastmath=True, **_WITHIN)
 def _distance(shape, x, y, z):  # type: ignore[no-untyped-def]
     if shape[0] == 0.0:
         ax, ay, az = shape[1] / shape[9], shape[2] / shape[10], shape[3] / shape[11]
@@ -222,7 +233,7 @@ def _distance(shape, x, y, z):  # type: ignore[no-untyped-def]
     return radius * (1.0 - 1.0 / u) if u > 1e-3 else -min(shape[4], shape[5], shape[6])
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
+@numba.njit(fastmath=True, **_DOOR)
 def _paint(  # type: ignore[no-untyped-def]
     hu, labels, first, pitch, solid_from_world, shapes, holes, boxes, how
 ):

@@ -2,10 +2,9 @@
 
 import threading
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-from numba import get_num_threads
 from numpy.typing import NDArray
 
 from fluoroscope.geometry.projection import ProjectionGeometry
@@ -14,6 +13,7 @@ from fluoroscope.patient.volume import BasisVolume, Volume
 from fluoroscope.projector import kernels_plan as plan
 from fluoroscope.projector.prepared import PreparedVolume, prepare
 from fluoroscope.projector.reference import march_volume
+from fluoroscope.projector.sharing import SharedLoop, cores
 from fluoroscope.projector.simd import Level, vector_level
 
 __all__ = ["Backend", "ProjectionRefusedError", "project"]
@@ -46,8 +46,8 @@ class Workspace(threading.local):
 WORKSPACE = Workspace()
 
 
-def kernels(level: Level) -> tuple[Any, Any]:
-    """Return the two drivers of a vector level."""
+def kernels(level: Level) -> tuple[SharedLoop, SharedLoop]:
+    """Return the two loops of a vector level: slopes and warp."""
     if level == "avx512":
         from fluoroscope.projector import kernels_avx512
 
@@ -178,11 +178,13 @@ def run_jobs(
         space.image = np.zeros(channels * floats + channels * floats // 4, np.float32)
     counters = np.zeros(32, np.int64)
     width = int(space.whole[:jobs, plan.J_STRIDE].max())
-    workers = get_num_threads()
+    workers = cores()
     slopes, warp = kernels(level)
-    whole, real = space.whole, space.real
-    slopes(whole, real, jobs, tiles, channels, floats, space.image, workers, width, counters.ctypes.data)
-    warp(whole, real, jobs, channels, floats, space.image, out, fresh, workers, counters.ctypes.data + 128)
+    whole, real, image = space.whole, space.real, space.image
+    slopes.run(workers, whole, real, jobs, tiles, channels, floats, image, image.size, width, counters)
+    # The second counter lies on a cache line of its own.
+    rows, columns = out.shape[1:]
+    warp.run(workers, whole, real, jobs, channels, floats, image, image.size, out, rows, columns, fresh, counters[16:])
 
 
 def march_into(

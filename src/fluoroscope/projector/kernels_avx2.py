@@ -5,7 +5,7 @@ equal those of ``kernels_plain`` bit for bit; the warp onto the detector is that
 """
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 from fluoroscope.projector import simd
 from fluoroscope.projector.kernels_plain import RUN, find_job, flush, occupied, rows_of_slice
@@ -26,9 +26,12 @@ from fluoroscope.projector.kernels_plan import (
     J_STRIDE,
     J_TILE,
     J_U,
+    JOB_REAL,
+    JOB_WHOLE,
     TILE_ROWS,
     span_in_band,
 )
+from fluoroscope.projector.sharing import WITHIN, argument, carray, pointer_to, shared
 from fluoroscope.projector.simd import fetch_add, get_i16, get_i64
 
 __all__: list[str] = []
@@ -36,7 +39,7 @@ __all__: list[str] = []
 i32 = np.int32
 
 
-@njit(nogil=True, inline="always")
+@njit(inline="always", **WITHIN)
 def eight_of_slice(here, stride, fraction, pace, first, last, offsets, weights, acc, acc_stride, ahead):  # type: ignore[no-untyped-def]
     """Add one slice to eight slope columns of a tile, starting ``fraction`` / 2²⁰ voxels right of ``here``."""
     position = simd.add(simd.mul(simd.lanes_w8(), simd.splat_w8(pace)), simd.splat_w8(fraction))
@@ -60,7 +63,7 @@ def eight_of_slice(here, stride, fraction, pace, first, last, offsets, weights, 
         simd.store_w8(to, simd.add(simd.load_w8(to), simd.pair_products_h16(pairs, mix)))
 
 
-@njit(nogil=True)
+@njit(**WITHIN)
 def tile_avx2(whole, real, tile, channels, floats, acc, offsets, weights, image):  # type: ignore[no-untyped-def]
     """Sum all slices into one tile of slope rows, for every channel."""
     stride = whole[J_STRIDE]
@@ -114,14 +117,18 @@ def tile_avx2(whole, real, tile, channels, floats, acc, offsets, weights, image)
             )
 
 
-@njit(nogil=True, cache=True, parallel=True)
-def slopes_avx2(whole, real, jobs, tiles, channels, floats, image, workers, width, counter):  # type: ignore[no-untyped-def]
+@shared()
+def slopes_avx2(_worker, arguments):  # type: ignore[no-untyped-def]
     """Fill the slope images of all jobs; tiles go to whichever worker is free."""
-    for _worker in prange(workers):
-        acc = np.zeros(channels * TILE_ROWS * width, np.int32)
-        offsets, weights = np.empty(TILE_ROWS, np.int64), np.empty(TILE_ROWS, np.int16)
+    jobs, tiles, channels = argument(arguments, 2), argument(arguments, 3), argument(arguments, 4)
+    floats, width, counter = argument(arguments, 5), argument(arguments, 8), argument(arguments, 9)
+    whole = carray(pointer_to(argument(arguments, 0), np.int64), (jobs, JOB_WHOLE))
+    real = carray(pointer_to(argument(arguments, 1), np.float64), (jobs, JOB_REAL))
+    image = carray(pointer_to(argument(arguments, 6), np.float32), (argument(arguments, 7),))
+    acc = np.zeros(channels * TILE_ROWS * width, np.int32)
+    offsets, weights = np.empty(TILE_ROWS, np.int64), np.empty(TILE_ROWS, np.int16)
+    tile = fetch_add(counter)
+    while tile < tiles:
+        job = find_job(whole, jobs, tile)
+        tile_avx2(whole[job], real[job], tile - whole[job, J_TILE], channels, floats, acc, offsets, weights, image)
         tile = fetch_add(counter)
-        while tile < tiles:
-            job = find_job(whole, jobs, tile)
-            tile_avx2(whole[job], real[job], tile - whole[job, J_TILE], channels, floats, acc, offsets, weights, image)
-            tile = fetch_add(counter)

@@ -7,7 +7,7 @@ voxels, one multiply-add of pairs. No gathers, no conversion to real numbers bef
 """
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 from fluoroscope.projector import simd
 from fluoroscope.projector.kernels_plain import (
@@ -48,9 +48,12 @@ from fluoroscope.projector.kernels_plan import (
     J_TILE,
     J_U,
     J_V,
+    JOB_REAL,
+    JOB_WHOLE,
     TILE_ROWS,
     span_in_band,
 )
+from fluoroscope.projector.sharing import WITHIN, argument, carray, pointer_to, shared
 from fluoroscope.projector.simd import fetch_add, get_i16, get_i64
 
 __all__: list[str] = []
@@ -58,7 +61,7 @@ __all__: list[str] = []
 i16, i32, f32 = np.int16, np.int32, np.float32
 
 
-@njit(nogil=True, inline="always")
+@njit(inline="always", **WITHIN)
 def block_of_slice(here, stride, x, dx, first, last, offsets, weights, acc, acc_stride, ahead):  # type: ignore[no-untyped-def]
     """Add one slice to 32 slope columns of a tile; every argument that names memory is an address."""
     base = np.int64(np.floor(x))
@@ -91,7 +94,7 @@ def block_of_slice(here, stride, x, dx, first, last, offsets, weights, acc, acc_
         simd.store_w16(to + 64, simd.add(simd.load_w16(to + 64), right))
 
 
-@njit(nogil=True)
+@njit(**WITHIN)
 def flush_avx512(acc, target, stride, first_block, last_block):  # type: ignore[no-untyped-def]
     """Add a run's whole-number sums to the slope image and clear them; addresses, strides in bytes."""
     zero = simd.splat_w16(i32(0))
@@ -102,7 +105,7 @@ def flush_avx512(acc, target, stride, first_block, last_block):  # type: ignore[
             simd.store_w16(acc + at, zero)
 
 
-@njit(nogil=True)
+@njit(**WITHIN)
 def tile_avx512(whole, real, tile, channels, floats, acc, offsets, weights, image):  # type: ignore[no-untyped-def]
     """Sum all slices into one tile of slope rows, for every channel."""
     stride = whole[J_STRIDE]
@@ -152,22 +155,24 @@ def tile_avx512(whole, real, tile, channels, floats, acc, offsets, weights, imag
             )
 
 
-@njit(nogil=True, cache=True, parallel=True)
-def slopes_avx512(whole, real, jobs, tiles, channels, floats, image, workers, width, counter):  # type: ignore[no-untyped-def]
+@shared()
+def slopes_avx512(_worker, arguments):  # type: ignore[no-untyped-def]
     """Fill the slope images of all jobs; tiles go to whichever worker is free."""
-    for _worker in prange(workers):
-        acc = np.zeros(channels * TILE_ROWS * width, np.int32)
-        offsets, weights = np.empty(TILE_ROWS, np.int64), np.empty(TILE_ROWS, np.int16)
+    jobs, tiles, channels = argument(arguments, 2), argument(arguments, 3), argument(arguments, 4)
+    floats, width, counter = argument(arguments, 5), argument(arguments, 8), argument(arguments, 9)
+    whole = carray(pointer_to(argument(arguments, 0), np.int64), (jobs, JOB_WHOLE))
+    real = carray(pointer_to(argument(arguments, 1), np.float64), (jobs, JOB_REAL))
+    image = carray(pointer_to(argument(arguments, 6), np.float32), (argument(arguments, 7),))
+    acc = np.zeros(channels * TILE_ROWS * width, np.int32)
+    offsets, weights = np.empty(TILE_ROWS, np.int64), np.empty(TILE_ROWS, np.int16)
+    tile = fetch_add(counter)
+    while tile < tiles:
+        job = find_job(whole, jobs, tile)
+        tile_avx512(whole[job], real[job], tile - whole[job, J_TILE], channels, floats, acc, offsets, weights, image)
         tile = fetch_add(counter)
-        while tile < tiles:
-            job = find_job(whole, jobs, tile)
-            tile_avx512(
-                whole[job], real[job], tile - whole[job, J_TILE], channels, floats, acc, offsets, weights, image
-            )
-            tile = fetch_add(counter)
 
 
-@njit(nogil=True, inline="always")
+@njit(inline="always", **WITHIN)
 def keys_between(x):  # type: ignore[no-untyped-def]
     """Keys' weight at distances ``x`` in 0..1, sixteen at a time."""
     a = f32(KEYS)
@@ -175,7 +180,7 @@ def keys_between(x):  # type: ignore[no-untyped-def]
     return simd.fma_f16(simd.mul(inner, x), x, simd.splat_f16(f32(1.0)))
 
 
-@njit(nogil=True, inline="always")
+@njit(inline="always", **WITHIN)
 def keys_beyond(x):  # type: ignore[no-untyped-def]
     """Keys' weight at distances ``x`` in 1..2, sixteen at a time."""
     a = f32(KEYS)
@@ -184,7 +189,7 @@ def keys_beyond(x):  # type: ignore[no-untyped-def]
     return simd.fma_f16(inner, x, simd.splat_f16(f32(-4.0) * a))
 
 
-@njit(nogil=True, inline="always")
+@njit(inline="always", **WITHIN)
 def across(at, stride, low, pick, w0, w1, w2, w3):  # type: ignore[no-untyped-def]
     """Four-tap mix along a slope row of 32 values at the address ``at``."""
     one = simd.splat_w16(i32(1))
@@ -198,7 +203,7 @@ def across(at, stride, low, pick, w0, w1, w2, w3):  # type: ignore[no-untyped-de
     return simd.fma_f16(w3, simd.permute_two_f16(first, pick, second), total)
 
 
-@njit(nogil=True)
+@njit(**WITHIN)
 def warp_row_avx512(whole, real, row, channels, floats, image_at, line_at, width, line, image):  # type: ignore[no-untyped-def]
     """Add one job's line integrals to a row of pixels, sixteen at a time; the job sees every pixel by one face."""
     d, m = real[F_INDEX : F_INDEX + 9], real[F_WORLD : F_WORLD + 9]
@@ -261,29 +266,34 @@ def warp_row_avx512(whole, real, row, channels, floats, image_at, line_at, width
             simd.store_f16(to, simd.fma_f16(total, gain, simd.load_f16(to)))
 
 
-@njit(nogil=True, cache=True, parallel=True)
-def warp_avx512(whole, real, jobs, channels, floats, image, out, fresh, workers, counter):  # type: ignore[no-untyped-def]
-    """Warp every slope image onto the detector: ``out`` (channels, rows, columns) is written, or added to."""
-    rows, columns = out.shape[1], out.shape[2]
+@shared()
+def warp_avx512(_worker, arguments):  # type: ignore[no-untyped-def]
+    """Warp every slope image onto the detector: the picture (channels, rows, columns) is written, or added to."""
+    jobs, channels, floats = argument(arguments, 2), argument(arguments, 3), argument(arguments, 4)
+    rows, columns = argument(arguments, 8), argument(arguments, 9)
+    fresh, counter = argument(arguments, 10) != 0, argument(arguments, 11)
+    whole = carray(pointer_to(argument(arguments, 0), np.int64), (jobs, JOB_WHOLE))
+    real = carray(pointer_to(argument(arguments, 1), np.float64), (jobs, JOB_REAL))
+    image = carray(pointer_to(argument(arguments, 5), np.float32), (argument(arguments, 6),))
+    out = carray(pointer_to(argument(arguments, 7), np.float32), (channels, rows, columns))
     width = (columns + 15) // 16 * 16
     bands = (rows + WARP_ROWS - 1) // WARP_ROWS
-    for _worker in prange(workers):
-        line = np.zeros(channels * width, np.float32)
-        line_at, image_at = np.int64(line.ctypes.data), np.int64(image.ctypes.data)
+    line = np.zeros(channels * width, np.float32)
+    line_at, image_at = np.int64(line.ctypes.data), np.int64(image.ctypes.data)
+    band = fetch_add(counter)
+    while band < bands:
+        for row in range(band * WARP_ROWS, min(band * WARP_ROWS + WARP_ROWS, rows)):
+            for job in range(jobs):
+                if whole[job, J_ROW0] <= row < whole[job, J_ROW1]:
+                    if whole[job, J_SHARED] != 0:
+                        warp_pixels(
+                            whole[job], real[job], row, whole[job, J_COLUMN0], whole[job, J_COLUMN1],
+                            channels, floats, image, line, width,
+                        )  # fmt: skip
+                    else:
+                        warp_row_avx512(
+                            whole[job], real[job], row, channels, floats, image_at, line_at, width, line, image
+                        )
+            for channel in range(channels):
+                add_line(line, width, channel, row, out, columns, fresh)
         band = fetch_add(counter)
-        while band < bands:
-            for row in range(band * WARP_ROWS, min(band * WARP_ROWS + WARP_ROWS, rows)):
-                for job in range(jobs):
-                    if whole[job, J_ROW0] <= row < whole[job, J_ROW1]:
-                        if whole[job, J_SHARED] != 0:
-                            warp_pixels(
-                                whole[job], real[job], row, whole[job, J_COLUMN0], whole[job, J_COLUMN1],
-                                channels, floats, image, line, width,
-                            )  # fmt: skip
-                        else:
-                            warp_row_avx512(
-                                whole[job], real[job], row, channels, floats, image_at, line_at, width, line, image
-                            )
-                for channel in range(channels):
-                    add_line(line, width, channel, row, out, columns, fresh)
-            band = fetch_add(counter)

@@ -1,17 +1,19 @@
 """Surveying a volume and laying out the copy one dominant axis reads."""
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
+
+from fluoroscope.projector.sharing import DOOR, WITHIN
 
 __all__: list[str] = []
 
 BLOCK_SLICES = 32
 
 
-@njit(nogil=True, cache=True, parallel=True)
-def survey(values, ranges, boxes):  # type: ignore[no-untyped-def]
-    """Per slab of axis 0: (least, greatest, NaN or infinite count) and the box of what is not zero."""
-    for i in prange(values.shape[0]):
+@njit(**DOOR)
+def survey(values, start, stop, ranges, boxes):  # type: ignore[no-untyped-def]
+    """Per slab ``start`` to ``stop`` of axis 0: (least, greatest, NaN or infinite count) and box of what is not 0."""
+    for i in range(start, stop):
         least, greatest = np.float64(values[i, 0, 0]), np.float64(values[i, 0, 0])
         bad = 0
         first_j, last_j, first_k, last_k = values.shape[1], -1, values.shape[2], -1
@@ -36,7 +38,7 @@ def survey(values, ranges, boxes):  # type: ignore[no-untyped-def]
         boxes[i, 0], boxes[i, 1], boxes[i, 2], boxes[i, 3] = first_j, last_j, first_k, last_k
 
 
-@njit(nogil=True)
+@njit(**WITHIN)
 def mark_slice(plane, chunk_shift, everything, bits, box):  # type: ignore[no-untyped-def]
     """Note which chunks of eight rows hold anything, and the slice's box (first i, last i, first r, last r)."""
     rows, columns = plane.shape
@@ -64,15 +66,15 @@ def mark_slice(plane, chunk_shift, everything, bits, box):  # type: ignore[no-un
     box[2], box[3] = min(box[2], first_r), max(box[3], last_r)
 
 
-@njit(nogil=True, cache=True, parallel=True)
-def lay_out(values, gain, slices_inside, planes, chunk_shift, everything, bits, boxes):  # type: ignore[no-untyped-def]
-    """Copy ``values`` (k, r, i, any strides) times ``gain`` into ``planes`` and mark what is filled.
+@njit(**DOOR)
+def lay_out(values, start, stop, gain, slices_inside, planes, chunk_shift, everything, bits, boxes):  # type: ignore[no-untyped-def]
+    """Copy slices ``start`` to ``stop`` of ``values`` (k, r, i) times ``gain`` into ``planes``, and mark them.
 
     ``slices_inside``: neighbouring slices are neighbours in memory, so the slice index runs innermost.
     """
-    slices, rows, columns = values.shape
-    for b in prange((slices + BLOCK_SLICES - 1) // BLOCK_SLICES):
-        k0, k1 = b * BLOCK_SLICES, min(b * BLOCK_SLICES + BLOCK_SLICES, slices)
+    rows, columns = values.shape[1], values.shape[2]
+    for k0 in range(start, stop, BLOCK_SLICES):
+        k1 = min(k0 + BLOCK_SLICES, stop)
         for r in range(rows):
             if slices_inside:
                 for i in range(columns):

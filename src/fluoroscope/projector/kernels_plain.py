@@ -6,7 +6,7 @@ a voxel.
 """
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 from fluoroscope.projector.kernels_plan import (
     BLOCK,
@@ -41,9 +41,12 @@ from fluoroscope.projector.kernels_plan import (
     J_TILE,
     J_U,
     J_V,
+    JOB_REAL,
+    JOB_WHOLE,
     TILE_ROWS,
     span_in_band,
 )
+from fluoroscope.projector.sharing import WITHIN, argument, carray, pointer_to, shared
 from fluoroscope.projector.simd import fetch_add, get_i16, get_i64
 
 __all__: list[str] = []
@@ -54,7 +57,7 @@ KEYS = -0.65
 WARP_ROWS = 8
 
 
-@njit(nogil=True)
+@njit(**WITHIN)
 def rows_of_slice(whole, real, tile, k, offsets, weights):  # type: ignore[no-untyped-def]
     """Place a tile's rows in slice ``k``: byte offsets and 15-bit weights; return (first, last, occupied groups)."""
     step = k - real[F_SK]
@@ -72,7 +75,7 @@ def rows_of_slice(whole, real, tile, k, offsets, weights):  # type: ignore[no-un
     return first, last
 
 
-@njit(nogil=True)
+@njit(**WITHIN)
 def occupied(whole, channel, k, top, bottom):  # type: ignore[no-untyped-def]
     """Return the column chunks with anything in them in rows ``top`` to ``bottom`` of slice ``k``, as bits."""
     group = max(top, 0) >> 3
@@ -85,7 +88,7 @@ def occupied(whole, channel, k, top, bottom):  # type: ignore[no-untyped-def]
     return mask
 
 
-@njit(nogil=True)
+@njit(**WITHIN)
 def flush(acc, stride, target, first, last):  # type: ignore[no-untyped-def]
     """Add a run's whole-number sums to the slope image and clear them."""
     for v in range(TILE_ROWS):
@@ -95,7 +98,7 @@ def flush(acc, stride, target, first, last):  # type: ignore[no-untyped-def]
             acc[at] = 0
 
 
-@njit(nogil=True)
+@njit(**WITHIN)
 def tile_plain(whole, real, tile, channels, floats, acc, window, offsets, weights, image):  # type: ignore[no-untyped-def]
     """Sum all slices into one tile of slope rows, for every channel."""
     stride = whole[J_STRIDE]
@@ -155,7 +158,7 @@ def tile_plain(whole, real, tile, channels, floats, acc, window, offsets, weight
             )
 
 
-@njit(nogil=True)
+@njit(**WITHIN)
 def find_job(whole, jobs, tile):  # type: ignore[no-untyped-def]
     """Return the job a tile belongs to."""
     job = 0
@@ -164,23 +167,27 @@ def find_job(whole, jobs, tile):  # type: ignore[no-untyped-def]
     return job
 
 
-@njit(nogil=True, cache=True, parallel=True)
-def slopes_plain(whole, real, jobs, tiles, channels, floats, image, workers, width, counter):  # type: ignore[no-untyped-def]
+@shared()
+def slopes_plain(_worker, arguments):  # type: ignore[no-untyped-def]
     """Fill the slope images of all jobs; tiles go to whichever worker is free."""
-    for _worker in prange(workers):
-        acc = np.zeros(channels * TILE_ROWS * width, np.int32)
-        window = np.empty(32, np.int32)
-        offsets, weights = np.empty(TILE_ROWS, np.int64), np.empty(TILE_ROWS, np.int16)
+    jobs, tiles, channels = argument(arguments, 2), argument(arguments, 3), argument(arguments, 4)
+    floats, width, counter = argument(arguments, 5), argument(arguments, 8), argument(arguments, 9)
+    whole = carray(pointer_to(argument(arguments, 0), np.int64), (jobs, JOB_WHOLE))
+    real = carray(pointer_to(argument(arguments, 1), np.float64), (jobs, JOB_REAL))
+    image = carray(pointer_to(argument(arguments, 6), np.float32), (argument(arguments, 7),))
+    acc = np.zeros(channels * TILE_ROWS * width, np.int32)
+    window = np.empty(32, np.int32)
+    offsets, weights = np.empty(TILE_ROWS, np.int64), np.empty(TILE_ROWS, np.int16)
+    tile = fetch_add(counter)
+    while tile < tiles:
+        job = find_job(whole, jobs, tile)
+        tile_plain(
+            whole[job], real[job], tile - whole[job, J_TILE], channels, floats, acc, window, offsets, weights, image
+        )
         tile = fetch_add(counter)
-        while tile < tiles:
-            job = find_job(whole, jobs, tile)
-            tile_plain(
-                whole[job], real[job], tile - whole[job, J_TILE], channels, floats, acc, window, offsets, weights, image
-            )
-            tile = fetch_add(counter)
 
 
-@njit(nogil=True)
+@njit(**WITHIN)
 def keys(x):  # type: ignore[no-untyped-def]
     """Weight of Keys' cubic convolution at distance ``x`` (doi:10.1109/TASSP.1981.1163711)."""
     x = abs(x)
@@ -193,7 +200,7 @@ def keys(x):  # type: ignore[no-untyped-def]
     return np.float32(0.0)
 
 
-@njit(nogil=True)
+@njit(**WITHIN)
 def warp_pixels(whole, real, row, first, last, channels, floats, image, line, width):  # type: ignore[no-untyped-def]
     """Add one job's line integrals to pixels ``first`` to ``last`` of a row held in ``line``."""
     f = np.float32
@@ -237,7 +244,7 @@ def warp_pixels(whole, real, row, first, last, channels, floats, image, line, wi
             line[channel * width + c] += total * f(path * real[F_SCALE0 + channel])
 
 
-@njit(nogil=True)
+@njit(**WITHIN)
 def add_line(line, width, channel, row, out, columns, fresh):  # type: ignore[no-untyped-def]
     """Write or add one finished row to the picture and clear it."""
     if fresh:
@@ -249,31 +256,36 @@ def add_line(line, width, channel, row, out, columns, fresh):  # type: ignore[no
     line[channel * width : channel * width + columns] = 0.0
 
 
-@njit(nogil=True, cache=True, parallel=True)
-def warp_plain(whole, real, jobs, channels, floats, image, out, fresh, workers, counter):  # type: ignore[no-untyped-def]
-    """Warp every slope image onto the detector: ``out`` (channels, rows, columns) is written, or added to."""
-    rows, columns = out.shape[1], out.shape[2]
+@shared()
+def warp_plain(_worker, arguments):  # type: ignore[no-untyped-def]
+    """Warp every slope image onto the detector: the picture (channels, rows, columns) is written, or added to."""
+    jobs, channels, floats = argument(arguments, 2), argument(arguments, 3), argument(arguments, 4)
+    rows, columns = argument(arguments, 8), argument(arguments, 9)
+    fresh, counter = argument(arguments, 10) != 0, argument(arguments, 11)
+    whole = carray(pointer_to(argument(arguments, 0), np.int64), (jobs, JOB_WHOLE))
+    real = carray(pointer_to(argument(arguments, 1), np.float64), (jobs, JOB_REAL))
+    image = carray(pointer_to(argument(arguments, 5), np.float32), (argument(arguments, 6),))
+    out = carray(pointer_to(argument(arguments, 7), np.float32), (channels, rows, columns))
     width = (columns + 15) // 16 * 16
     bands = (rows + WARP_ROWS - 1) // WARP_ROWS
-    for _worker in prange(workers):
-        line = np.zeros(channels * width, np.float32)
+    line = np.zeros(channels * width, np.float32)
+    band = fetch_add(counter)
+    while band < bands:
+        for row in range(band * WARP_ROWS, min(band * WARP_ROWS + WARP_ROWS, rows)):
+            for job in range(jobs):
+                if whole[job, J_ROW0] <= row < whole[job, J_ROW1]:
+                    warp_pixels(
+                        whole[job],
+                        real[job],
+                        row,
+                        whole[job, J_COLUMN0],
+                        whole[job, J_COLUMN1],
+                        channels,
+                        floats,
+                        image,
+                        line,
+                        width,
+                    )
+            for channel in range(channels):
+                add_line(line, width, channel, row, out, columns, fresh)
         band = fetch_add(counter)
-        while band < bands:
-            for row in range(band * WARP_ROWS, min(band * WARP_ROWS + WARP_ROWS, rows)):
-                for job in range(jobs):
-                    if whole[job, J_ROW0] <= row < whole[job, J_ROW1]:
-                        warp_pixels(
-                            whole[job],
-                            real[job],
-                            row,
-                            whole[job, J_COLUMN0],
-                            whole[job, J_COLUMN1],
-                            channels,
-                            floats,
-                            image,
-                            line,
-                            width,
-                        )
-                for channel in range(channels):
-                    add_line(line, width, channel, row, out, columns, fresh)
-            band = fetch_add(counter)

@@ -8,6 +8,7 @@ indices, points through (Joseph 1982, doi:10.1109/TMI.1982.4307572, chooses the 
 import numpy as np
 from numba import njit
 
+from fluoroscope.projector.sharing import DOOR, WITHIN
 from fluoroscope.projector.simd import get_i32
 
 __all__: list[str] = []
@@ -37,7 +38,7 @@ FITS, NEEDS_COPY, NEEDS_MARCH = 0, 1, 8
 """Status of a body: 0, bits 1, 2, 4 for a missing copy along axis 0, 1, 2, or 8: only the general march is right."""
 
 
-@njit(nogil=True)
+@njit(**WITHIN)
 def invert3(m, out):  # type: ignore[no-untyped-def]
     """Write the inverse of a 3 × 3 matrix to ``out`` and return the determinant."""
     for i in range(3):
@@ -51,7 +52,7 @@ def invert3(m, out):  # type: ignore[no-untyped-def]
     return determinant
 
 
-@njit(nogil=True)
+@njit(**WITHIN)
 def clip_plane(points, count, other, sign, out):  # type: ignore[no-untyped-def]
     """Keep the part of a cone of directions (i, r, k) where ``k + sign · other ≥ 0``; return its corner count."""
     kept = 0
@@ -71,7 +72,7 @@ def clip_plane(points, count, other, sign, out):  # type: ignore[no-untyped-def]
     return kept
 
 
-@njit(nogil=True)
+@njit(**WITHIN)
 def face_polygon(index_from_pixel, axes, sign, rows, columns, work):  # type: ignore[no-untyped-def]
     """Clip the detector's corner rays to one face; corners as directions (i, r, |k|) in ``work[0]``.
 
@@ -98,7 +99,7 @@ def face_polygon(index_from_pixel, axes, sign, rows, columns, work):  # type: ig
     return count, True
 
 
-@njit(nogil=True)
+@njit(**WITHIN)
 def within_beam(real, axes_depth, boxes, slices, sign, low, high, far_mm):  # type: ignore[no-untyped-def]
     """Whether every filled voxel inside the slope window lies between source and detector, slice by slice."""
     for k in range(slices):
@@ -123,7 +124,7 @@ def within_beam(real, axes_depth, boxes, slices, sign, low, high, far_mm):  # ty
     return True
 
 
-@njit(nogil=True)
+@njit(**WITHIN)
 def pixel_rectangle(pixel_from_index, shape, rows, columns, out):  # type: ignore[no-untyped-def]
     """Write the first and one-past-last row and column a box of voxels can touch."""
     low_r, high_r, low_c, high_c = 1e30, -1e30, 1e30, -1e30
@@ -146,7 +147,7 @@ def pixel_rectangle(pixel_from_index, shape, rows, columns, out):  # type: ignor
     out[3] = int(min(max(np.ceil(high_c) + 1.0, 0.0), columns))
 
 
-@njit(nogil=True)
+@njit(**WITHIN)
 def place_grid(real, count, sign, corners, slices, shape_ir, pitch, low, high):  # type: ignore[no-untyped-def]
     """Lay the grid of slopes over what both the detector and the body cover; return (U, V) samples, 0 if nothing."""
     near, far = -1.0 - real[F_SK], slices - real[F_SK]
@@ -170,7 +171,7 @@ def place_grid(real, count, sign, corners, slices, shape_ir, pitch, low, high): 
     return sizes[0], sizes[1]
 
 
-@njit(nogil=True, cache=True)
+@njit(**DOOR)
 def make_jobs(geometry, far_mm, size, pitch, affines, scales, bodies, whole, real, status):  # type: ignore[no-untyped-def]
     """Fill the job tables; return (jobs, tiles, floats of workspace per channel).
 
@@ -297,7 +298,7 @@ def make_jobs(geometry, far_mm, size, pitch, affines, scales, bodies, whole, rea
     return jobs, tiles, floats
 
 
-@njit(nogil=True)
+@njit(**WITHIN)
 def span_in_band(real, count, low_v, high_v, limit):  # type: ignore[no-untyped-def]
     """Return the first and one-past-last slope column the detector needs in a band of slope rows."""
     low, high = 1e30, -1e30

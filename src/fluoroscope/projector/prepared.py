@@ -2,6 +2,7 @@
 
 import threading
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from fluoroscope.patient.volume import SCALE, BasisVolume, Volume
 from fluoroscope.projector import kernels_copy
 from fluoroscope.projector import kernels_plan as plan
+from fluoroscope.projector.sharing import spread
 
 __all__ = ["PreparedVolume", "prepare"]
 
@@ -132,7 +134,7 @@ def prepare(volume: Volume | BasisVolume, *, air_skip: bool = True) -> PreparedV
     gains = []
     for array in arrays:
         ranges, boxes = np.empty((shape[0], 3)), np.empty((shape[0], 4), np.int64)
-        kernels_copy.survey(array, ranges, boxes)
+        spread(partial(kernels_copy.survey, array), shape[0], ranges, boxes)
         if ranges[:, 2].any():
             slab = int(np.flatnonzero(ranges[:, 2])[0])
             raise ValueError(
@@ -190,9 +192,8 @@ def make_copy(prepared: PreparedVolume, axis: int) -> AxisCopy:
         planes = buffer[front : front + k * slice_stride].reshape(k, r + 1, row_stride)
         bits = np.zeros((k, int(row[plan.B_GROUPS])), np.int64)
         values = channel[box].transpose(order)
-        kernels_copy.lay_out(
-            values, np.float64(gain), axis == 2, planes, int(row[plan.B_CHUNK]), not prepared.air_skip, bits, copy.boxes
-        )
+        marks = (axis == 2, planes, int(row[plan.B_CHUNK]), not prepared.air_skip, bits, copy.boxes)
+        spread(partial(kernels_copy.lay_out, values), k, np.float64(gain), *marks)
         copy.buffers.append(buffer)
         copy.occupancy.append(bits)
     row[plan.B_OCC0] = copy.occupancy[0].ctypes.data

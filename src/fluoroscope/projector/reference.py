@@ -9,13 +9,14 @@ from numpy.typing import NDArray
 
 from fluoroscope.geometry.projection import ProjectionGeometry
 from fluoroscope.geometry.rigid import Matrix
+from fluoroscope.projector.sharing import WITHIN, turn
 
 __all__ = ["march_volume"]
 
 STEP_VOXEL = 0.25
 
 
-@njit(nogil=True)
+@njit(**WITHIN)
 def trilinear(values, x, y, z):  # type: ignore[no-untyped-def]
     """Value between voxel centres; every neighbour outside the grid counts as zero."""
     i, j, k = int(np.floor(x)), int(np.floor(y)), int(np.floor(z))
@@ -86,5 +87,6 @@ def march_volume(
     out = np.empty((geometry.grid.rows, geometry.grid.columns))
     far_mm = float(geometry.source_to_detector_mm)
     index_from_pixel = index_from_world[:3, :3] @ world_from_pixel
-    march(values, source, index_from_pixel, world_from_pixel, far_mm, float(step_voxel), out)
+    with turn():
+        march(values, source, index_from_pixel, world_from_pixel, far_mm, float(step_voxel), out)
     return out

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from fluoroscope.geometry.projection import ProjectionGeometry
 from fluoroscope.patient.scene import Cylinder, Sphere
+from fluoroscope.projector.sharing import WITHIN
 
 __all__ = ["add_shapes"]
 
@@ -15,7 +16,7 @@ SHAPE_FIELDS = 9
 """start (3), end (3; the start again for a ball), radius, water, bone."""
 
 
-@njit(nogil=True)
+@njit(**WITHIN)
 def chord(shape, source, ray, far_mm):  # type: ignore[no-untyped-def]
     """Chord of one ray in units of the ray's length, between the source and the detector."""
     axis, offset = shape[3:6] - shape[0:3], source - shape[0:3]

@@ -23,9 +23,6 @@ module_function: Any = cgutils.get_or_insert_function
 LEVELS: tuple[Level, ...] = ("avx512", "avx2", "plain")
 LEVEL_VARIABLE = "FLUOROSCOPE_VECTOR_LEVEL"
 
-# A thread that waits for the others sleeps: spinning, it takes their core whenever anything else runs (2.3× slower).
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-
 
 def intrinsic(build: Callable[..., Any]) -> Any:
     """Make ``build`` an operation that kernels can call."""
