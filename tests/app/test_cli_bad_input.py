@@ -145,3 +145,16 @@ def test_a_scenario_that_cannot_be(command, small_ct, tmp_path, text, said):
 
 def test_unknown_exam(command):
     assert_one_line(command("exams", "show", "nothing-like-it"), "nothing-like-it")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["project", "x.nii", "--out", "p.npy", "--rows", "abc"], "rows"),
+        (["nonsense"], "nonsense"),
+        (["simulate"], "out"),
+        (["run", "--port", "99999"], "port"),
+    ],
+)
+def test_a_line_that_cannot_be_understood(command, words, said):
+    assert_one_line(command(*words), said)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fluoroscope.acquisition.frame import Collimation, Frame
-from fluoroscope.beam.technique import Filtration, RadiationMode, Technique
+from fluoroscope.beam.technique import PULSE_RATES_HZ, Filtration, RadiationMode, Technique
 from fluoroscope.geometry.carm import OutOfReachError
 from fluoroscope.geometry.mounting import SideStanding
 from fluoroscope.geometry.pose import CArmPose, beam_axes
@@ -23,9 +23,8 @@ from fluoroscope.monitor.control import RefusedError
 from fluoroscope.sources.exposure_control import DoseLevel
 from fluoroscope.sources.virtual import VirtualCArm
 
-__all__ = ["COPPERS_MM", "PULSE_RATES_HZ", "Console", "taken_with"]
+__all__ = ["COPPERS_MM", "Console", "taken_with"]
 
-PULSE_RATES_HZ = (1.0, 2.0, 3.75, 7.5, 15.0, 30.0)
 COPPERS_MM = (0.0, 0.1, 0.2, 0.3)
 VIEWS_DEG = {"ap": (180.0, 0.0), "lateral": (90.0, -90.0), "oblique": (155.0, -155.0, 25.0, -25.0)}
 """Patient-based primary angles that a view may have, in order of preference when equally near."""
@@ -65,7 +64,7 @@ class Console:
         """Turn to a named view of the patient, whichever of its directions is nearest in reach."""
         if name not in VIEWS_DEG:
             raise RefusedError(f"no view {name!r}: choose {', '.join(VIEWS_DEG)}")
-        wanted = VIEWS_DEG[name] if name != "ap" else (180.0, 0.0)
+        wanted = VIEWS_DEG[name]
         present = dict(self.carm.joints)
         reached: list[tuple[float, dict[str, float]]] = []
         for primary_deg in wanted:

@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import multiprocessing
+import os
 import queue
 import shutil
 import threading
@@ -15,14 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fluoroscope.acquisition.event import IrradiationEvent
-from fluoroscope.acquisition.frame import Frame, Provenance
+from fluoroscope.acquisition.frame import Frame
 from fluoroscope.app.console import taken_with
+from fluoroscope.app.exam import StoredImage
 from fluoroscope.app.reference import ReferencePicture
-from fluoroscope.beam.technique import RadiationMode, Technique
 from fluoroscope.dicom.xa import read_clip
+from fluoroscope.dose.ledger import REFERENCE_POINT_15_CM
 from fluoroscope.geometry.positioner import edge_markers, patient_axes, positioner_angles
 from fluoroscope.geometry.table import PatientPosition, TablePose
 from fluoroscope.live.journal import Journal, journal_in_use, recover_exam
@@ -34,38 +35,12 @@ from fluoroscope.records.contents import DoseEvent, XARun
 from fluoroscope.records.exam_store import ExamFolder, disk_room, exams_folder
 from fluoroscope.records.identity import ExamIdentity, PatientAngles
 
-__all__ = ["ExamRecording", "StoredImage", "described_run", "dose_event", "recover_exams"]
+__all__ = ["ExamRecording", "described_run", "dose_event", "recover_exams"]
 
 JOURNAL_NAME = "journal.jsonl"
 SPOOL_NAME = "spool"
 RECORDER_QUEUE = 64
-
-
-@dataclass(frozen=True, slots=True)
-class StoredImage:
-    """A picture that was kept, and what it was taken with."""
-
-    name: str
-    time: str
-    event_number: int
-    pixels: NDArray[np.uint16]
-    window: tuple[float, float]
-    pitch_mm: float | None
-    taken: dict[str, Any]
-
-    @property
-    def label(self) -> str:
-        """Shown with the picture."""
-        return f"image {self.name}, run {self.event_number}, {self.time}"
-
-    def status(self) -> dict[str, Any]:
-        """Return its line in the status."""
-        return {
-            "id": self.name,
-            "label": f"run {self.event_number}",
-            "time": self.time,
-            "event_number": self.event_number,
-        }
+ADVICE = "what was recorded is kept; free some space and start again"
 
 
 @dataclass(slots=True)
@@ -85,7 +60,7 @@ class _Run:
 class _PlayedRun:
     """A run to be played again, from the spool or from its XA file."""
 
-    def __init__(self, run: _Run, position: PatientPosition | None) -> None:
+    def __init__(self, run: _Run, position: PatientPosition) -> None:
         self._run, self._position = run, position
         first = run.facts[0].acquired_ns
         self._times_s = [(frame.acquired_ns - first) / 1e9 for frame in run.facts]
@@ -123,13 +98,11 @@ class ExamRecording:
     Parameters
     ----------
     identity
-        Whose exam, on which machine.
+        Whose exam, on which machine; simulated.
     details
         JSON-ready facts for the log.
     patient
         The patient part of the page's status.
-    position
-        How the patient lies, for angles and markers; None for a recorded clip.
     parent
         Folder of exams; the user's data folder when absent.
     """
@@ -139,14 +112,19 @@ class ExamRecording:
         identity: ExamIdentity,
         details: Mapping[str, Any],
         patient: Mapping[str, Any],
-        position: PatientPosition | None,
         parent: Path | None = None,
     ) -> None:
-        self._identity, self._patient, self._position = identity, dict(patient), position
+        self._identity, self._patient, self._position = identity, dict(patient), identity.position
         parent = exams_folder() if parent is None else parent
         self._store = ExamFolder.create(parent, identity, details)
         self.folder = self._store.folder
         self.journal = Journal(self.folder / JOURNAL_NAME)
+        try:
+            self.journal.exam(self.uid, self.started, REFERENCE_POINT_15_CM, {"patient": self._patient})
+            (self.folder / SPOOL_NAME).mkdir()
+        except OSError:
+            self.discard()
+            raise
         self._images: list[StoredImage] = []
         self._runs: dict[int, _Run] = {}
         self._events: dict[int, IrradiationEvent] = {}
@@ -159,7 +137,7 @@ class ExamRecording:
         self._writer = threading.Thread(target=self._write, name="exam writer", daemon=True)
         self._writer.start()
         self._closed = False
-        warning = disk_room(parent).warning
+        warning = disk_room(parent, disk_budget_bytes()).warning
         if warning is not None:
             self.say("warning", warning)
 
@@ -212,46 +190,28 @@ class ExamRecording:
             raise RefusedError(f"run {event_number} is not recorded in this exam")
         return _PlayedRun(run, self._position)
 
-    def clip_technique(self, mode: RadiationMode) -> Technique:
-        """Return a technique to press a clip with; its own is not known and no dose is counted."""
-        return Technique(70.0, 1.0, 1.0, 1.0, mode=mode)
-
-    @property
-    def _is_new_radiation(self) -> bool:
-        """Whether pictures and dose belong into new records: a recorded clip has its own already."""
-        return self._identity.provenance is not Provenance.RECORDED
-
     def begin(self, loop: LiveLoop) -> None:
-        """Write the journal's first line and record what ``loop`` publishes from now on."""
-        snapshot = loop.snapshot()
-        self.journal.exam(self.uid, self.started, snapshot.dose.reference_point, {"patient": self._patient})
-        if not self._is_new_radiation:
-            return
-        (self.folder / SPOOL_NAME).mkdir(exist_ok=True)
+        """Record what ``loop`` publishes from now on."""
         subscription = loop.subscribe("recording", Policy.LOSSLESS, RECORDER_QUEUE)
         self._recorder = EventRecorder(subscription, self.folder / SPOOL_NAME, self._recorded)
+
+    def discard(self) -> None:
+        """Undo an exam that could not begin: nothing was exposed in it."""
+        self.journal.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def log_event(self, event: IrradiationEvent) -> None:
         """Take the dose of a press into the exam's log, in the writer's thread."""
         with self._lock:
             self._events[event.number] = event
-        if self._is_new_radiation:
-            self._do(_Urgency.DOSE, lambda: self._store.add_event(dose_event(event, self._position)))
+        self._do(_Urgency.DOSE, lambda: self._store.add_event(dose_event(event, self._position)))
 
     def store_image(self, picture: LivePicture, taken: dict[str, Any]) -> StoredImage:
         """Keep a picture: at once in memory, on disk in the writer's thread."""
         if picture.event_number not in self._events:
             raise RefusedError("release the pedal first: an image is stored from the held picture or a finished run")
         with self._lock:
-            stored = StoredImage(
-                name=f"{len(self._images) + 1:03d}",
-                time=f"{datetime.now(UTC).astimezone():%H:%M:%S}",
-                event_number=picture.event_number,
-                pixels=picture.shown.pixels,
-                window=picture.window,
-                pitch_mm=picture.shown.pitch_mm,
-                taken=taken,
-            )
+            stored = StoredImage.of(picture, len(self._images) + 1, taken)
             self._images.append(stored)
         self._do(_Urgency.IMAGE, lambda: self._write_image(stored, picture))
         return stored
@@ -268,24 +228,43 @@ class ExamRecording:
         return messages
 
     def close(self) -> None:
-        """Finish the records and write the dose report. May be called twice."""
-        if self._closed:
-            return
-        self._closed = True
-        if self._recorder is not None:
-            self._recorder.close()
-        self._do(_Urgency.END, None)
-        self._writer.join()
-        if self._coders is not None:
-            self._coders.shutdown()
-        if self._is_new_radiation:
-            self._store.close(datetime.now(UTC))
-        self.journal.stop("exam closed")
-        self.journal.close()
+        """Finish the records and write the dose report. May be called twice.
+
+        What could not be written is said in the messages, stays in journal and spool, and is recovered at the next
+        start.
+        """
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+        try:
+            if self._recorder is not None:
+                self._recorder.close()
+            self._do(_Urgency.END, None)
+            self._writer.join()
+            if self._coders is not None:
+                self._coders.shutdown()
+            if self._events:
+                self._finish()
+        finally:
+            with contextlib.suppress(OSError):
+                self.journal.stop("exam closed")
+            self.journal.close()
         _remove_if_empty(self.folder / SPOOL_NAME)
         if not self._events:
             # Nobody pressed the pedal: an empty exam is no record.
             shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _finish(self) -> None:
+        """Write the dose report, with every press in it or not at all."""
+        try:
+            logged = {one.event.uid for one in self._store.record.events}
+            for event in self._events.values():
+                if event.uid not in logged:
+                    self._store.add_event(dose_event(event, self._position))
+            self._store.close(datetime.now(UTC))
+        except (OSError, ValueError) as fault:
+            self.say("stop", f"the dose report is not written yet ({_one_line(fault)}): {ADVICE}")
 
     # The threads of the recorder and the writer
 
@@ -307,7 +286,7 @@ class ExamRecording:
             try:
                 task()
             except (OSError, ValueError) as fault:
-                self.say("stop", f"the record could not be written: {' '.join(str(fault).split())}")
+                self.say("stop", f"a record is not written yet ({_one_line(fault)}): {ADVICE}")
 
     def _encode(self, run: _Run) -> None:
         spool = run.spool
@@ -334,9 +313,7 @@ class ExamRecording:
             orientation=_orientation(frame, self._position),
             derivation="mean of the last frames (last image hold)" if held else "",
         )
-        markers = stored.taken.get("markers") or {}
-        sides = (str(markers.get("column_left", "")), str(markers.get("column_right", "")))
-        self._store.save_image(stored.pixels, run, markers=sides)
+        self._store.save_image(stored.pixels, run, markers=stored.markers)
 
 
 class _Urgency(IntEnum):
@@ -365,7 +342,7 @@ def described_run(
     event: IrradiationEvent,
     frames: Sequence[Frame],
     window: tuple[float, float],
-    position: PatientPosition | None,
+    position: PatientPosition,
 ) -> XARun:
     """Return what the XA object of ``frames`` says: times, angles, tables, window."""
     first = frames[0]
@@ -380,7 +357,7 @@ def described_run(
     )
 
 
-def dose_event(event: IrradiationEvent, position: PatientPosition | None) -> DoseEvent:
+def dose_event(event: IrradiationEvent, position: PatientPosition) -> DoseEvent:
     """Return ``event`` with the patient angles of its first and last pulse."""
     table = event.table or TablePose()
 
@@ -390,7 +367,7 @@ def dose_event(event: IrradiationEvent, position: PatientPosition | None) -> Dos
     return DoseEvent(event, angles(event.first_pose), angles(event.last_pose))
 
 
-def _angles(frames: Sequence[Frame], position: PatientPosition | None) -> tuple[PatientAngles, ...]:
+def _angles(frames: Sequence[Frame], position: PatientPosition) -> tuple[PatientAngles, ...]:
     if position is None or any(frame.pose is None for frame in frames):
         return ()
     every = tuple(
@@ -408,7 +385,7 @@ def _tables(frames: Sequence[Frame]) -> tuple[TablePose, ...]:
     return every[:1] if len(set(every)) == 1 else every
 
 
-def _orientation(frame: Frame, position: PatientPosition | None) -> tuple[str, str] | None:
+def _orientation(frame: Frame, position: PatientPosition) -> tuple[str, str] | None:
     if position is None or frame.pose is None:
         return None
     return edge_markers(patient_axes(frame.pose, frame.table or TablePose(), position)).patient_orientation
@@ -431,7 +408,7 @@ def recover_exams(parent: Path | None = None) -> list[str]:
             try:
                 told += _recover(folder)
             except (OSError, ValueError) as fault:
-                told.append(f"exam {folder.name} could not be recovered: {' '.join(str(fault).split())}")
+                told.append(f"exam {folder.name} could not be recovered: {_one_line(fault)}")
     return told
 
 
@@ -443,29 +420,54 @@ def _is_unfinished(folder: Path) -> bool:
 
 def _recover(folder: Path) -> list[str]:
     store = ExamFolder.open(folder)
-    identity = store.record.identity
-    if identity.provenance is Provenance.RECORDED:
-        return []
     exam = recover_exam(folder / JOURNAL_NAME)
-    position = identity.position if identity.provenance is Provenance.SIMULATED else None
+    spools = sorted((folder / SPOOL_NAME).glob("event-*"))
+    if not exam.events and not spools:
+        shutil.rmtree(folder, ignore_errors=True)
+        return []
+    position = store.record.identity.position
     logged = {one.event.uid for one in store.record.events}
     for event in exam.events:
         if event.uid not in logged:
             store.add_event(dose_event(event, position))
-    frames = 0
-    by_number = {event.number: event for event in exam.events}
-    for spool_folder in sorted((folder / SPOOL_NAME).glob("event-*")):
-        spool = Spool.open(spool_folder)
-        number = int(spool_folder.name.removeprefix("event-"))
-        if len(spool) and number in by_number and not store.run_path(number).exists():
-            # Either may be torn: the event counts the journal's pulses, the run holds the spool's.
-            about = described_run(by_number[number], list(spool), spool.window, position)
-            store.save_run((frame.pixels for frame in spool), about)
-            frames += len(spool)
-        shutil.rmtree(spool_folder, ignore_errors=True)
-    ended = max((event.ended for event in exam.events), default=exam.started)
-    store.close(ended, complete=exam.closed)
+    frames = sum(_recover_run(store, spool, exam.events, position) for spool in spools)
+    store.close(max((event.ended for event in exam.events), default=exam.started), complete=exam.closed)
     _remove_if_empty(folder / SPOOL_NAME)
-    return [
-        f"exam {folder.name} was cut short and is recovered: {len(exam.events)} presses, {frames} frames from the spool"
-    ]
+    return [f"exam {folder.name} was cut short and is recovered: {len(exam.events)} presses, {frames} frames"]
+
+
+def _recover_run(store: ExamFolder, folder: Path, events: Sequence[IrradiationEvent], position: PatientPosition) -> int:
+    """Write the run of one spool unless that was done; return its frames. A spool nobody pressed for is kept."""
+    number = int(folder.name.removeprefix("event-"))
+    event = next((one for one in events if one.number == number), None)
+    spool = Spool.open(folder)
+    frames = 0
+    if len(spool) and not store.run_path(number).exists():
+        if event is None:
+            return 0
+        # Either may be torn: the event counts the journal's pulses, the run holds the spool's.
+        about = described_run(event, list(spool), spool.window, position)
+        store.save_run((frame.pixels for frame in spool), about)
+        frames = len(spool)
+    shutil.rmtree(folder, ignore_errors=True)
+    return frames
+
+
+def disk_budget_bytes() -> int | None:
+    """Return what exams may take, from ``FLUOROSCOPE_DISK_BUDGET_GB`` (50 unless set, 0 for no limit).
+
+    Raises
+    ------
+    ValueError
+        When the variable is not a number.
+    """
+    text = os.environ.get("FLUOROSCOPE_DISK_BUDGET_GB", "50")
+    try:
+        budget_gb = float(text)
+    except ValueError:
+        raise ValueError(f"FLUOROSCOPE_DISK_BUDGET_GB={text}: give a number of GB, 0 for no limit") from None
+    return round(budget_gb * 1e9) if budget_gb > 0.0 else None
+
+
+def _one_line(fault: Exception) -> str:
+    return " ".join(str(fault).split())

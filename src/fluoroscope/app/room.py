@@ -11,7 +11,7 @@ import numpy as np
 from fluoroscope.acquisition.clock import Clock
 from fluoroscope.acquisition.frame import Frame, Provenance
 from fluoroscope.app.console import Console, taken_with
-from fluoroscope.app.recording import ExamRecording, StoredImage
+from fluoroscope.app.exam import Exam, StoredImage
 from fluoroscope.app.reference import ReferenceMonitor, ReferencePicture
 from fluoroscope.beam.technique import RadiationMode, Technique
 from fluoroscope.dose.ledger import DoseStatus
@@ -25,6 +25,8 @@ from fluoroscope.monitor.control import MonitorFrame, RefusedError
 __all__ = ["FluoroscopyRoom", "RoomParts"]
 
 PICTURE_WAIT_S = 0.25
+CLIP_TECHNIQUE = Technique(70.0, 1.0, 1.0, 1.0)
+"""What a recorded clip is pressed with: it is not used, its own technique is the recording's."""
 _OF_RADIATION = (
     "air_kerma_rate_mgy_min",
     "air_kerma_mgy",
@@ -48,7 +50,7 @@ class RoomParts:
     clip
         What the status says of the source when there is no console.
     open_exam
-        Begins an exam (optionally of another patient, by name) and returns its recording.
+        Begins an exam (optionally of another patient, by name), wholly or, raising, not at all.
     patients
         Rows of patients that can be chosen; empty for a clip.
     taken
@@ -60,7 +62,7 @@ class RoomParts:
         loop: LiveLoop,
         chain: ImageChain,
         clock: Clock,
-        open_exam: Callable[[str | None], ExamRecording],
+        open_exam: Callable[[str | None], Exam],
         patients: Callable[[], list[dict[str, Any]]],
         console: Console | None = None,
         clip: Mapping[str, Any] | None = None,
@@ -74,14 +76,16 @@ class RoomParts:
 class FluoroscopyRoom:
     """Implements ``monitor.control.RoomControl`` over the live loop, a C-arm or clip, and the records."""
 
-    def __init__(self, parts: RoomParts, exam: ExamRecording) -> None:
+    def __init__(self, parts: RoomParts, exam: Exam) -> None:
         self._parts, self._exam = parts, exam
+        self._no_exam = ""
         self._changed = threading.Condition()
         self._frames: dict[str, MonitorFrame] = {}
         self._live: LivePicture | None = None
         self._messages: list[dict[str, str]] = []
         self._message_count = 0
         self._busy = ""
+        self._changing: threading.Thread | None = None
         self._shown_image: str | None = None
         self._reference = ReferenceMonitor(parts.clock, self._present)
         self._closed = threading.Event()
@@ -178,20 +182,32 @@ class FluoroscopyRoom:
         """End any exposure: nobody holds the pedal."""
         self._parts.loop.stop("the operator's page was lost")
 
-    def close(self) -> None:
-        """End exposure and replay, write the dose report, let go of everything. May be called twice."""
+    def close(self) -> list[str]:
+        """End exposure and replay, write the dose report, let go of everything. May be called twice.
+
+        Returns
+        -------
+        list of str
+            What the operator should still be told.
+        """
         if self._closed.is_set():
-            return
+            return []
+        loop = self._parts.loop
+        loop.release()
         self._reference.stop()
-        self._parts.loop.release()
-        self._parts.loop.wait_for(LiveState.READY, LiveState.HOLD, LiveState.FAULT, timeout_s=5.0)
+        if self._changing is not None:
+            self._changing.join()
+        loop.wait_for(LiveState.READY, LiveState.HOLD, LiveState.FAULT, timeout_s=5.0)
         self._exam.close()
+        self._keep_messages(self._exam)
         self._closed.set()
         self._subscription.close()
-        self._parts.loop.close()
+        loop.close()
         with self._changed:
             self._changed.notify_all()
+            untold = [message["text"] for message in self._messages if message["level"] == "stop"]
         self._pump.join()
+        return untold
 
     def tell(self, level: str, text: str) -> None:
         """Put a message on the page, to be acknowledged."""
@@ -206,23 +222,18 @@ class FluoroscopyRoom:
         if not down:
             loop.release()
             return
-        if self._busy:
-            raise RefusedError(self._busy)
+        # Radiation that would be in no record is refused.
+        if self._busy or self._no_exam:
+            raise RefusedError(self._busy or self._no_exam)
         if loop.state is LiveState.EXPOSING:
             return
-        radiation = RadiationMode(mode)
-
-        def technique() -> Technique:
-            console = self._parts.console
-            if console is not None:
-                return console.technique(radiation)
-            return self._exam.clip_technique(radiation)
-
-        loop.press(technique)
+        console, radiation = self._parts.console, RadiationMode(mode)
+        loop.press(CLIP_TECHNIQUE if console is None else lambda: console.technique(radiation))
 
     def _stop(self) -> None:
-        self._reference.stop()
+        # X-ray first: a replay may be waiting for the disk.
         self._parts.loop.stop("stop key")
+        self._reference.stop()
 
     def _set_field(self, *, index: int) -> None:
         # A run has one picture size from its first pulse to its last.
@@ -244,6 +255,7 @@ class FluoroscopyRoom:
         return {"id": stored.name}
 
     def _show_stored(self, *, id: str | None = None, step: int = 0) -> Mapping[str, Any]:
+        self._refuse_while_busy()
         images = self._exam.images
         if not images:
             raise RefusedError("no image is stored yet: press K while a picture is shown")
@@ -261,6 +273,7 @@ class FluoroscopyRoom:
         if stop:
             self._reference.stop()
             return
+        self._refuse_while_busy()
         number = self._exam.last_run_number if event_number is None else event_number
         if number is None:
             raise RefusedError("no run is recorded yet: hold the pedal first")
@@ -310,25 +323,39 @@ class FluoroscopyRoom:
 
     def _begin_exam(self, patient: str | None, busy: str) -> None:
         """Close the exam and open the next in a thread of its own: commands return within 50 ms."""
-        if self._busy:
-            raise RefusedError(self._busy)
-        if self._parts.loop.state is LiveState.EXPOSING:
-            raise RefusedError("release the pedal first")
+        self._refuse_while_busy()
+        state = self._parts.loop.state
+        if state not in (LiveState.READY, LiveState.HOLD):
+            advice = "release the pedal first" if state is LiveState.EXPOSING else "acknowledge the fault first"
+            raise RefusedError(advice)
         self._busy = busy
-        threading.Thread(target=self._change_exam, args=(patient,), name="next exam", daemon=True).start()
+        self._changing = threading.Thread(target=self._change_exam, args=(patient,), name="next exam", daemon=True)
+        self._changing.start()
 
     def _change_exam(self, patient: str | None) -> None:
+        self._no_exam = "no exam is open: close the exam or choose the patient again"
         try:
-            self._exam.close()
+            before = self._exam
+            before.close()
+            self._keep_messages(before)
             self._exam = self._parts.open_exam(patient)
-        except (ValueError, OSError) as fault:
+            self._no_exam = ""
+        except (ValueError, OSError, RuntimeError, MemoryError) as fault:
             self.tell("stop", f"the next exam could not be opened: {' '.join(str(fault).split())}")
         finally:
+            self._reference.clear()
+            self._shown_image, self._live = None, None
+            at_ns, empty = self._parts.clock.monotonic_ns(), np.zeros((0, 0), dtype=np.uint16)
+            self._present(MonitorFrame("live", "stored", empty, at_ns, 0.0, 1.0, None, 0, 0))
             self._busy = ""
-        self._reference.clear()
-        self._shown_image, self._live = None, None
-        empty = np.zeros((0, 0), dtype=np.uint16)
-        self._present(MonitorFrame("live", "stored", empty, self._parts.clock.monotonic_ns(), 0.0, 1.0, None, 0, 0))
+
+    def _refuse_while_busy(self) -> None:
+        if self._busy:
+            raise RefusedError(self._busy)
+
+    def _keep_messages(self, exam: Exam) -> None:
+        for level, text in exam.take_messages():
+            self.tell(level, text)
 
     # Pictures
 
@@ -377,8 +404,7 @@ class FluoroscopyRoom:
         return None if console is None else console.carm.position
 
     def _all_messages(self, fault: str) -> list[dict[str, str]]:
-        for level, text in self._exam.take_messages():
-            self.tell(level, text)
+        self._keep_messages(self._exam)
         with self._changed:
             messages = [dict(message) for message in self._messages]
         if fault:

@@ -5,11 +5,11 @@ from typing import Literal
 
 import numpy as np
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from fluoroscope.beam.technique import PULSE_RATES_HZ
 
 __all__ = ["Needle", "Scenario", "ScenarioError", "Step", "read_scenario"]
-
-PULSE_RATES_HZ = (1.0, 2.0, 3.75, 7.5, 15.0, 30.0)
 
 
 class ScenarioError(ValueError):
@@ -39,8 +39,17 @@ class Step(_Strict):
     height_mm: float | None = None
     needle: Needle | None = None
     pedal: bool | None = None
-    pulse_rate_hz: float | None = Field(default=None, gt=0.0, le=60.0)
+    pulse_rate_hz: float | None = None
     dose_level: Literal["low", "normal", "high"] | None = None
+
+    @field_validator("pulse_rate_hz")
+    @classmethod
+    def _offered(cls, rate_hz: float | None) -> float | None:
+        if rate_hz is not None and rate_hz not in PULSE_RATES_HZ:
+            raise ValueError(
+                f"{rate_hz:g} pulses a second: choose one of {', '.join(f'{r:g}' for r in PULSE_RATES_HZ)}"
+            )
+        return rate_hz
 
 
 class Scenario(_Strict):

@@ -10,20 +10,20 @@ from typing import Any
 
 from fluoroscope import NOT_A_MEDICAL_DEVICE, __version__
 from fluoroscope.acquisition.clock import SystemClock
-from fluoroscope.acquisition.frame import Frame, PixelIntensity, Provenance
-from fluoroscope.app.clip import clip_status, clip_taken
+from fluoroscope.acquisition.frame import Frame, PixelIntensity
+from fluoroscope.app.clip import ClipSession, clip_status, clip_taken
 from fluoroscope.app.console import Console
 from fluoroscope.app.recording import ExamRecording, recover_exams
 from fluoroscope.app.room import FluoroscopyRoom, RoomParts
 from fluoroscope.app.setup import RoomSetup, load_patient, patient_rows
 from fluoroscope.app.terminal import warn
-from fluoroscope.app.virtual import exam_details, exam_identity, patient_dicom_id, versions, virtual_carm
+from fluoroscope.app.virtual import exam_details, exam_identity, patient_dicom_id, virtual_carm
 from fluoroscope.dose.ledger import KermaLedger
 from fluoroscope.imagechain.chain import ImageChain
 from fluoroscope.live.loop import LiveLoop, LoopSettings
 from fluoroscope.monitor.server import MonitorServer, check_door
 from fluoroscope.patient.library import Patient
-from fluoroscope.records.identity import Equipment, ExamIdentity, PatientIdentity
+from fluoroscope.records.exam_store import exams_folder
 from fluoroscope.records.uids import new_uid
 from fluoroscope.sources.clip import ClipSource
 
@@ -82,7 +82,8 @@ def _serve(open_: Callable[[], FluoroscopyRoom], doors: Doors) -> None:
         finally:
             server.stop()
     finally:
-        room.close()
+        for told in room.close():
+            warn(f"warning: {told}")
     warn("closed; what was recorded: fluoroscope exams list")
 
 
@@ -115,19 +116,22 @@ def open_room(setup: RoomSetup, exams: Path | None = None, seed: int | None = No
     loop = LiveLoop(carm, chain, KermaLedger(), clock, new_uid)
 
     def open_exam(name: str | None) -> ExamRecording:
-        source = None
+        chosen, source = table, None
         if name is not None:
-            changed = replace(table.setup, patient=name, labels=None, series=None)
-            patient = load_patient(changed, lambda *_: None)
-            source = virtual_carm(changed, patient, clock, seed)
+            other = replace(table.setup, patient=name, labels=None, names=None, series=None)
+            chosen = _OnTheTable(other, load_patient(other, lambda *_: None))
+            source = virtual_carm(other, chosen.patient, clock, seed)
             source.prepare()
-            table.setup, table.patient = changed, patient
-        identity = exam_identity(table.setup, table.patient, new_uid(), clock.utc_now())
-        exam = ExamRecording(
-            identity, exam_details(table.setup, table.patient), table.status(), identity.position, exams
-        )
-        loop.new_exam(KermaLedger(), exam.journal, source)
+        identity = exam_identity(chosen.setup, chosen.patient, new_uid(), clock.utc_now())
+        exam = ExamRecording(identity, exam_details(chosen.setup, chosen.patient), chosen.status(), exams)
+        try:
+            loop.new_exam(KermaLedger(), exam.journal, source)
+        except ValueError:
+            exam.discard()
+            raise
+        # From here on nothing can fail: patient, beam and records change together.
         if source is not None:
+            table.setup, table.patient = chosen.setup, chosen.patient
             console.take(source)
         exam.begin(loop)
         return exam
@@ -171,36 +175,19 @@ def open_clip_room(path: Path, exams: Path | None = None) -> FluoroscopyRoom:
         return clip.window_center, clip.window_width
 
     loop = LiveLoop(source, chain, KermaLedger(), clock, new_uid, settings=LoopSettings(window_of=window_of))
-    about = {
-        "name": clip.patient_name or "–",
-        "id": clip.patient_id or "–",
-        "position": clip.patient_position or "–",
-        "description": clip.description,
-        "source": str(path),
-    }
 
-    def open_exam(_: str | None) -> ExamRecording:
-        identity = ExamIdentity(
-            new_uid(),
-            clock.utc_now(),
-            PatientIdentity(clip.patient_name[:64], clip.patient_id[:64]),
-            Equipment("replay of a recorded clip", __version__),
-            description=f"Replay of {path.name}"[:64],
-            provenance=Provenance.RECORDED,
-        )
-        exam = ExamRecording(identity, {"clip": str(path), "versions": versions()}, about, None, exams)
-        loop.new_exam(KermaLedger(), exam.journal)
-        exam.begin(loop)
-        return exam
+    def open_session(_: str | None) -> ClipSession:
+        loop.new_exam(KermaLedger(), None)
+        return ClipSession(clip, path, exams if exams is not None else exams_folder())
 
     loop.start()
     parts = RoomParts(
         loop,
         chain,
         clock,
-        open_exam,
+        open_session,
         list,
         clip=clip_status(clip),
         taken=lambda frame: clip_taken(clip, source.clip_index(frame)),
     )
-    return FluoroscopyRoom(parts, open_exam(None))
+    return FluoroscopyRoom(parts, open_session(None))

@@ -17,6 +17,7 @@ from fluoroscope.patient.library import (
     open_patient,
     patients,
 )
+from fluoroscope.patient.tissues import load_tissues
 
 __all__ = ["MATRICES", "RoomSetup", "describe_patient", "load_patient", "patient_rows"]
 
@@ -43,6 +44,10 @@ class RoomSetup:
         Keep what surrounds the body in the CT.
     series
         Series Instance UID for a folder with several.
+    names
+        Table of names for the labels (CSV or JSON), or None.
+    tissues
+        Tissue curves (TOML) in place of the packaged ones, or None.
     """
 
     patient: str | None = None
@@ -52,6 +57,8 @@ class RoomSetup:
     matrix: int = 1024
     keep_table: bool = False
     series: str | None = None
+    names: Path | None = None
+    tissues: Path | None = None
 
     def __post_init__(self) -> None:
         if self.position.upper() not in PatientPosition.__members__:
@@ -86,6 +93,8 @@ def load_patient(setup: RoomSetup, progress: Progress | None = None) -> Patient:
     return open_patient(
         setup.patient or DEFAULT_PATIENT,
         labels=setup.labels,
+        names=setup.names,
+        table=None if setup.tissues is None else load_tissues(setup.tissues),
         keep_table=setup.keep_table,
         read_folder=_folder_reader(setup.series),
         read_labels=_read_segmentation,

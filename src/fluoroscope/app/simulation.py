@@ -21,11 +21,12 @@ from fluoroscope.acquisition.event import IrradiationEvent
 from fluoroscope.acquisition.frame import Frame
 from fluoroscope.acquisition.truth import GroundTruth
 from fluoroscope.app.recording import described_run, dose_event
-from fluoroscope.app.scenario import PULSE_RATES_HZ, Needle, Scenario, ScenarioError, Step, read_scenario
+from fluoroscope.app.scenario import Needle, Scenario, ScenarioError, Step, read_scenario
 from fluoroscope.app.setup import RoomSetup, load_patient
 from fluoroscope.app.terminal import Progress, loading_bar
 from fluoroscope.app.virtual import RestingScene, exam_identity, patient_dicom_id, versions, virtual_carm
 from fluoroscope.beam.materials import MATERIALS, basis_of
+from fluoroscope.beam.technique import PULSE_RATES_HZ
 from fluoroscope.geometry.pose import CArmPose
 from fluoroscope.geometry.positioner import edge_markers, patient_axes, positioner_angles, view_text
 from fluoroscope.geometry.table import TablePose
@@ -46,6 +47,7 @@ __all__ = ["Run", "simulate_run"]
 # Records of a seeded run are the same bytes wherever it is made, so its dates cannot be today's.
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 DEFAULT_SECONDS, DEFAULT_RATE_HZ = 2.0, 7.5
+WORKING = ".simulate-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +123,7 @@ class _Press:
 def simulate_run(setup: RoomSetup, run: Run, out: Path) -> dict[str, Any]:
     """Make moving X-ray and write ``cine.dcm dose.dcm frame.png truth.json summary.json`` into ``out``.
 
-    The same seed gives the same files. ``out`` appears only when everything is written.
+    The same seed gives the same files. Nothing is moved into ``out`` before everything is written.
 
     Returns
     -------
@@ -188,7 +190,7 @@ def _expose(
         for number, (begin_s, end_s) in enumerate(_presses(scenario), start=1):
             clock.advance(max(0, round(begin_s * 1e9) - clock.monotonic_ns()))
             maker = _PressMaker(carm, clock, run, scenario, progress)
-            made.append(maker.expose(number, begin_s, end_s, scratch / f"press-{number}.npy"))
+            made.append(maker.expose(number, begin_s, end_s, scratch / f"press-{number}.raw"))
     return made, truths
 
 
@@ -216,29 +218,30 @@ class _PressMaker:
         carm.press(technique, uid)
         builder = IrradiationBuilder(uid, number, started, pressed_ns, technique)
         chain, grid = ImageChain(), carm.grid
-        most = int((end_s - begin_s) * max(PULSE_RATES_HZ)) + 2
-        shown = np.lib.format.open_memmap(scratch, mode="w+", dtype=np.uint16, shape=(most, grid.rows, grid.columns))
         nothing = np.zeros((1, 1), dtype=np.uint16)
         frames: list[Frame] = []
-        for raw in carm.frames():
-            if not frames:
-                chain.begin_run(raw)
-            builder.add(raw.acquired_ns, raw.technique, raw.kerma, raw.pose, raw.table, raw.collimation)
-            display = chain.process(raw)
-            shown[len(frames)] = display.pixels
-            frames.append(replace(display, pixels=nothing))
-            next_s = raw.acquired_ns / 1e9 + 1.0 / rate_hz
-            self._progress(min(next_s / self._scenario.seconds, 1.0), "X-ray")
-            if next_s > end_s - 1e-9:
-                break
-            rate_hz = self._set(next_s)
-            carm.set_pulse_rate(rate_hz)
+        # Written, not mapped: a full disk is then an error and not the end of the process.
+        with scratch.open("wb") as file:
+            for raw in carm.frames():
+                if not frames:
+                    chain.begin_run(raw)
+                builder.add(raw.acquired_ns, raw.technique, raw.kerma, raw.pose, raw.table, raw.collimation)
+                display = chain.process(raw)
+                file.write(display.pixels.tobytes())
+                frames.append(replace(display, pixels=nothing))
+                next_s = raw.acquired_ns / 1e9 + 1.0 / rate_hz
+                self._progress(min(next_s / self._scenario.seconds, 1.0), "X-ray")
+                if next_s > end_s - 1e-9:
+                    break
+                rate_hz = self._set(next_s)
+                carm.set_pulse_rate(rate_hz)
         carm.release()
         held = chain.hold()
         if held is None:
             raise ScenarioError(f"the pedal is down for less than a pulse at {begin_s:g} s: hold it longer")
         event = builder.finish(max(round(end_s * 1e9), frames[-1].acquired_ns), 0)
-        return _Press(event, frames, shown[: len(frames)], chain.window, held)
+        shown = np.memmap(scratch, dtype=np.uint16, mode="r", shape=(len(frames), grid.rows, grid.columns))
+        return _Press(event, frames, shown, chain.window, held)
 
     def _set(self, time_s: float) -> float:
         """Bring everything to where it is at ``time_s``; return the pulse rate."""
@@ -365,20 +368,45 @@ def _write_json(path: Path, value: Any) -> None:
 
 @contextmanager
 def _whole_folder(out: Path) -> Iterator[Path]:
-    """Give a folder beside ``out`` to write in; its files move into ``out`` only when all went well."""
+    """Give a folder to write in, whose files move into ``out`` only when all went well.
+
+    It lies inside ``out`` when that exists, else beside it, so that moving is renaming. Files of an earlier run in
+    ``out`` give way; others stay.
+    """
     if out.exists() and not out.is_dir():
         raise FileExistsError(f"{out}: a file stands where --out wants a folder; choose another name")
-    parent = out.absolute().parent
+    parent = out if out.is_dir() else out.absolute().parent
     if not parent.is_dir():
         raise FileNotFoundError(f"{parent}: no such folder for --out; make it first")
+    _remove_leftovers(parent)
     try:
-        working = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=parent))
+        working = Path(tempfile.mkdtemp(prefix=f"{WORKING}{os.getpid()}-", dir=parent))
     except OSError as fault:
         raise OSError(f"{parent}: cannot be written ({fault.strerror}); choose another --out") from fault
     try:
         yield working
         out.mkdir(exist_ok=True)
+        for earlier in out.glob("cine*.dcm"):
+            earlier.unlink()
         for file in sorted(working.iterdir()):
             os.replace(file, out / file.name)
     finally:
         shutil.rmtree(working, ignore_errors=True)
+
+
+def _remove_leftovers(parent: Path) -> None:
+    """Remove working folders of runs that were killed."""
+    for folder in parent.glob(f"{WORKING}*"):
+        number = folder.name.removeprefix(WORKING).split("-")[0]
+        if number.isdigit() and not _is_running(int(number)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True

@@ -5,7 +5,10 @@ from enum import Enum
 
 import numpy as np
 
-__all__ = ["Filtration", "RadiationMode", "Technique"]
+__all__ = ["PULSE_RATES_HZ", "Filtration", "RadiationMode", "Technique"]
+
+PULSE_RATES_HZ = (1.0, 2.0, 3.75, 7.5, 15.0, 30.0)
+"""Pulse rates a console offers, pulses per second."""
 
 
 class RadiationMode(Enum):

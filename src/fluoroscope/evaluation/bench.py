@@ -1,10 +1,5 @@
 """``fluoroscope bench``: speed and memory on this computer, each with method, size and what was switched on."""
 
-import os
-import subprocess
-import sys
-import tempfile
-import time
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -16,20 +11,6 @@ from fluoroscope.evaluation.pulse_bench import pulse_rows
 __all__ = ["bench_rows"]
 
 Progress = Callable[[float, str], None]
-
-_FIRST_FRAME = """
-import time, sys
-from pathlib import Path
-from fluoroscope.app.serving import open_room
-from fluoroscope.app.setup import RoomSetup
-room = open_room(RoomSetup(), Path(sys.argv[1]))
-room.command("pedal", {"down": True})
-frame = room.latest("live", -1, 30.0)
-assert frame is not None
-print(time.time())
-room.command("pedal", {"down": False})
-room.close()
-"""
 
 
 def bench_rows(*, peers: bool, full: bool, progress: Progress) -> list[Row]:
@@ -53,8 +34,6 @@ def bench_rows(*, peers: bool, full: bool, progress: Progress) -> list[Row]:
         rows += speed_rows(frames=repeats, phantom=phantom)
     else:
         rows += speed_rows(frames=20, pixels=(1024,), phantom=phantom)
-    progress(0.6, "first frame")
-    rows += first_frame_rows(cold=full)
     progress(0.8, "install size")
     rows += install_rows()
     if peers:
@@ -62,45 +41,6 @@ def bench_rows(*, peers: bool, full: bool, progress: Progress) -> list[Row]:
         rows += peer_rows(frames=8 if full else 3, phantom=phantom)
     progress(1.0, "done")
     return rows
-
-
-def first_frame_rows(*, cold: bool) -> list[Row]:
-    """Return the time from starting Python to the first live picture of the built-in patient, s.
-
-    Warm: patient and compiled kernels are in their caches. Cold: both caches are new and empty.
-    """
-    rows = []
-    with tempfile.TemporaryDirectory() as scratch:
-        first_frame_s(Path(scratch), {})  # fills the caches
-        warm = [first_frame_s(Path(scratch), {}) for _ in range(3)]
-        what = "from starting Python to the first live picture"
-        size, stages = "built-in torso → 1024²", "open the room, pedal down, first pulse through the chain"
-        rows.append(row("first_frame.warm", f"{what}, caches filled", size, stages, warm, "s"))
-        if cold:
-            empty = {
-                "NUMBA_CACHE_DIR": str(Path(scratch) / "numba"),
-                "FLUOROSCOPE_HOME": str(Path(scratch) / "home"),
-                "XDG_CACHE_HOME": str(Path(scratch) / "cache"),
-            }
-            times = [first_frame_s(Path(scratch), empty)]
-            rows.append(row("first_frame.cold", f"{what}, caches empty", size, stages, times, "s"))
-    return rows
-
-
-def first_frame_s(exams: Path, environment: dict[str, str]) -> float:
-    """Open the room in a new process and return how long its first picture took, s."""
-    started = time.time()
-    result = subprocess.run(
-        [sys.executable, "-c", _FIRST_FRAME, str(exams / "exams")],
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-    if result.returncode:
-        raise RuntimeError(f"the room did not open: {result.stderr.strip().splitlines()[-1:]}")
-    return float(result.stdout.split()[-1]) - started
 
 
 def install_rows() -> list[Row]:

@@ -1,4 +1,6 @@
-"""How fast the page paints a stream: a stored run played at 30 pictures a second into headless Chromium.
+"""Benchmarks of the whole room: first picture after the start, recording, and the stream to a browser.
+
+The stream: a stored run played at 30 pictures a second into headless Chromium.
 
 Needs playwright and Chromium, which users do not: without them these rows are left out. The browser draws with software
 GL on the same cores as the server, so the figures are a floor. Latency runs from the server sending a picture to its
@@ -6,33 +8,35 @@ acknowledgement after it was painted.
 """
 
 import importlib.util
+import os
 import shutil
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fluoroscope.acquisition.clock import SystemClock
-from fluoroscope.acquisition.frame import PixelIntensity, Provenance
-from fluoroscope.app.recording import ExamRecording
+from fluoroscope.acquisition.frame import PixelIntensity
+from fluoroscope.app.clip import ClipSession
 from fluoroscope.app.room import FluoroscopyRoom, RoomParts
 from fluoroscope.app.serving import open_room
 from fluoroscope.app.setup import RoomSetup
 from fluoroscope.dose.ledger import KermaLedger
+from fluoroscope.evaluation.projector_bench import Row, row
 from fluoroscope.imagechain.chain import ImageChain
 from fluoroscope.live.loop import LiveLoop, LoopSettings
 from fluoroscope.monitor.server import MonitorServer
-from fluoroscope.records.identity import Equipment, ExamIdentity, PatientIdentity
 from fluoroscope.records.uids import new_uid
 from fluoroscope.sources.clip import ClipSource
 
-__all__ = ["recording_rows", "stream_rows"]
+__all__ = ["first_frame_rows", "recording_rows", "stream_rows"]
 
-Row = dict[str, Any]
 RATE_HZ = 30.0
 CHROMIUM = "chromium"
 FLAGS = (
@@ -42,6 +46,60 @@ FLAGS = (
     "--use-angle=swiftshader",
     "--enable-unsafe-swiftshader",
 )
+
+
+_FIRST_FRAME = """
+import time, sys
+from pathlib import Path
+from fluoroscope.app.serving import open_room
+from fluoroscope.app.setup import RoomSetup
+room = open_room(RoomSetup(), Path(sys.argv[1]))
+room.command("pedal", {"down": True})
+frame = room.latest("live", -1, 30.0)
+assert frame is not None
+print(time.time())
+room.command("pedal", {"down": False})
+room.close()
+"""
+
+
+def first_frame_rows(*, cold: bool) -> list[Row]:
+    """Return the time from starting Python to the first live picture of the built-in patient, s.
+
+    Warm: patient and compiled kernels are in their caches. Cold: both caches are new and empty.
+    """
+    rows = []
+    with tempfile.TemporaryDirectory() as scratch:
+        first_frame_s(Path(scratch), {})  # fills the caches
+        warm = [first_frame_s(Path(scratch), {}) for _ in range(3)]
+        what = "from starting Python to the first live picture"
+        size, stages = "built-in torso → 1024²", "open the room, pedal down, first pulse through the chain"
+        rows.append(row("first_frame.warm", f"{what}, caches filled", size, stages, warm, "s"))
+        if cold:
+            empty = {
+                "NUMBA_CACHE_DIR": str(Path(scratch) / "numba"),
+                "FLUOROSCOPE_HOME": str(Path(scratch) / "home"),
+                "XDG_CACHE_HOME": str(Path(scratch) / "cache"),
+            }
+            times = [first_frame_s(Path(scratch), empty)]
+            rows.append(row("first_frame.cold", f"{what}, caches empty", size, stages, times, "s"))
+    return rows
+
+
+def first_frame_s(exams: Path, environment: dict[str, str]) -> float:
+    """Open the room in a new process and return how long its first picture took, s."""
+    started = time.time()
+    result = subprocess.run(
+        [sys.executable, "-c", _FIRST_FRAME, str(exams / "exams")],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    if result.returncode:
+        raise RuntimeError(f"the room did not open: {result.stderr.strip().splitlines()[-1:]}")
+    return float(result.stdout.split()[-1]) - started
 
 
 class _DrawnRun:
@@ -63,6 +121,7 @@ class _DrawnRun:
         self.pitch_mm: float | None = 307.2 / pixels
         self.manufacturer = "Fluoroscope"
         self.model = "bench"
+        self.patient_name = self.patient_id = self.patient_position = self.description = ""
 
     def frame(self, index: int) -> NDArray[np.uint16]:
         return self._frames[index]
@@ -89,29 +148,20 @@ def stream_rows(pixels: Sequence[int] = (512, 1024), seconds: float = 8.0) -> li
 
 def _clip_room(pixels: int, exams: Path) -> FluoroscopyRoom:
     clock, chain = SystemClock(), ImageChain()
-    source = ClipSource(_DrawnRun(pixels), clock)
+    run = _DrawnRun(pixels)
+    source = ClipSource(run, clock)
     loop = LiveLoop(
         source, chain, KermaLedger(), clock, new_uid, settings=LoopSettings(window_of=lambda _: (32768.0, 30000.0))
     )
 
-    def open_exam(_: str | None) -> ExamRecording:
-        identity = ExamIdentity(
-            new_uid(),
-            clock.utc_now(),
-            PatientIdentity("bench", "bench"),
-            Equipment("bench", "bench"),
-            provenance=Provenance.RECORDED,
-        )
-        about = {"name": "bench", "id": "bench", "position": "–", "description": "", "source": ""}
-        exam = ExamRecording(identity, {}, about, None, exams)
-        loop.new_exam(KermaLedger(), exam.journal)
-        exam.begin(loop)
-        return exam
+    def open_session(_: str | None) -> ClipSession:
+        loop.new_exam(KermaLedger(), None)
+        return ClipSession(cast("Any", run), Path("bench"), exams)
 
     loop.start()
     nothing: dict[str, Any] = {"carm": None, "table": None, "detector": None, "collimation": None, "technique": None}
-    parts = RoomParts(loop, chain, clock, open_exam, list, None, {**nothing, "markers": None, "room": None})
-    return FluoroscopyRoom(parts, open_exam(None))
+    parts = RoomParts(loop, chain, clock, open_session, list, None, {**nothing, "markers": None, "room": None})
+    return FluoroscopyRoom(parts, open_session(None))
 
 
 def _streamed(room: FluoroscopyRoom, chromium: str, pixels: int, seconds: float, what: str) -> list[Row]:
@@ -159,7 +209,7 @@ def _streamed(room: FluoroscopyRoom, chromium: str, pixels: int, seconds: float,
 
 
 def recording_rows(pixels: Sequence[int] = (512, 1024), seconds: float = 4.0) -> list[Row]:
-    """Return the share of the pulses given in a live 30 p/s run that are in the stored XA, bit for bit counted."""
+    """Return the share of the pulses given in a live 30 p/s run that are in the stored XA."""
     from fluoroscope.dicom.xa import read_clip
 
     rows = []
@@ -177,7 +227,7 @@ def recording_rows(pixels: Sequence[int] = (512, 1024), seconds: float = 4.0) ->
             rows.append(
                 {
                     "id": f"recording.{n}",
-                    "what": "pulses in the stored run over pulses given",
+                    "what": "pulses in the stored run over pulses given, counted",
                     "size": f"{n}², 30 p/s, {seconds:g} s",
                     "stages": f"live, spooled, JPEG-LS on release; {dropped} pulses late and not given",
                     "value": clip.frame_count / delivered,
