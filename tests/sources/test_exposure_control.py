@@ -178,10 +178,10 @@ def test_generator_limits_are_kept() -> None:
     assert technique.tube_voltage_kv >= limits.lowest_kv
 
 
-def test_locked_it_does_not_follow_and_automatic_follows_again() -> None:
+def test_by_hand_it_does_not_follow_and_automatic_follows_again() -> None:
     loop = control()
     _, before = run(loop, patient(200.0), 6)
-    loop.lock()
+    loop.manual(before)
     _, during = run(loop, patient(350.0), 6)
     assert loop.locked
     assert during == before
@@ -202,6 +202,77 @@ def test_manual_technique_is_used_and_checked() -> None:
         loop.technique(30.0)
 
 
+def test_what_is_displayed_changes_nothing_and_refuses_nothing() -> None:
+    loop = control()
+    run(loop, patient(200.0), 8, rate_hz=7.5)
+    thick = control()
+    run(thick, patient(450.0), 8, rate_hz=7.5)
+    said = thick.limited_by
+    assert said is not None
+    assert loop.displayed(7.5) == loop.technique(7.5)
+    assert loop.limited_by is None
+    thick.displayed(1.0, RadiationMode.ACQUISITION)
+    assert thick.limited_by == said == thick.displayed_limit(7.5)
+    # By hand, 70 mGy/min at 7.5 a second: allowed, and twice as often not.
+    chosen = Technique(80.0, 100.0, 10.0, 7.5, Filtration(3.1, 0.0))
+    loop.manual(chosen)
+    assert loop.displayed(15.0) == dataclasses.replace(chosen, pulse_rate_hz=15.0)
+    with pytest.raises(ValueError, match="above the 88"):
+        loop.technique(15.0)
+    with pytest.raises(ValueError, match="above the 88"):
+        loop.check_rate(15.0)
+    loop.check_rate(15.0, RadiationMode.ACQUISITION)
+
+
+def test_what_would_make_a_manual_technique_too_much_is_refused_and_changes_nothing() -> None:
+    loop = control()
+    chosen = Technique(80.0, 50.0, 10.0, 7.5, Filtration(3.1, 0.3))
+    loop.manual(chosen)
+    with pytest.raises(ValueError, match="above the 88"):
+        loop.set_pulse_rate(90.0)
+    loop.set_pulse_rate(30.0)
+    # The rate counts from now on, not that at which the technique was set.
+    with pytest.raises(ValueError, match="above the 88"):
+        loop.set_filtration(Filtration(3.1, 0.0))
+    with pytest.raises(ValueError, match="above the 88"):
+        loop.set_geometry(700.0, PITCH)
+    assert loop.technique(30.0) == dataclasses.replace(chosen, pulse_rate_hz=30.0)
+    assert entrance_rate_mgy_min(loop.technique(30.0), SDD) < 88.0
+    loop.automatic()
+    loop.set_filtration(Filtration(3.1, 0.0))
+    loop.set_geometry(700.0, PITCH)
+    assert loop.technique(30.0).filtration.copper_mm == 0.0
+
+
+@pytest.mark.parametrize(
+    ("technique", "why"),
+    [
+        (Technique(60.0, 121.0, 5.0, 1.0), "121 mA: 1 to 120"),
+        (Technique(60.0, 0.5, 5.0, 1.0), "0.5 mA"),
+        (Technique(120.0, 130.0, 5.0, 1.0), "130 mA: 1 to 120"),
+        (Technique(60.0, 10.0, 21.0, 1.0), "21 ms: 2 to 20"),
+        (Technique(60.0, 10.0, 1.9, 1.0), "1.9 ms"),
+        (Technique(122.0, 10.0, 5.0, 1.0), "122 kV: 40 to 120"),
+        (Technique(60.0, 1.0, 12.0, 100.0), "12 ms: 2 to 10 at 100 a second"),
+    ],
+)
+def test_what_the_generator_cannot_give_is_refused_by_hand(technique: Technique, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        control().manual(technique)
+
+
+def test_the_generators_power_is_a_limit_by_hand_too() -> None:
+    weak = ExposureControl(Detector(), SDD, PITCH, limits=GeneratorLimits(power_kw=2.0))
+    with pytest.raises(ValueError, match=r"40 mA: 1 to 33\.33 at 60 kV"):
+        weak.manual(Technique(60.0, 40.0, 5.0, 1.0))
+
+
+def test_pulses_never_run_into_each_other() -> None:
+    loop = control()
+    _, technique = run(loop, patient(450.0), 8, rate_hz=80.0)
+    assert technique.pulse_width_ms <= 12.5
+
+
 def test_acquisition_takes_more_dose_for_the_same_signal() -> None:
     loop = control()
     fluoroscopy = loop.technique(15.0)
@@ -214,8 +285,6 @@ def test_acquisition_takes_more_dose_for_the_same_signal() -> None:
 
 def test_mistakes_are_refused() -> None:
     loop = control()
-    with pytest.raises(ValueError, match="no technique to lock"):
-        loop.lock()
     with pytest.raises(ValueError, match="300 mm"):
         loop.set_geometry(250.0, PITCH)
     with pytest.raises(ValueError, match="pitch"):

@@ -77,10 +77,10 @@ def stepped() -> SteppedClock:
     return SteppedClock(datetime(2026, 11, 22, tzinfo=UTC))
 
 
-def carm(scene: Any = None, seed: int = 1, **setup: Any) -> VirtualCArm:
+def carm(scene: Any = None, seed: int = 1, told: list[GroundTruth] | None = None, **setup: Any) -> VirtualCArm:
     return VirtualCArm(
         Still() if scene is None else scene, MODEL, CArmSetup(**setup), Detector(seed=seed), stepped(),
-        matrix_limit=MATRIX,
+        matrix_limit=MATRIX, on_truth=None if told is None else told.append,
     )  # fmt: skip
 
 
@@ -185,11 +185,11 @@ def test_zooming_past_a_field_at_the_edge_opens_the_collimator() -> None:
 
 def test_a_marker_is_where_the_truth_projects_it() -> None:
     ball = Sphere(LEAD_BALL_MM, 6.0, (0.0, 20.0))
-    source = carm(Still(ball), position=PatientPosition.HFP)
+    told: list[GroundTruth] = []
+    source = carm(Still(ball), told=told, position=PatientPosition.HFP)
     source.set_joints({"orbital": 25.0, "tilt": -10.0})
     frame = expose(source, 1)[0]
-    truth = source.truth(frame.uid)
-    assert truth is not None
+    (truth,) = told
     row, column = project_points(truth.geometry, LEAD_BALL_MM)
     plain = expose(carm(position=PatientPosition.HFP, joints={"orbital": 25.0, "tilt": -10.0}), 1)[0]
     missing = plain.pixels.astype(np.float64) - frame.pixels * (plain.pixels.mean() / frame.pixels.mean())
@@ -199,17 +199,13 @@ def test_a_marker_is_where_the_truth_projects_it() -> None:
     assert found == pytest.approx((row, column), abs=1.0)
 
 
-def test_truth_is_told_for_every_frame_and_kept() -> None:
+def test_truth_is_told_for_every_frame() -> None:
     told: list[GroundTruth] = []
-    source = VirtualCArm(
-        Falling(), MODEL, CArmSetup(), Detector(), stepped(), matrix_limit=MATRIX, on_truth=told.append
-    )
+    source = carm(Falling(), told=told)
     frames = expose(source, 4)
     assert [truth.frame_uid for truth in told] == [frame.uid for frame in frames]
     assert [truth.time_s for truth in told] == pytest.approx([index / 15.0 for index in range(4)], abs=1e-6)
-    assert source.truth(frames[3].uid) is told[3]
     assert told[3].body_poses["patient"][2][3] == pytest.approx(-10.0 * 3 / 15.0, abs=1e-6)
-    assert source.truth("unknown") is None
 
 
 @pytest.mark.req("REQ-AEC-001")
@@ -293,6 +289,22 @@ def test_the_rate_may_change_during_exposure() -> None:
     assert source.dropped_pulses == 0
 
 
+def test_a_rate_too_fast_for_a_manual_technique_is_refused_also_without_x_ray() -> None:
+    source = carm()
+    chosen = Technique(80.0, 100.0, 10.0, 7.5)
+    source.control.manual(chosen)
+    with pytest.raises(ValueError, match="above the 88"):
+        source.set_pulse_rate(30.0)
+    source.press(chosen, "1.2.3")
+    frames = source.frames()
+    next(frames)
+    with pytest.raises(ValueError, match="above the 88"):
+        source.set_pulse_rate(30.0)
+    source.release()
+    assert list(frames) == []
+    assert source.control.technique(7.5) == chosen
+
+
 def test_one_press_at_a_time_and_none_after_close() -> None:
     source = carm()
     source.press(TECHNIQUE, "1.2.3")
@@ -306,7 +318,8 @@ def test_one_press_at_a_time_and_none_after_close() -> None:
 
 
 def test_one_setup_per_pulse_while_another_thread_moves() -> None:
-    source = carm()
+    told: list[GroundTruth] = []
+    source = carm(told=told)
     stop = threading.Event()
 
     def shake() -> None:
@@ -322,18 +335,17 @@ def test_one_setup_per_pulse_while_another_thread_moves() -> None:
     finally:
         stop.set()
         thread.join()
-    for frame in frames:
-        truth = source.truth(frame.uid)
-        assert truth is not None
-        assert truth.pose == frame.pose
+    for frame, truth in zip(frames, told, strict=True):
+        assert (truth.frame_uid, truth.pose) == (frame.uid, frame.pose)
         steps = [MODEL.pose({"orbital": float(step), "tilt": float(step)}) for step in range(80)]
         assert frame.pose in [*steps, MODEL.pose({})]
 
 
 def test_preparing_gives_no_x_ray_and_changes_no_picture() -> None:
-    plain, prepared = carm(), carm()
+    told: list[GroundTruth] = []
+    plain, prepared = carm(), carm(told=told)
     prepared.prepare()
-    assert prepared.truth("1.2.3.0") is None
+    assert told == []
     for one, other in zip(expose(plain, 3), expose(prepared, 3), strict=True):
         np.testing.assert_array_equal(one.pixels, other.pixels)
 

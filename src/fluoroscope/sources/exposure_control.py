@@ -84,6 +84,22 @@ class GeneratorLimits:
         """Return the most current at ``kv``."""
         return min(self.highest_ma, 1000.0 * self.power_kw / kv)
 
+    def longest_ms_at(self, pulse_rate_hz: float) -> float:
+        """Return the longest pulse at a rate: it ends before the next begins."""
+        return min(self.highest_ms, 1000.0 / pulse_rate_hz)
+
+    def check(self, technique: Technique) -> None:
+        """Raise ValueError, with what is possible, when the generator cannot give ``technique``."""
+        kv, rate_hz = technique.tube_voltage_kv, technique.pulse_rate_hz
+        for value, low, high, unit, where in (
+            (kv, self.lowest_kv, self.highest_kv, "kV", ""),
+            (technique.tube_current_ma, self.lowest_ma, self.highest_ma_at(kv), "mA", f" at {kv:g} kV"),
+            (technique.pulse_width_ms, self.lowest_ms, self.longest_ms_at(rate_hz), "ms", f" at {rate_hz:g} a second"),
+        ):
+            # The automatic control goes to these limits, by division: the last bit is not the operator's.
+            if not low * (1.0 - 1e-9) <= value <= high * (1.0 + 1e-9):
+                raise ValueError(f"the generator cannot give {value:.4g} {unit}: {low:.4g} to {high:.4g}{where}")
+
 
 def entrance_rate_mgy_min(technique: Technique, source_to_detector_mm: float) -> float:
     """Return the air kerma rate 300 mm before the detector, free in air, mGy/min (21 CFR 1020.32(d)(3))."""
@@ -91,6 +107,17 @@ def entrance_rate_mgy_min(technique: Technique, source_to_detector_mm: float) ->
     spectrum = tube_spectrum(technique.tube_voltage_kv, technique.filtration)
     per_pulse_ugy = spectrum.air_kerma_ugy_per_mas(distance) * technique.mas_per_pulse
     return per_pulse_ugy * technique.pulse_rate_hz * 60.0 / 1000.0
+
+
+def _refuse_too_much(technique: Technique, source_to_detector_mm: float) -> None:
+    if technique.mode is not RadiationMode.FLUOROSCOPY:
+        return
+    rate = entrance_rate_mgy_min(technique, source_to_detector_mm)
+    if rate > ENTRANCE_LIMIT_MGY_MIN * (1.0 + 1e-9):
+        raise ValueError(
+            f"the technique gives {rate:.0f} mGy/min at the entrance, above the "
+            f"{ENTRANCE_LIMIT_MGY_MIN:.0f} of 21 CFR 1020.32(d): lower current, pulse width or pulse rate"
+        )
 
 
 class ExposureControl:
@@ -132,25 +159,57 @@ class ExposureControl:
         self._target_kerma_ngy = target_kerma_ngy
         self._water_mm = 200.0
         self._fixed: Technique | None = None
-        self._last: Technique | None = None
         self._limited_by: str | None = None
         self.dose_level = DoseLevel.NORMAL
         self.set_geometry(source_to_detector_mm, pitch_mm)
 
     def set_geometry(self, source_to_detector_mm: float, pitch_mm: float) -> None:
-        """Take note of another source-to-detector distance or pixel pitch (zoom field)."""
+        """Take note of another source-to-detector distance or pixel pitch (zoom field).
+
+        Raises
+        ------
+        ValueError
+            When it cannot be, or a technique set by hand would give too much there; nothing has then changed.
+        """
         if not source_to_detector_mm > ENTRANCE_POINT_FROM_DETECTOR_MM:
             raise ValueError(f"the detector must be more than 300 mm from the source, got {source_to_detector_mm}")
         if not pitch_mm > 0.0:
             raise ValueError(f"pixel pitch must be above 0 mm, got {pitch_mm}")
+        if self._fixed is not None:
+            _refuse_too_much(self._fixed, source_to_detector_mm)
         self._source_to_detector_mm = source_to_detector_mm
         self._pitch_mm = pitch_mm
 
     def set_filtration(self, filtration: Filtration) -> None:
-        """Put other filters into the beam, from the next pulse on; under automatic control the mAs follow."""
-        self._curve = replace(self._curve, filtration=filtration)
+        """Put other filters into the beam, from the next pulse on; under automatic control the mAs follow.
+
+        Raises
+        ------
+        ValueError
+            When a technique set by hand would give too much behind them; nothing has then changed.
+        """
         if self._fixed is not None:
-            self._fixed = replace(self._fixed, filtration=filtration)
+            fixed = replace(self._fixed, filtration=filtration)
+            _refuse_too_much(fixed, self._source_to_detector_mm)
+            self._fixed = fixed
+        self._curve = replace(self._curve, filtration=filtration)
+
+    def check_rate(self, pulse_rate_hz: float, mode: RadiationMode = RadiationMode.FLUOROSCOPY) -> None:
+        """Raise ValueError when a technique set by hand cannot be given so often; changes nothing."""
+        if self._fixed is not None:
+            self._check(replace(self._fixed, pulse_rate_hz=pulse_rate_hz, mode=mode))
+
+    def set_pulse_rate(self, pulse_rate_hz: float, mode: RadiationMode = RadiationMode.FLUOROSCOPY) -> None:
+        """Take note of the pulse rate, by which a technique set by hand is judged when the beam changes.
+
+        Raises
+        ------
+        ValueError
+            As `check_rate`; nothing has then changed.
+        """
+        self.check_rate(pulse_rate_hz, mode)
+        if self._fixed is not None:
+            self._fixed = replace(self._fixed, pulse_rate_hz=pulse_rate_hz)
 
     @property
     def water_mm(self) -> float:
@@ -159,12 +218,12 @@ class ExposureControl:
 
     @property
     def limited_by(self) -> str | None:
-        """What kept the last automatic technique from the wanted signal, in words; None when nothing did."""
+        """What kept the last automatic pulse from the wanted signal, in words; None when nothing did."""
         return self._limited_by
 
     @property
     def locked(self) -> bool:
-        """True while measurements change nothing: locked (as for DSA) or manual."""
+        """True while the technique is set by hand: measurements change nothing."""
         return self._fixed is not None
 
     def target_signal(self, mode: RadiationMode = RadiationMode.FLUOROSCOPY) -> float:
@@ -176,14 +235,24 @@ class ExposureControl:
         return self._detector.signal_per_ugy(reference, self._pitch_mm) * kerma_ugy
 
     def technique(self, pulse_rate_hz: float, mode: RadiationMode = RadiationMode.FLUOROSCOPY) -> Technique:
-        """Return the technique of the next pulse."""
-        if self._fixed is not None:
-            chosen = replace(self._fixed, pulse_rate_hz=pulse_rate_hz, mode=mode)
-            self._refuse_too_much(chosen)
-        else:
-            chosen = self._automatic(pulse_rate_hz, mode)
-        self._last = chosen
+        """Return the technique of the next pulse.
+
+        Raises
+        ------
+        ValueError
+            When one set by hand cannot be given at this rate in this mode.
+        """
+        self.check_rate(pulse_rate_hz, mode)
+        chosen, self._limited_by = self._chosen(pulse_rate_hz, mode)
         return chosen
+
+    def displayed(self, pulse_rate_hz: float, mode: RadiationMode = RadiationMode.FLUOROSCOPY) -> Technique:
+        """Return what `technique` would choose, for showing: changes nothing, and refuses nothing."""
+        return self._chosen(pulse_rate_hz, mode)[0]
+
+    def displayed_limit(self, pulse_rate_hz: float, mode: RadiationMode = RadiationMode.FLUOROSCOPY) -> str | None:
+        """Return what keeps `displayed` from the wanted signal, in words; None when nothing does."""
+        return self._chosen(pulse_rate_hz, mode)[1]
 
     def prime(self, expected_signal: float, technique: Technique) -> None:
         """Start from a forecast of the mean LIN of ``technique``, so that the first picture is not black."""
@@ -198,21 +267,15 @@ class ExposureControl:
         if abs(difference) > self.DEAD_BAND_MM:
             self._water_mm += self.DAMPING * difference
 
-    def lock(self) -> None:
-        """Keep the last technique (DSA, roadmap) until `automatic`."""
-        if self._last is None:
-            raise ValueError("there is no technique to lock yet; expose first or set one by hand")
-        self._fixed = self._last
-
     def manual(self, technique: Technique) -> None:
         """Use this technique until `automatic`; only its pulse rate and mode will change.
 
         Raises
         ------
         ValueError
-            When its entrance air kerma rate is above what fluoroscopy may give.
+            When the generator cannot give it, or its entrance air kerma rate is above what fluoroscopy may give.
         """
-        self._refuse_too_much(technique)
+        self._check(technique)
         self._fixed = technique
         self._limited_by = None
 
@@ -232,17 +295,17 @@ class ExposureControl:
         # Beyond twice the thickest patient there is nothing to learn: lead in the beam, or closed shutters.
         return min(water, 500.0)
 
-    def _refuse_too_much(self, technique: Technique) -> None:
-        if technique.mode is not RadiationMode.FLUOROSCOPY:
-            return
-        rate = entrance_rate_mgy_min(technique, self._source_to_detector_mm)
-        if rate > ENTRANCE_LIMIT_MGY_MIN * (1.0 + 1e-9):
-            raise ValueError(
-                f"the technique gives {rate:.0f} mGy/min at the entrance, above the "
-                f"{ENTRANCE_LIMIT_MGY_MIN:.0f} of 21 CFR 1020.32(d): lower current, pulse width or pulse rate"
-            )
+    def _check(self, technique: Technique) -> None:
+        self._limits.check(technique)
+        _refuse_too_much(technique, self._source_to_detector_mm)
 
-    def _automatic(self, pulse_rate_hz: float, mode: RadiationMode) -> Technique:
+    def _chosen(self, pulse_rate_hz: float, mode: RadiationMode) -> tuple[Technique, str | None]:
+        """Return the technique and what keeps it from the wanted signal."""
+        if self._fixed is not None:
+            return replace(self._fixed, pulse_rate_hz=pulse_rate_hz, mode=mode), None
+        return self._automatic(pulse_rate_hz, mode)
+
+    def _automatic(self, pulse_rate_hz: float, mode: RadiationMode) -> tuple[Technique, str | None]:
         """Solve for mAs at the curve's voltage; leave the curve only where generator or rule force it."""
         kv, width_ms = self._curve.at(self._water_mm)
         step, limits = self._curve.voltage_step_kv, self._limits
@@ -258,10 +321,10 @@ class ExposureControl:
                 kv -= step
                 continue
             break
-        self._limited_by = by if mas > most else None
+        limited_by = by if mas > most else None
         if mas < least:
-            self._limited_by = "the lowest pulse of the generator"
-        return self._split(unit, min(max(mas, least), most), width_ms)
+            limited_by = "the lowest pulse of the generator"
+        return self._split(unit, min(max(mas, least), most), width_ms), limited_by
 
     def _target_mas(self, unit: Technique) -> float:
         per_mas = self._detector.water_signal(unit, self._water_mm, self._source_to_detector_mm, self._pitch_mm)
@@ -269,7 +332,7 @@ class ExposureControl:
 
     def _most_mas(self, unit: Technique, limits: GeneratorLimits) -> tuple[float, str]:
         """Return the most mAs per pulse at a voltage and what sets it."""
-        generator = limits.highest_ma_at(unit.tube_voltage_kv) * limits.highest_ms / 1000.0
+        generator = limits.highest_ma_at(unit.tube_voltage_kv) * limits.longest_ms_at(unit.pulse_rate_hz) / 1000.0
         if unit.mode is not RadiationMode.FLUOROSCOPY:
             return generator, "the generator's power"
         rule = ENTRANCE_LIMIT_MGY_MIN / entrance_rate_mgy_min(unit, self._source_to_detector_mm)
@@ -282,5 +345,6 @@ class ExposureControl:
         limits = self._limits
         highest = limits.highest_ma_at(unit.tube_voltage_kv)
         shortest, longest = 1000.0 * mas / highest, 1000.0 * mas / limits.lowest_ma
-        width = float(np.clip(np.clip(width_ms, shortest, longest), limits.lowest_ms, limits.highest_ms))
+        most_ms = limits.longest_ms_at(unit.pulse_rate_hz)
+        width = float(np.clip(np.clip(width_ms, shortest, longest), limits.lowest_ms, most_ms))
         return replace(unit, tube_current_ma=1000.0 * mas / width, pulse_width_ms=width)

@@ -1,7 +1,6 @@
 """The virtual C-arm: a scene, a machine and a detector behind the same protocols as a real one."""
 
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
@@ -31,8 +30,6 @@ from fluoroscope.sources.pulse import (
 )
 
 __all__ = ["BeamSetup", "CArmSetup", "VirtualCArm", "beam_setup", "kerma_of", "render_pulse"]
-
-KEPT_TRUTHS = 20_000
 
 
 class _Exposure:
@@ -110,7 +107,6 @@ class VirtualCArm:
         self._seen: BeamSetup | None = None
         self._projector = SceneProjector()
         self._thickness = np.empty((2, 0, 0), dtype=np.float32)
-        self._truths: OrderedDict[str, GroundTruth] = OrderedDict()
         self._exposure: _Exposure | None = None
         self._dropped = 0
         self._frame_number = 0
@@ -163,17 +159,19 @@ class VirtualCArm:
                 self._exposure.released.set()
 
     def set_pulse_rate(self, pulse_rate_hz: float) -> None:
-        """Change the pulse rate of the exposure that is on, from the next pulse.
+        """Change the pulse rate, of the exposure that is on from the next pulse.
 
         Raises
         ------
         ValueError
-            When the control refuses it: too much air kerma per minute.
+            When a technique set by hand cannot be given so often; nothing has then changed.
         """
         with self._lock:
             exposure = self._exposure
-            if exposure is not None and not exposure.released.is_set():
-                self._control.technique(pulse_rate_hz, exposure.technique.mode)
+            on = exposure is not None and not exposure.released.is_set()
+            mode = exposure.technique.mode if exposure is not None and on else RadiationMode.FLUOROSCOPY
+            self._control.set_pulse_rate(pulse_rate_hz, mode)
+            if exposure is not None and on:
                 exposure.technique = replace(exposure.technique, pulse_rate_hz=pulse_rate_hz)
 
     def frames(self) -> Iterator[Frame]:
@@ -297,13 +295,6 @@ class VirtualCArm:
         """Set the blades, mm at the detector; None opens them."""
         self._change(lambda now: replace(now, collimation=collimation))
 
-    # Ground truth, guarded by the import contract
-
-    def truth(self, frame_uid: str) -> GroundTruth | None:
-        """Return the ground truth of one of the last 20 000 frames."""
-        with self._lock:
-            return self._truths.get(frame_uid)
-
     # Inner works
 
     def prepare(self) -> None:
@@ -314,7 +305,7 @@ class VirtualCArm:
             scene = self._scene.at(self._scene_time_s(self._clock.monotonic_ns()))
             self._projector.ready(scene)
             work = self._work(beam)
-            technique = self._control.technique(15.0, RadiationMode.FLUOROSCOPY)
+            technique = self._control.displayed(15.0)
             render_pulse(self._projector, self._detector, scene, beam, technique, 0, work)
 
     def _pulses(self, exposure: _Exposure) -> Iterator[Frame]:
@@ -376,21 +367,17 @@ class VirtualCArm:
 
     def _prime(self, beam: BeamSetup, thickness_mm: NDArray[np.float32], rate_hz: float, mode: RadiationMode) -> None:
         """Tell the control what to expect of a view it has not seen, as a generator forecasts too."""
-        technique = self._control.technique(rate_hz, mode)
+        technique = self._control.displayed(rate_hz, mode)
         expected = self._detector.expected_signal(thickness_mm, technique, beam.geometry, beam.collimation)
         self._control.prime(expected, technique)
 
     def _tell(self, uid: str, time_s: float, beam: BeamSetup, technique: Technique, scene: Scene) -> None:
+        if self._on_truth is None:
+            return
         poses = {
             body.name: tuple(tuple(float(x) for x in row) for row in body.world_from_body) for body in scene.bodies
         }
-        truth = GroundTruth(uid, time_s, beam.geometry, beam.pose, technique, poses)
-        with self._lock:
-            self._truths[uid] = truth
-            if len(self._truths) > KEPT_TRUTHS:
-                self._truths.popitem(last=False)
-        if self._on_truth is not None:
-            self._on_truth(truth)
+        self._on_truth(GroundTruth(uid, time_s, beam.geometry, beam.pose, technique, poses))
 
     def _change(self, changed: Callable[[CArmSetup], CArmSetup]) -> None:
         with self._lock:
