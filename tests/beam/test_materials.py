@@ -12,7 +12,6 @@ from fluoroscope.beam import (
     Filtration,
     Material,
     MaterialsFileError,
-    basis_of,
     linear_attenuation_per_mm,
     load_materials,
     tube_spectrum,

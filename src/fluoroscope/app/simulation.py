@@ -25,7 +25,8 @@ from fluoroscope.app.scenario import Needle, Scenario, ScenarioError, Step, read
 from fluoroscope.app.setup import RoomSetup, load_patient
 from fluoroscope.app.terminal import Progress, loading_bar
 from fluoroscope.app.virtual import RestingScene, exam_identity, patient_dicom_id, versions, virtual_carm
-from fluoroscope.beam.materials import MATERIALS, basis_of
+from fluoroscope.beam.basis import basis_of
+from fluoroscope.beam.materials import MATERIALS
 from fluoroscope.beam.technique import PULSE_RATES_HZ
 from fluoroscope.geometry.pose import CArmPose
 from fluoroscope.geometry.positioner import edge_markers, patient_axes, positioner_angles, view_text

@@ -5,12 +5,12 @@ spot. The two basis materials of the patient are `MATERIALS` ``water`` (1.0 g/cm
 g/cm³).
 """
 
+from fluoroscope.beam.basis import basis_of
 from fluoroscope.beam.kerma import ReferenceKerma, pulse_kerma, reference_distance_mm
 from fluoroscope.beam.materials import (
     MATERIALS,
     Material,
     MaterialsFileError,
-    basis_of,
     linear_attenuation_per_mm,
     load_materials,
 )

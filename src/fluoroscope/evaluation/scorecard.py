@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from fluoroscope.acquisition.clock import SteppedClock
+from fluoroscope.beam.basis import basis_of
 from fluoroscope.beam.materials import MATERIALS, linear_attenuation_per_mm
 from fluoroscope.beam.spectrum import tube_spectrum
 from fluoroscope.beam.technique import Filtration, Technique
@@ -146,8 +147,6 @@ def _output() -> Row:
 
 def _two_basis_materials() -> Row:
     """Compare the detected energy behind real tissues with that behind their (water, bone) equivalents."""
-    from fluoroscope.beam.materials import basis_of
-
     model = Detector().model
     worst = 0.0
     for kv in (60.0, 80.0, 110.0):

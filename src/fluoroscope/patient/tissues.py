@@ -17,7 +17,8 @@ import numba
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fluoroscope.beam.materials import MATERIALS, Material, basis_of, linear_attenuation_per_mm
+from fluoroscope.beam.basis import basis_of
+from fluoroscope.beam.materials import MATERIALS, Material, linear_attenuation_per_mm
 from fluoroscope.patient.labels import LabelMap
 from fluoroscope.patient.stored import PatientFileError, Progress, silent
 from fluoroscope.patient.volume import SCALE, BasisVolume, Volume
