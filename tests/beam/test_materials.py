@@ -16,6 +16,7 @@ from fluoroscope.beam import (
     load_materials,
     tube_spectrum,
 )
+from fluoroscope.beam.basis import basis_of
 
 # Linear attenuation 1/cm at 40, 60, 80 keV, from NIST XCOM values and ICRU densities.
 ANCHORS_PER_CM = {
