@@ -194,6 +194,7 @@ class PhantomRoom:
                     "mode": self._mode,
                     "pulse_rates_hz": [1, 2, 3.75, 7.5, 15, 30],
                     "coppers_mm": [0, 0.1, 0.2, 0.3],
+                    "limited_by": None,
                 },
                 "chain": {"recursion": self._recursion},
                 "dose": {
@@ -223,6 +224,7 @@ class PhantomRoom:
                     ).tolist(),
                     "u": axes.u.tolist(),
                     "v": axes.v.tolist(),
+                    "c_back": (-axes.u).tolist(),
                     "isocenter_mm": list(pose.isocenter_mm),
                     "patient_position": "HFP",
                 },
