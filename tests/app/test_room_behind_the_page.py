@@ -109,6 +109,24 @@ def test_losing_the_operator_ends_the_exposure(room):
     assert wait_for(lambda: room.status()["state"] in ("HOLD", "READY"))
 
 
+def test_a_technique_by_hand_keeps_the_limits_and_the_status(room):
+    room.command(
+        "set_technique", {"automatic": False, "tube_voltage_kv": 100, "tube_current_ma": 60, "pulse_width_ms": 6}
+    )
+    assert room.status()["technique"]["tube_current_ma"] == 60.0
+    for change in (
+        {"pulse_rate_hz": 30.0, "tube_current_ma": 100, "pulse_width_ms": 12},
+        {"tube_current_ma": 900},
+        {"pulse_rate_hz": 15.0, "copper_mm": 9.0},
+    ):
+        with pytest.raises(RefusedError):
+            room.command("set_technique", change)
+        json.dumps(room.status(), allow_nan=False)
+    assert room.status()["technique"]["tube_current_ma"] == 60.0
+    room.command("set_technique", {"automatic": True})
+    assert room.status()["technique"]["automatic"] is True
+
+
 def test_what_is_refused_says_why(room):
     for name, args, said in (
         ("move_joints", {"orbital": 200.0}, "out of reach"),

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fluoroscope.acquisition.frame import Collimation, Frame
-from fluoroscope.beam.technique import PULSE_RATES_HZ, Filtration, RadiationMode, Technique
+from fluoroscope.beam.technique import PULSE_RATES_HZ, RadiationMode, Technique
 from fluoroscope.geometry.carm import OutOfReachError
 from fluoroscope.geometry.mounting import SideStanding
 from fluoroscope.geometry.pose import CArmPose, beam_axes
@@ -44,6 +44,7 @@ class Console:
     def __init__(self, carm: VirtualCArm) -> None:
         self.carm = carm
         self._pulse_rate_hz = 7.5
+        self._mode = RadiationMode.FLUOROSCOPY
 
     def take(self, carm: VirtualCArm) -> None:
         """Go on with another C-arm: another patient lies on the table."""
@@ -109,47 +110,48 @@ class Console:
         self.carm.set_field(index)
 
     def set_technique(self, **changes: Any) -> None:
-        """Change pulse rate, filtration, dose level, or take the technique by hand."""
-        control = self.carm.control
-        if "pulse_rate_hz" in changes:
-            rate = float(changes.pop("pulse_rate_hz"))
-            if rate not in PULSE_RATES_HZ:
-                raise RefusedError(
-                    f"{rate:g} pulses a second: choose one of {', '.join(f'{r:g}' for r in PULSE_RATES_HZ)}"
-                )
-            self._pulse_rate_hz = rate
-            self.carm.set_pulse_rate(rate)
-        if "copper_mm" in changes:
-            copper = float(changes.pop("copper_mm"))
-            if copper not in COPPERS_MM:
-                raise RefusedError(f"{copper:g} mm Cu: choose one of {', '.join(f'{c:g}' for c in COPPERS_MM)}")
-            control.set_filtration(Filtration(copper_mm=copper))
-        if "dose_level" in changes:
-            level = str(changes.pop("dose_level")).upper()
-            if level not in DoseLevel.__members__:
-                raise RefusedError(f"dose level {level.lower()}: choose low, normal or high")
-            control.dose_level = DoseLevel[level]
+        """Change pulse rate, filtration, dose level, or take the technique by hand; words first, then changes."""
+        control, present = self.carm.control, self.shown_technique()
+        rate_hz = float(changes.pop("pulse_rate_hz", self._pulse_rate_hz))
+        copper_mm = float(changes.pop("copper_mm", present.filtration.copper_mm))
+        level = str(changes.pop("dose_level", control.dose_level.name)).upper()
         automatic = changes.pop("automatic", None)
+        _offered("pulses a second", rate_hz, PULSE_RATES_HZ)
+        _offered("mm Cu", copper_mm, COPPERS_MM)
+        if level not in DoseLevel.__members__:
+            raise RefusedError(f"dose level {level.lower()}: choose low, normal or high")
+        unknown = set(changes) - {"tube_voltage_kv", "tube_current_ma", "pulse_width_ms"}
+        if unknown:
+            raise RefusedError(f"the technique has no setting {', '.join(sorted(unknown))}")
         if automatic is True and changes:
             raise RefusedError("kV, mA and ms are set by the automatic control: switch it off first")
         if automatic is True:
             control.automatic()
-        elif changes or automatic is False:
-            present = self.technique(RadiationMode.FLUOROSCOPY)
-            unknown = set(changes) - {"tube_voltage_kv", "tube_current_ma", "pulse_width_ms"}
-            if unknown:
-                raise RefusedError(f"the technique has no setting {', '.join(sorted(unknown))}")
+        if copper_mm != present.filtration.copper_mm:
+            control.set_filtration(replace(present.filtration, copper_mm=copper_mm))
+        if rate_hz != self._pulse_rate_hz:
+            self.carm.set_pulse_rate(rate_hz)
+            self._pulse_rate_hz = rate_hz
+        control.dose_level = DoseLevel[level]
+        if changes or automatic is False:
+            by_hand = {name: float(value) for name, value in changes.items()}
             control.manual(
                 replace(
-                    present,
-                    tube_voltage_kv=float(changes.get("tube_voltage_kv", present.tube_voltage_kv)),
-                    tube_current_ma=float(changes.get("tube_current_ma", present.tube_current_ma)),
-                    pulse_width_ms=float(changes.get("pulse_width_ms", present.pulse_width_ms)),
+                    self.shown_technique(),
+                    tube_voltage_kv=by_hand.get("tube_voltage_kv", present.tube_voltage_kv),
+                    tube_current_ma=by_hand.get("tube_current_ma", present.tube_current_ma),
+                    pulse_width_ms=by_hand.get("pulse_width_ms", present.pulse_width_ms),
+                    mode=RadiationMode.FLUOROSCOPY,
                 )
             )
 
+    def shown_technique(self) -> Technique:
+        """Return the technique of the present press, or of the next."""
+        return self.carm.control.displayed(self._pulse_rate_hz, self._mode)
+
     def technique(self, mode: RadiationMode) -> Technique:
         """Return the technique for a press in ``mode``."""
+        self._mode = mode
         return self.carm.control.technique(self._pulse_rate_hz, mode)
 
     # What the page is told
@@ -218,7 +220,7 @@ class Console:
 
     def _technique_status(self) -> dict[str, Any]:
         control = self.carm.control
-        technique = control.technique(self._pulse_rate_hz, RadiationMode.FLUOROSCOPY)
+        technique = self.shown_technique()
         return {
             "tube_voltage_kv": technique.tube_voltage_kv,
             "tube_current_ma": technique.tube_current_ma,
@@ -229,7 +231,7 @@ class Console:
             "coppers_mm": list(COPPERS_MM),
             "automatic": not control.locked,
             "dose_level": control.dose_level.name.lower(),
-            "limited_by": control.limited_by,
+            "limited_by": control.displayed_limit(self._pulse_rate_hz, self._mode),
             "mode": technique.mode.value,
         }
 
@@ -238,6 +240,11 @@ class Console:
         if name not in TABLE_LIMITS:
             raise RefusedError(f"the table has no movement {name!r}: it has {', '.join(TABLE_LIMITS)}")
         return TABLE_LIMITS[name]
+
+
+def _offered(unit: str, value: float, choices: tuple[float, ...]) -> None:
+    if value not in choices:
+        raise RefusedError(f"{value:g} {unit}: choose one of {', '.join(f'{choice:g}' for choice in choices)}")
 
 
 def _markers(pose: CArmPose, table: TablePose, position: PatientPosition) -> dict[str, str]:

@@ -180,7 +180,7 @@ class FluoroscopyRoom:
 
     def operator_lost(self) -> None:
         """End any exposure: nobody holds the pedal."""
-        self._parts.loop.stop("the operator's page was lost")
+        self._end_exposure("the operator's page was lost")
 
     def close(self) -> list[str]:
         """End exposure and replay, write the dose report, let go of everything. May be called twice.
@@ -232,8 +232,15 @@ class FluoroscopyRoom:
 
     def _stop(self) -> None:
         # X-ray first: a replay may be waiting for the disk.
-        self._parts.loop.stop("stop key")
+        self._end_exposure("stop key")
         self._reference.stop()
+
+    def _end_exposure(self, why: str) -> None:
+        if self._busy or self._no_exam:
+            # Between two exams there is no journal to note it in.
+            self._parts.loop.release()
+        else:
+            self._parts.loop.stop(why)
 
     def _set_field(self, *, index: int) -> None:
         # A run has one picture size from its first pulse to its last.
