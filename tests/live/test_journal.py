@@ -18,7 +18,7 @@ from fluoroscope.acquisition import Collimation, IrradiationEvent
 from fluoroscope.beam.technique import Filtration, RadiationMode, Technique
 from fluoroscope.geometry.pose import CArmPose
 from fluoroscope.geometry.table import TablePose
-from fluoroscope.live import Journal, journal_in_use, read_journal, recover_exam
+from fluoroscope.live import Journal, JournalError, journal_in_use, read_journal, recover_exam
 from fluoroscope.live.encoding import decode_line, encode_line, event_from_json, event_to_json
 
 STARTED = datetime(2026, 11, 22, 10, 0, 0, 123456, tzinfo=UTC)
@@ -114,10 +114,16 @@ def test_a_closed_journal_refuses(tmp_path: Path) -> None:
 def test_what_is_no_journal_of_an_exam_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "other.jsonl"
     path.write_bytes(b"")
-    with pytest.raises(ValueError, match="is not the journal of an exam"):
+    with pytest.raises(JournalError, match="is not the journal of an exam: it is empty"):
         recover_exam(path)
     path.write_bytes(b'{"some": "json"}\n')
-    with pytest.raises(ValueError, match="is not the journal of an exam"):
+    with pytest.raises(JournalError, match="is not the journal of an exam: its first line"):
+        recover_exam(path)
+    path.unlink()
+    journal = Journal(path)
+    journal.note("no exam was opened")
+    journal.close()
+    with pytest.raises(JournalError, match="is not the journal of an exam: its first line"):
         recover_exam(path)
 
 

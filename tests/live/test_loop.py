@@ -140,7 +140,6 @@ def test_a_slow_source_drops_pulses_and_counts_them(bench: Bench) -> None:
     assert status.events[0].dropped_pulses == 2
 
 
-@pytest.mark.req("HAZ-STALE-001")
 def test_the_age_of_the_newest_picture_grows_when_nothing_comes(bench: Bench) -> None:
     bench.loop.press(TECHNIQUE)
     bench.picture()
@@ -283,20 +282,6 @@ def test_a_closed_subscription_gets_nothing_more(bench: Bench) -> None:
     assert [status.name for status in bench.loop.snapshot().subscribers] == ["watch"]
 
 
-def test_newest_waits_for_a_newer_picture(bench: Bench) -> None:
-    assert bench.loop.newest(timeout_s=0.0) is None
-    found: list[LivePicture | None] = []
-    waiting = threading.Thread(target=lambda: found.append(bench.loop.newest(-1, PATIENCE_S)))
-    waiting.start()
-    bench.expose(1)
-    waiting.join(PATIENCE_S)
-    assert found[0] is not None
-    held = bench.loop.newest()
-    assert held is not None
-    assert held.kind is PictureKind.HOLD
-    assert bench.loop.newest(held.shown.acquired_ns, 0.0) is None
-
-
 def test_the_ring_keeps_the_last_pictures(clock: Any, plain_source: Any) -> None:
     bench = Bench(clock, plain_source, ring_pictures=3)
     pictures = bench.expose(5)
@@ -361,7 +346,164 @@ def test_an_error_nobody_foresaw_ends_the_exposure_and_is_told(
     assert "internal error" in bench.loop.snapshot().reason
     # The dose of the pulse that was given is not lost.
     assert bench.loop.snapshot().events[0].air_kerma_mgy == 0.0123
+    assert_dead(bench)
+
+
+@pytest.mark.parametrize("broken", ["hold", "listener"])
+def test_an_error_after_the_last_pulse_ends_the_loop_for_good(
+    clock: Any, plain_source: Any, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    aloud = threading.Event()
+    monkeypatch.setattr(threading, "excepthook", lambda _: aloud.set())
+    bench = Bench(clock, plain_source)
+
+    def wrong(*_: Any) -> None:
+        raise ZeroDivisionError
+
+    if broken == "hold":
+        monkeypatch.setattr(bench.loop._chain, "hold", wrong)
+    else:
+        bench.loop.on_event(wrong)
+    bench.loop.press(TECHNIQUE)
+    bench.picture()
+    bench.loop.release()
+    assert aloud.wait(PATIENCE_S)
+    assert len(bench.loop.snapshot().events) == 1
+    assert_dead(bench)
+
+
+def assert_dead(bench: Bench) -> None:
+    """The thread died: nothing more is possible, no X-ray is on, and closing does not hang."""
+    assert bench.loop.wait_for(LiveState.FAULT, timeout_s=PATIENCE_S)
+    with pytest.raises(StateError, match="restart the program"):
+        bench.loop.acknowledge()
+    with pytest.raises(StateError, match="restart the program"):
+        bench.loop.press(TECHNIQUE)
+    status = bench.loop.snapshot()
+    assert (status.state, status.x_ray_on) == (LiveState.FAULT, False)
+    assert "restart the program" in status.reason
+    assert bench.source._released.is_set()
     bench.loop.close()
+
+
+def test_a_press_while_the_loop_closes_is_refused(clock: Any, plain_source: Any) -> None:
+    bench = Bench(clock, plain_source)
+    refused: list[StateError] = []
+    release, press = plain_source.release, plain_source.press
+
+    def released() -> None:
+        # The pedal comes down again at the worst moment: the loop has released and is about to end.
+        release()
+        plain_source.release = release
+        again = threading.Thread(target=press_again)
+        again.start()
+        pressing.append(again)
+
+    def press_again() -> None:
+        try:
+            bench.loop.press(TECHNIQUE)
+        except StateError as error:
+            refused.append(error)
+
+    pressing: list[threading.Thread] = []
+    bench.loop.press(TECHNIQUE)
+    bench.picture()
+    plain_source.release = released
+    closing = threading.Thread(target=bench.loop.close, daemon=True)
+    closing.start()
+    closing.join(PATIENCE_S)
+    assert not closing.is_alive(), "closing hangs"
+    pressing[0].join(PATIENCE_S)
+    assert len(refused) == 1
+    assert plain_source.press == press
+    assert plain_source._released.is_set()
+
+
+def test_a_press_that_began_before_closing_is_taken_back(clock: Any, plain_source: Any) -> None:
+    bench = Bench(clock, plain_source)
+    press = plain_source.press
+
+    def closing_meanwhile(technique: Technique, uid: str) -> None:
+        press(technique, uid)
+        with bench.loop._changed:
+            bench.loop._closing = True
+
+    plain_source.press = closing_meanwhile
+    with pytest.raises(StateError, match="the loop was closed"):
+        bench.loop.press(TECHNIQUE)
+    assert plain_source._released.is_set()
+    bench.loop.close()
+    assert bench.loop.state is LiveState.IDLE
+
+
+def test_a_closed_journal_stops_nothing_and_is_a_fault_only_when_a_line_is_due(
+    clock: Any, plain_source: Any, tmp_path: Path
+) -> None:
+    journal = Journal(tmp_path / "journal.jsonl")
+    bench = Bench(clock, plain_source, journal)
+    bench.loop.press(TECHNIQUE)
+    bench.picture()
+    journal.close()
+    bench.loop.stop("the page was lost")
+    assert plain_source._released.is_set()
+    bench.rest()
+    # The event could not be written: that is told.
+    assert bench.loop.state is LiveState.FAULT
+    assert "is closed" in bench.loop.snapshot().reason
+    assert bench.loop.snapshot().events[0].pulses == 1
+    bench.loop.acknowledge()
+    bench.loop.stop("again")
+    assert bench.loop.state is LiveState.READY
+    bench.loop.close()
+
+
+def test_a_refused_press_leaves_a_journal_that_can_be_recovered(clock: Any, plain_source: Any, tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal.exam("1.2.3", clock.utc_now(), REFERENCE_POINT_15_CM, {})
+    bench = Bench(clock, plain_source, journal)
+    plain_source.lose("gone")
+    with pytest.raises(SourceError):
+        bench.loop.press(TECHNIQUE)
+    plain_source.lose(None)
+    bench.loop.acknowledge()
+    bench.expose(2)
+    status = bench.loop.snapshot()
+    bench.loop.close()
+    journal.close()
+    exam = recover_exam(journal.path)
+    assert exam.events == status.events
+    assert exam.dose.air_kerma_mgy == status.dose.air_kerma_mgy
+
+
+@pytest.mark.parametrize("lost", [["press"], ["irradiation"], ["press", "irradiation"]])
+@pytest.mark.parametrize("number", [1, 2, 3])
+@pytest.mark.req("HAZ-RECORD-001")
+def test_damaged_lines_of_a_press_lose_neither_its_dose_nor_the_next(
+    clock: Any, plain_source: Any, tmp_path: Path, lost: list[str], number: int
+) -> None:
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal.exam("1.2.3", clock.utc_now(), REFERENCE_POINT_15_CM, {})
+    bench = Bench(clock, plain_source, journal)
+    for pulses in (3, 4, 5):
+        bench.expose(pulses)
+        clock.advance(1.0)
+    status = bench.loop.snapshot()
+    bench.loop.close()
+    journal.stop("closed")
+    journal.close()
+    lines = journal.path.read_bytes().split(b"\n")
+    for kind in lost:
+        places = [place for place, line in enumerate(lines) if f'"type":"{kind}"'.encode() in line]
+        lines[places[number - 1]] = lines[places[number - 1]].replace(b'"type"', b'"tipe"')
+    journal.path.write_bytes(b"\n".join(lines))
+    exam = recover_exam(journal.path)
+    assert exam.damaged_lines == len(lost)
+    for told, event in zip(exam.events, status.events, strict=True):
+        assert (told.uid, told.number, told.pulses) == (event.uid, event.number, event.pulses)
+        assert (told.air_kerma_mgy, told.kap_gy_cm2) == (event.air_kerma_mgy, event.kap_gy_cm2)
+        assert abs((told.started - event.started).total_seconds()) < PERIOD_S
+    assert exam.dose.air_kerma_mgy == status.dose.air_kerma_mgy
+    assert exam.closed
 
 
 def test_the_journal_tells_the_exam_exactly(tmp_path: Path, clock: Any, plain_source: Any) -> None:
@@ -425,7 +567,7 @@ def test_closing_during_an_exposure_ends_it_first(clock: Any, plain_source: Any)
     bench.loop.close()
     assert bench.loop.state is LiveState.IDLE
     assert len(bench.loop.snapshot().events) == 1
-    with pytest.raises(StateError, match="start"):
+    with pytest.raises(StateError, match="the loop was closed"):
         bench.loop.press(TECHNIQUE)
     subscription: Subscription = bench.watch
     assert subscription.closed

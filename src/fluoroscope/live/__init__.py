@@ -6,6 +6,7 @@ full queue is a FAULT) or LATEST (old pictures are skipped and counted).
 
 from fluoroscope.live.journal import (
     Journal,
+    JournalError,
     JournalReading,
     RecoveredExam,
     journal_in_use,
@@ -29,6 +30,7 @@ __all__ = [
     "EventEnded",
     "EventRecorder",
     "Journal",
+    "JournalError",
     "JournalReading",
     "LiveLoop",
     "LivePicture",

@@ -9,15 +9,15 @@ import os
 import sys
 import threading
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from fluoroscope.acquisition.event import IrradiationEvent
-from fluoroscope.acquisition.frame import Frame, PulseKerma
+from fluoroscope.acquisition.frame import Frame
 from fluoroscope.acquisition.protocols import SourceInfo
-from fluoroscope.beam.technique import RadiationMode, Technique
+from fluoroscope.beam.technique import Technique
 from fluoroscope.dose.ledger import DoseStatus, KermaLedger
 from fluoroscope.live.encoding import (
     Json,
@@ -35,9 +35,21 @@ from fluoroscope.live.encoding import (
 )
 from fluoroscope.live.irradiation import IrradiationBuilder
 
-__all__ = ["Journal", "JournalReading", "RecoveredExam", "journal_in_use", "read_journal", "recover_exam"]
+__all__ = [
+    "Journal",
+    "JournalError",
+    "JournalReading",
+    "RecoveredExam",
+    "journal_in_use",
+    "read_journal",
+    "recover_exam",
+]
 
 SYNC_INTERVAL_S = 0.5
+
+
+class JournalError(ValueError):
+    """A file is not the journal of an exam: empty, or its first line is missing or damaged."""
 
 
 class Journal:
@@ -75,6 +87,12 @@ class Journal:
         """The file."""
         return self._path
 
+    @property
+    def closed(self) -> bool:
+        """Whether it takes no more lines."""
+        with self._lock:
+            return self._closed
+
     def exam(self, uid: str, started: datetime, reference_point: str, about: Mapping[str, Any]) -> None:
         """Write the first line; ``about`` holds what JSON can say of patient, source and versions."""
         self.append(
@@ -82,10 +100,6 @@ class Journal:
             {"uid": uid, "started": started.isoformat(), "reference_point": reference_point, **about},
         )
         self.sync()
-
-    def describe(self, what: str, data: Mapping[str, Any]) -> None:
-        """Write what is set or known from now on."""
-        self.append("describe", {"what": what, **data})
 
     def press(
         self,
@@ -319,62 +333,77 @@ class RecoveredExam:
 
 @dataclass(slots=True)
 class _Replay:
-    """The state of replaying a journal through a ledger."""
+    """The state of replaying a journal through a ledger; ``started`` is UTC at ``started_ns``, when known."""
 
     ledger: KermaLedger
+    started: datetime
+    started_ns: int | None = None
     events: list[IrradiationEvent] = field(default_factory=list)
     builder: IrradiationBuilder | None = None
     event_uid: str = ""
+    frames_uid: str | None = None
     counted: bool = True
     dropped: int = 0
     frames: int = 0
     last_ns: int = 0
 
     def press(self, entry: Json) -> None:
-        self.event_uid = entry["event_uid"]
-        self.dropped = 0
-        self.last_ns = entry["pressed_ns"]
-        technique = technique_from_json(entry["technique"])
-        mode = technique.mode if technique is not None else RadiationMode.FLUOROSCOPY
+        self.end()
         # A replayed recording makes no new radiation.
         self.counted = entry["provenance"] != "recorded"
-        if self.counted:
-            self.ledger.press(self.event_uid, mode, self.last_ns)
-        started = datetime.fromisoformat(entry["started"])
-        self.builder = IrradiationBuilder(self.event_uid, entry["number"], started, self.last_ns, technique)
+        self.started, self.started_ns = datetime.fromisoformat(entry["started"]), entry["pressed_ns"]
+        technique = technique_from_json(entry["technique"])
+        self._begin(entry["event_uid"], entry["number"], self.started, entry["pressed_ns"], technique)
+
+    def _press_lost(self, frame: Json) -> None:
+        """Begin a press whose own line was damaged from its first frame: its dose and pictures count."""
+        self.end()
+        pressed_ns = frame["acquired_ns"]
+        since_ns = 0 if self.started_ns is None else pressed_ns - self.started_ns
+        started = self.started + timedelta(microseconds=since_ns / 1000)
+        number = self.events[-1].number + 1 if self.events else 1
+        self._begin(frame["event_uid"], number, started, pressed_ns, technique_from_json(frame["technique"]))
+
+    def _begin(self, uid: str, number: int, started: datetime, pressed_ns: int, technique: Technique | None) -> None:
+        self.event_uid, self.frames_uid = uid, None
+        self.dropped, self.last_ns = 0, pressed_ns
+        ledger = self.ledger if self.counted else None
+        self.builder = IrradiationBuilder(uid, number, started, pressed_ns, technique, ledger)
 
     def frame(self, entry: Json) -> None:
+        if self.builder is None or self.frames_uid not in (None, entry["event_uid"]):
+            self._press_lost(entry)
         if self.builder is None:
             return
-        technique, kerma = technique_from_json(entry["technique"]), kerma_from_json(entry["kerma"])
-        self.add_pulse(entry, technique, kerma)
+        self.frames_uid = entry["event_uid"]
+        self.frames += 1
+        self.dropped = entry["dropped"]
+        self.last_ns = entry["acquired_ns"]
         self.builder.add(
             entry["acquired_ns"],
-            technique,
-            kerma,
+            technique_from_json(entry["technique"]),
+            kerma_from_json(entry["kerma"]),
             pose_from_json(entry["pose"]),
             table_from_json(entry["table"]),
             collimation_from_json(entry["collimation"]),
         )
 
-    def add_pulse(self, entry: Json, technique: Technique | None, kerma: PulseKerma | None) -> None:
-        self.frames += 1
-        self.dropped = entry["dropped"]
-        self.last_ns = entry["acquired_ns"]
-        if self.counted:
-            self.ledger.add(kerma, technique, self.last_ns)
-
     def release(self, released_ns: int, event: IrradiationEvent | None) -> None:
-        if self.builder is None:
-            return
-        if event is None and self.builder.pulses:
-            event = self.builder.finish(released_ns, self.dropped)
+        """End the press that is on; ``event`` is what the program wrote of it, else it is built again."""
+        builder, self.builder = self.builder, None
+        self.last_ns = released_ns
+        if builder is not None and builder.pulses:
+            rebuilt = builder.finish(released_ns, self.dropped)
+            event = rebuilt if event is None else event
+        elif builder is not None:
+            builder.abandon(released_ns)
         if event is not None:
             self.events.append(event)
-        if self.counted:
-            self.ledger.release(released_ns)
-        self.last_ns = released_ns
-        self.builder = None
+
+    def end(self) -> None:
+        """End a press whose end is not told with its last known pulse."""
+        if self.builder is not None:
+            self.release(self.builder.last_known_ns, None)
 
 
 def recover_exam(path: Path) -> RecoveredExam:
@@ -382,16 +411,17 @@ def recover_exam(path: Path) -> RecoveredExam:
 
     Raises
     ------
-    ValueError
+    JournalError
         When the file is not the journal of an exam.
     OSError
         When it cannot be read.
     """
     reading = read_journal(path)
     if not reading.entries or reading.entries[0]["type"] != "exam":
-        raise ValueError(f"{path} is not the journal of an exam: its first line is missing or damaged")
+        what = "its first line is missing or damaged" if path.stat().st_size else "it is empty"
+        raise JournalError(f"{path} is not the journal of an exam: {what}")
     first = reading.entries[0]
-    replay = _Replay(KermaLedger(first["reference_point"]))
+    replay = _Replay(KermaLedger(first["reference_point"]), datetime.fromisoformat(first["started"]))
     closed = False
     for entry in reading.entries[1:]:
         kind = entry["type"]
@@ -407,8 +437,7 @@ def recover_exam(path: Path) -> RecoveredExam:
         elif kind == "stop":
             closed = True
     interrupted = replay.event_uid if replay.builder is not None else None
-    if replay.builder is not None:
-        replay.release(replay.builder.last_known_ns, None)
+    replay.end()
     return RecoveredExam(
         uid=first["uid"],
         started=datetime.fromisoformat(first["started"]),
@@ -421,8 +450,3 @@ def recover_exam(path: Path) -> RecoveredExam:
         torn_bytes=reading.torn_bytes,
         damaged_lines=reading.damaged_lines,
     )
-
-
-def source_about(info: SourceInfo) -> Json:
-    """Return a source's description for the first line of a journal."""
-    return {**asdict(info), "provenance": info.provenance.value, "intensity": info.intensity.value}

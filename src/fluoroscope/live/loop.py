@@ -5,6 +5,7 @@ import statistics
 import threading
 from collections import deque
 from collections.abc import Callable
+from datetime import datetime
 
 from fluoroscope.acquisition.clock import Clock
 from fluoroscope.acquisition.event import IrradiationEvent
@@ -23,6 +24,7 @@ from fluoroscope.live.subscription import EventEnded, LivePicture, PictureKind, 
 __all__ = ["LiveLoop", "LoopSettings"]
 
 PRESS_PATIENCE_S = 0.25
+DIED = "internal error in the live loop: the exposure was ended; restart the program"
 
 
 class LiveLoop:
@@ -45,8 +47,11 @@ class LiveLoop:
 
     One thread produces: it takes the frame, counts its dose, writes the journal line, runs the chain,
     publishes. No lock is held meanwhile. All methods may be called from any thread and return at once,
-    except `press` right after `release`, which waits for the last picture (at most 0.25 s), `wait_for`,
-    `newest` and `close`.
+    except `press` right after `release`, which waits for the last picture (at most 0.25 s), `wait_for` and
+    `close`.
+
+    Should the thread die of an error nobody foresaw, the exposure ends, the loop stays in FAULT and takes no
+    further press.
 
     Frames of recorded clips make no dose.
 
@@ -97,7 +102,7 @@ class LiveLoop:
         self._chain_ms: deque[float] = deque(maxlen=30)
         self._latency_ms: deque[float] = deque(maxlen=30)
         self._published_ns = -1
-        self._closing = False
+        self._closing = self._died = False
         self._thread: threading.Thread | None = None
 
     # Commands
@@ -136,32 +141,44 @@ class LiveLoop:
                 ending = self._run
                 if ending is not None and ending.released_ns is not None:
                     self._changed.wait_for(lambda: self._run is None, PRESS_PATIENCE_S)
-                next_state(self._state, Trigger.PRESS)
+                self._may_press()
             chosen = technique() if callable(technique) else technique
             uid = self._new_uid()
             pressed_ns, started = self._clock.monotonic_ns(), self._clock.utc_now()
             number = len(self._events) + 1
-            builder = IrradiationBuilder(uid, number, started, pressed_ns, chosen)
-            run = Run(uid, number, pressed_ns, builder)
+            written = False
             try:
                 if self._journal is not None:
                     self._journal.press(uid, number, started, pressed_ns, chosen, self._source.info)
+                    written = True
                 if isinstance(self._source, Exposable):
                     self._source.press(chosen, uid)
-            except (SourceError, OSError) as error:
-                self.fault(_sentence(error))
+                self._begin(uid, number, started, pressed_ns, chosen)
+            except (SourceError, OSError, ValueError) as error:
+                if written:
+                    # The journal must not hold a press without an end.
+                    self._guard(lambda journal: journal.irradiation(None, uid, pressed_ns))
+                if not isinstance(error, ValueError):
+                    self.fault(_sentence(error))
                 raise
-            self._begin(run, chosen)
             return uid
 
-    def _begin(self, run: Run, technique: Technique) -> None:
+    def _may_press(self) -> None:
+        if self._died:
+            raise StateError(DIED)
+        if self._closing:
+            raise StateError("press is not possible any more: the loop was closed")
+        next_state(self._state, Trigger.PRESS)
+
+    def _begin(self, uid: str, number: int, started: datetime, pressed_ns: int, technique: Technique) -> None:
         try:
             with self._changed:
-                # A fault may have come from another thread since the press was allowed.
+                # A fault or the end may have come from another thread since the press was allowed.
+                self._may_press()
+                ledger = self._ledger if self._counts_dose else None
+                builder = IrradiationBuilder(uid, number, started, pressed_ns, technique, ledger)
+                self._run = self._waiting = Run(uid, number, builder)
                 self._state = next_state(self._state, Trigger.PRESS)
-                if self._counts_dose:
-                    self._ledger.press(run.uid, technique.mode, run.pressed_ns)
-                self._run = self._waiting = run
                 self._changed.notify_all()
         except StateError:
             self._release()
@@ -173,9 +190,10 @@ class LiveLoop:
             self._release()
 
     def stop(self, reason: str = "stop") -> None:
-        """End any exposure now and write why; works in every state."""
+        """End any exposure now and write why, unless the journal was closed; works in every state."""
         self.release()
-        if self._journal is not None:
+        journal = self._journal
+        if journal is not None and not journal.closed:
             self._guard(lambda journal: journal.note("stop", {"reason": reason}))
 
     def fault(self, reason: str) -> None:
@@ -195,9 +213,11 @@ class LiveLoop:
         Raises
         ------
         StateError
-            Outside FAULT, or while the failed exposure is still ending.
+            Outside FAULT, while the failed exposure is still ending, or when the loop died.
         """
         with self._commands, self._changed:
+            if self._died:
+                raise StateError(DIED)
             if self._run is not None:
                 raise StateError("acknowledge is not possible yet: the exposure is still ending")
             self._state = next_state(self._state, Trigger.ACKNOWLEDGE)
@@ -241,10 +261,11 @@ class LiveLoop:
 
     def close(self) -> None:
         """End any exposure, end all subscriptions and the thread, close the source. May be called twice."""
-        self.release()
         with self._changed:
+            # First, so that no press comes between release and end.
             self._closing = True
             self._changed.notify_all()
+        self.release()
         if self._thread is not None:
             self._thread.join()
         with self._changed:
@@ -298,15 +319,6 @@ class LiveLoop:
         with self._changed:
             return tuple(self._ring)
 
-    def newest(self, after_ns: int = -1, timeout_s: float = 0.0) -> LivePicture | None:
-        """Return the newest picture acquired after monotonic ``after_ns``, waiting up to ``timeout_s``."""
-
-        def there() -> bool:
-            return bool(self._ring) and self._ring[-1].shown.acquired_ns > after_ns
-
-        with self._changed:
-            return self._ring[-1] if self._changed.wait_for(there, timeout_s) else None
-
     def wait_for(self, *states: LiveState, timeout_s: float) -> bool:
         """Wait until the loop is in one of ``states``, no exposure ending; False after ``timeout_s``."""
 
@@ -334,21 +346,38 @@ class LiveLoop:
     # The producer thread
 
     def _produce(self) -> None:
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._waiting is not None or self._closing)
-                run, self._waiting = self._waiting, None
-            if run is None:
-                return
-            completed = False
-            try:
-                self._expose(run)
-                completed = True
-            finally:
-                # An error nobody foresaw still ends the exposure and is shown; then the thread fails aloud.
-                if not completed:
-                    self.fault("internal error in the live loop: the exposure was ended; restart the program")
-                self._finish(run)
+        ended = False
+        try:
+            while (run := self._next_run()) is not None:
+                completed = False
+                try:
+                    self._expose(run)
+                    completed = True
+                finally:
+                    if not completed:
+                        self._fail_for_good()
+                    self._finish(run)
+            ended = True
+        finally:
+            # An error nobody foresaw still ends the exposure and is shown; then the thread fails aloud.
+            if not ended:
+                self._fail_for_good()
+
+    def _next_run(self) -> Run | None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting is not None or self._closing)
+            run, self._waiting = self._waiting, None
+            return run
+
+    def _fail_for_good(self) -> None:
+        with self._changed:
+            self._died = True
+        self.fault(DIED)
+        with self._changed:
+            if self._waiting is not None:
+                # Pressed in the last moment: nobody takes its pulses any more.
+                self._run = self._waiting = None
+                self._changed.notify_all()
 
     def _expose(self, run: Run) -> None:
         try:
@@ -368,8 +397,6 @@ class LiveLoop:
     def _take(self, run: Run, frame: Frame) -> None:
         dropped = self._source.dropped_pulses
         # Dose first: it was given, whatever becomes of the picture.
-        if self._counts_dose:
-            self._ledger.add(frame.kerma, frame.technique, frame.acquired_ns)
         run.builder.add(frame.acquired_ns, frame.technique, frame.kerma, frame.pose, frame.table, frame.collimation)
         with self._changed:
             run.pulses += 1
@@ -406,7 +433,11 @@ class LiveLoop:
             self._release()
         with self._changed:
             run.dropped = max(run.dropped, self._source.dropped_pulses)
-        event = run.builder.finish(released_ns, run.dropped) if run.pulses else None
+        event = None
+        if run.pulses:
+            event = run.builder.finish(released_ns, run.dropped)
+        else:
+            run.builder.abandon(released_ns)
         try:
             # The held picture first: it is awaited within 100 ms, the disk is not.
             held = self._chain.hold() if run.pulses else None
@@ -416,8 +447,6 @@ class LiveLoop:
             self._settle(run, event, released_ns)
 
     def _settle(self, run: Run, event: IrradiationEvent | None, released_ns: int) -> None:
-        if self._counts_dose:
-            self._ledger.release(released_ns)
         self._guard(lambda journal: journal.irradiation(event, run.uid, released_ns))
         with self._changed:
             self._in_exam[0] += run.pulses
@@ -471,13 +500,15 @@ class LiveLoop:
             self._subscriptions = tuple(one for one in self._subscriptions if one is not subscription)
 
     def _guard(self, write: Callable[[Journal], None]) -> None:
-        """Write to the journal; what the disk does not take is a fault."""
+        """Write to the journal; what it does not take is a fault."""
         if self._journal is None:
             return
         try:
             write(self._journal)
         except OSError as error:
             self.fault(f"the journal could not be written ({_sentence(error)}): free some space")
+        except ValueError as error:
+            self.fault(f"the journal could not be written ({_sentence(error)})")
 
 
 def _sentence(error: Exception) -> str:

@@ -38,7 +38,6 @@ class Run:
 
     uid: str
     number: int
-    pressed_ns: int
     builder: IrradiationBuilder
     pulses: int = 0
     dropped: int = 0

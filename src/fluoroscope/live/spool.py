@@ -55,7 +55,11 @@ class SpoolWriter:
     def __init__(self, folder: Path) -> None:
         folder.mkdir()
         self._folder = folder
-        self._index = os.open(folder / INDEX_NAME, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
+        try:
+            self._index = os.open(folder / INDEX_NAME, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
+        except OSError:
+            folder.rmdir()
+            raise
         self._index_length = 0
         self._pixels: int | None = None
         self._segment = -1
@@ -162,7 +166,8 @@ class Spool(Sequence[Frame]):
     Parameters
     ----------
     folder
-        As written by `SpoolWriter`, also when the program was killed while writing.
+        As written by `SpoolWriter`, also when the program was killed while writing: without an index the
+        spool is empty.
 
     Raises
     ------
@@ -174,13 +179,14 @@ class Spool(Sequence[Frame]):
         self._folder = folder
         self._entries: list[Json] = []
         sizes: dict[int, int] = {}
-        for line in (folder / INDEX_NAME).read_bytes().split(b"\n")[:-1]:
+        for line in self._index_lines():
             entry = decode_line(line)
             if entry is None:
                 break
             segment = entry["segment"]
             if segment not in sizes:
-                sizes[segment] = self._path(segment).stat().st_size
+                path = self._path(segment)
+                sizes[segment] = path.stat().st_size if path.exists() else 0
             if entry["position"] + 2 * entry["rows"] * entry["columns"] > sizes[segment]:
                 break
             self._entries.append(entry)
@@ -196,10 +202,16 @@ class Spool(Sequence[Frame]):
         """The spool's folder."""
         return self._folder
 
-    @property
-    def acquired_ns(self) -> tuple[int, ...]:
-        """Monotonic time of every frame, ns."""
-        return tuple(entry["acquired_ns"] for entry in self._entries)
+    def hold(self) -> None:
+        """Map all pixels now: the frames stay readable when the folder is removed (not on Windows).
+
+        Raises
+        ------
+        OSError
+            When the folder was removed before.
+        """
+        for segment in {entry["segment"] for entry in self._entries}:
+            self._mapped(segment)
 
     @property
     def window(self) -> tuple[float, float]:
@@ -214,17 +226,6 @@ class Spool(Sequence[Frame]):
             raise ValueError(f"{self._folder} holds no frame")
         center, width = self._entries[0]["window"]
         return center, width
-
-    @property
-    def segments(self) -> tuple[range, ...]:
-        """Runs of frames of equal size: what fits one multi-frame object."""
-        starts = [
-            index
-            for index, entry in enumerate(self._entries)
-            if index == 0 or entry["segment"] != self._entries[index - 1]["segment"]
-        ]
-        bounds = [*starts, len(self._entries)]
-        return tuple(range(bounds[n], bounds[n + 1]) for n in range(len(starts)))
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -242,15 +243,28 @@ class Spool(Sequence[Frame]):
     def __iter__(self) -> Iterator[Frame]:
         return (self._frame(entry) for entry in self._entries)
 
+    def _index_lines(self) -> list[bytes]:
+        try:
+            content = (self._folder / INDEX_NAME).read_bytes()
+        except FileNotFoundError:
+            # The folder is made first: the program may have been killed in between.
+            if not self._folder.is_dir():
+                raise
+            content = b""
+        return content.split(b"\n")[:-1]
+
+    def _mapped(self, segment: int) -> NDArray[np.uint8]:
+        if segment not in self._maps:
+            self._maps[segment] = np.memmap(self._path(segment), dtype=np.uint8, mode="r")
+        return self._maps[segment]
+
     def _path(self, segment: int) -> Path:
         return self._folder / f"pixels-{segment:03d}.raw"
 
     def _frame(self, entry: Json) -> Frame:
         segment, rows, columns = entry["segment"], entry["rows"], entry["columns"]
-        if segment not in self._maps:
-            self._maps[segment] = np.memmap(self._path(segment), dtype=np.uint8, mode="r")
         start = entry["position"]
-        stored = np.asarray(self._maps[segment][start : start + 2 * rows * columns])
+        stored = np.asarray(self._mapped(segment)[start : start + 2 * rows * columns])
         return Frame(
             uid=entry["uid"],
             event_uid=entry["event_uid"],
@@ -269,7 +283,7 @@ class Spool(Sequence[Frame]):
 
 
 class EventRecorder:
-    """Spools every picture of a LOSSLESS subscription in a thread of its own.
+    """Spools every picture, as shown, of a LOSSLESS subscription in a thread of its own.
 
     Parameters
     ----------
@@ -280,8 +294,6 @@ class EventRecorder:
     on_recorded
         Called in the recorder's thread with the event and its finished spool; also when the disk filled up
         on the way and the spool holds only the beginning.
-    stored
-        "shown" for the DISP pictures, "raw" for what the source gave.
     """
 
     def __init__(
@@ -289,14 +301,10 @@ class EventRecorder:
         subscription: Subscription,
         parent: Path,
         on_recorded: Callable[[IrradiationEvent, Spool], None],
-        stored: str = "shown",
     ) -> None:
-        if stored not in ("shown", "raw"):
-            raise ValueError(f'stored must be "shown" or "raw", got {stored!r}')
         self._subscription = subscription
         self._parent = parent
         self._on_recorded = on_recorded
-        self._stored = stored
         self._writer: SpoolWriter | None = None
         self._failed_event: str | None = None
         self._thread = threading.Thread(target=self._record, name="event recorder", daemon=True)
@@ -321,7 +329,7 @@ class EventRecorder:
             self._writer.close()
 
     def _take(self, picture: LivePicture) -> None:
-        frame = picture.shown if self._stored == "shown" or picture.raw is None else picture.raw
+        frame = picture.shown
         if frame.event_uid == self._failed_event:
             return
         try:
@@ -343,4 +351,9 @@ class EventRecorder:
             writer.close()
         except OSError as error:
             self._subscription.fail(f"recording {writer.folder} could not be closed ({error}): check the disk")
-        self._on_recorded(event, Spool.open(writer.folder))
+        try:
+            spool = Spool.open(writer.folder)
+        except OSError as error:
+            self._subscription.fail(f"recording {writer.folder} cannot be read ({error}): check the disk")
+            return
+        self._on_recorded(event, spool)
