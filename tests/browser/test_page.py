@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fluoroscope.monitor.window import apply_window
+from fluoroscope.imagechain.window import apply_window
 
 pytestmark = [pytest.mark.browser, pytest.mark.peer("chromium")]
 
@@ -22,6 +22,7 @@ def test_the_pedal_gives_moving_x_ray_while_held_and_then_the_last_image(served)
     assert window.page.locator(".monitor-live.look-hold").count() == 1
 
 
+@pytest.mark.req("HAZ-SIDE-001")
 def test_turning_to_lateral_moves_the_c_arm_but_not_the_letters_of_the_held_image(served):
     window = served.open()
     window.expose()
@@ -36,6 +37,7 @@ def test_turning_to_lateral_moves_the_c_arm_but_not_the_letters_of_the_held_imag
     assert window.letters("live") == {"left": "P", "right": "A", "top": "H", "bottom": "F"}
 
 
+@pytest.mark.req("HAZ-SIDE-001")
 def test_letters_follow_turns_and_flips_without_radiation(served):
     window = served.open()
     window.expose()
@@ -49,6 +51,7 @@ def test_letters_follow_turns_and_flips_without_radiation(served):
     assert served.room.status()["pulses"]["delivered"] == pulses
 
 
+@pytest.mark.req("REQ-WEB-002")
 @pytest.mark.req("REQ-WEB-002")
 @pytest.mark.parametrize(("query", "renderer"), [("probe", "webgl2"), ("probe&renderer=canvas", "canvas2d")])
 def test_painted_greys_equal_the_python_table_value_for_value(served, query, renderer):
@@ -112,7 +115,7 @@ def test_another_patient_leaves_nothing_of_the_one_before(served):
     window.page.wait_for_selector(".monitor-reference .picture.is-empty", state="attached")
     assert window.page.locator(".film .tile").count() == 0
     assert "عمود" in window.page.locator(".top .patient-name").inner_text()
-    assert window.page.locator(".tool[aria-label='Turn by 90 degrees'][aria-pressed='false']").count() == 1
+    assert window.page.locator(".tool[aria-description='Turn by 90 degrees'][aria-pressed='false']").count() == 1
 
 
 def test_an_unfetched_patient_cannot_be_chosen_and_says_how_to_fetch_it(served):
@@ -123,6 +126,7 @@ def test_an_unfetched_patient_cannot_be_chosen_and_says_how_to_fetch_it(served):
     assert "fluoroscope patients fetch far-away" in button.inner_text()
 
 
+@pytest.mark.req("HAZ-BEAM-001")
 @pytest.mark.parametrize(
     "loss", ["window.dispatchEvent(new Event('blur'))", "window.dispatchEvent(new Event('pagehide'))"]
 )
@@ -150,6 +154,7 @@ def test_the_pedal_works_by_mouse_and_lets_go_with_it(served):
     window.word("live", "LAST IMAGE HOLD")
 
 
+@pytest.mark.req("HAZ-BEAM-001")
 def test_escape_stops_while_the_key_is_still_held(served):
     window = served.open()
     window.page.keyboard.down("Space")
@@ -162,9 +167,9 @@ def test_escape_stops_while_the_key_is_still_held(served):
 
 def test_space_is_the_pedal_even_when_a_button_has_the_focus(served):
     window = served.open()
-    window.page.locator(".tool[aria-label='Invert']").focus()
+    window.page.locator(".tool[aria-description='Invert']").focus()
     window.expose()
-    assert window.page.locator(".tool[aria-label='Invert'][aria-pressed='false']").count() == 1
+    assert window.page.locator(".tool[aria-description='Invert'][aria-pressed='false']").count() == 1
 
 
 def test_arrow_keys_turn_the_c_arm_while_held(served):
@@ -200,6 +205,7 @@ def test_blades_are_drawn_on_the_held_image_before_any_x_ray(served):
     overlay.wait_for(state="visible")
 
 
+@pytest.mark.req("HAZ-SCALE-001")
 @pytest.mark.req("HAZ-SCALE-001")
 def test_a_distance_is_measured_at_the_stated_plane_with_its_uncertainty(served):
     window = served.open()
@@ -248,6 +254,7 @@ def test_a_fault_is_said_and_no_x_ray_is_given(served):
     assert not any(name == "pedal" for name, _ in served.room.commands)
 
 
+@pytest.mark.req("HAZ-STALE-001", "HAZ-BEAM-001")
 def test_a_frozen_server_makes_the_image_stale_and_lets_go_of_the_pedal(frozen_room):
     window, freeze = frozen_room
     window.page.keyboard.down("Space")
@@ -324,6 +331,7 @@ def test_a_small_window_only_watches(served):
     assert not any(name == "pedal" for name, _ in served.room.commands)
 
 
+@pytest.mark.req("HAZ-CLINIC-001")
 def test_the_page_always_says_it_is_simulated(served):
     window = served.open()
     assert window.page.locator("text=SIMULATED – not for clinical use").is_visible()

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 
 import { belongsToFocus, intention, type KeyPress } from "../src/room/keys";
-import { limitReached, Movement, NUDGE_MS, throttled } from "../src/room/movement";
+import { joined, limitReached, Movement, NUDGE_MS, throttled } from "../src/room/movement";
 import { HEARTBEAT_MS, Pedal, type PedalPorts } from "../src/room/pedal";
 
 const press = (key: string, more: Partial<KeyPress> = {}): KeyPress => ({
@@ -132,6 +132,17 @@ describe("timed", () => {
     expect(limitReached(-95, -95, 95, 1)).toBeNull();
     expect(limitReached(95, -95, 95, 0.2)).toBe(95);
     expect(limitReached(94.9, -95, 95, 1)).toBeNull();
+  });
+
+  it("joined loses no part to another", () => {
+    const sent: Readonly<Record<string, number>>[] = [];
+    const send = joined((parts) => sent.push(parts), 50);
+    send({ tilt: 1 });
+    send({ cradle: 2 });
+    send({ tilt: 3 });
+    send({ cradle: 4 });
+    vi.advanceTimersByTime(200);
+    expect(sent).toEqual([{ tilt: 1 }, { cradle: 4, tilt: 3 }]);
   });
 
   it("throttled sends the first at once and the last always", () => {

@@ -5,7 +5,7 @@ import { useEffect, useRef } from "preact/hooks";
 
 import { command } from "../room/room";
 import { KEY_HELP } from "../room/keys";
-import { helpOpen, patientsOpen, status, tell } from "../room/state";
+import { helpOpen, patientsOpen, status } from "../room/state";
 
 function Dialog({ title, onClose, children }: { title: string; onClose: () => void; children: ComponentChildren }) {
   const box = useRef<HTMLDivElement>(null);
@@ -64,9 +64,7 @@ export function Patients() {
   const close = (): void => void (patientsOpen.value = false);
   const choose = (name: string): void => {
     void command("set_patient", { name }).then((reply) => {
-      if (!reply.ok) return;
-      close();
-      tell(`new exam: ${name}`);
+      if (reply.ok) close();
     });
   };
   return (

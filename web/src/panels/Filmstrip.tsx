@@ -19,9 +19,9 @@ export function Filmstrip() {
   const tiles = runs.map((run) => (
     <div class="film-run" key={`run ${run.event_number}`}>
       <button type="button" class={`tile tile-run ${now?.replay.playing === true && Number(now.replay.clip) === run.event_number ? "is-on" : ""}`} disabled={!may}
-        aria-label={`Replay run ${run.event_number}, ${run.frames} images, ${run.time}`} onClick={() => toggleReplay(run.event_number)}>
+        aria-description={`Replay run ${run.event_number}, ${run.frames} images, ${run.time}`} onClick={() => toggleReplay(run.event_number)}>
         <span class="tile-play" aria-hidden="true">▶</span>
-        <span class="tile-text"><b>run {run.event_number}</b><span>{run.frames} images</span><time>{run.time}</time></span>
+        <span class="tile-text"><b>run {run.event_number}</b> <span>{run.frames} images</span> <time>{run.time}</time></span>
       </button>
       {stored.filter((image) => image.event_number === run.event_number).map((image) => <StoredTile key={image.id} id={image.id} />)}
     </div>
@@ -54,9 +54,9 @@ function StoredTile({ id }: { id: string }) {
   const on = s.shownStored.value === id;
   return (
     <button type="button" class={`tile ${on ? "is-on" : ""}`} aria-pressed={on} disabled={!s.mayAct.value}
-      aria-label={`Show ${image.label}, ${image.time}`} onClick={() => showStored({ id })}>
+      aria-description={`Show image ${image.id}, ${image.label}, ${image.time}`} onClick={() => showStored({ id })}>
       {picture !== undefined && <canvas ref={canvas} width={picture.width} height={picture.height} />}
-      <span class="tile-text"><b>{image.label}</b><time>{image.time}</time></span>
+      <span class="tile-text"><b>image {image.id}</b> <span>{image.label}</span> <time>{image.time}</time></span>
     </button>
   );
 }

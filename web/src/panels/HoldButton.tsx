@@ -3,7 +3,7 @@
 import type { ComponentChildren } from "preact";
 
 import { pedal } from "../room/controls";
-import { mayAct, pedalDown, status } from "../room/state";
+import { busy, mayAct, pedalDown, status } from "../room/state";
 
 export function HoldButton({ className, children }: { className: string; children: ComponentChildren }) {
   const up = (event: PointerEvent): void => pedal.releaseBy(`pointer ${event.pointerId}`);
@@ -11,9 +11,9 @@ export function HoldButton({ className, children }: { className: string; childre
     <button
       type="button"
       class={`${className} ${pedalDown.value ? "is-down" : ""}`}
-      disabled={!mayAct.value || status.value?.state === "FAULT"}
+      disabled={!mayAct.value || status.value?.state === "FAULT" || busy.value}
       aria-pressed={pedalDown.value}
-      aria-label="X-ray pedal: hold for X-ray"
+      aria-description="X-ray pedal: X-ray while held"
       onPointerDown={(event) => {
         if (event.button !== 0) return;
         event.currentTarget.setPointerCapture(event.pointerId);

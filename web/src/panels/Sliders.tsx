@@ -44,7 +44,9 @@ export function Slider({ label, unit, value, min, max, step, fine, disabled, key
       <div class="slider-row">
         <button type="button" class="fine" aria-label={`${label} minus ${small} ${unit}`} disabled={disabled || value === null} onClick={() => nudge(-small)}>−</button>
         <input type="range" aria-label={`${label}, ${unit}`} min={min} max={max} step={Math.min(step, 1)} value={shown ?? min}
-          disabled={disabled || value === null} onInput={(event) => set(event.currentTarget.valueAsNumber)} />
+          disabled={disabled || value === null} onInput={(event) => set(event.currentTarget.valueAsNumber)}
+          // After the mouse the arrow keys turn the C-arm again; reached by TAB the slider keeps them.
+          onPointerUp={(event) => event.currentTarget.blur()} />
         <button type="button" class="fine" aria-label={`${label} plus ${small} ${unit}`} disabled={disabled || value === null} onClick={() => nudge(small)}>+</button>
       </div>
     </div>

@@ -20,7 +20,7 @@ interface ToolProps {
 
 function Tool({ keyName, label, pressed, disabled, onClick, children }: ToolProps) {
   return (
-    <button type="button" class={`tool ${pressed === true ? "is-on" : ""}`} aria-label={label}
+    <button type="button" class={`tool ${pressed === true ? "is-on" : ""}`} aria-description={label}
       title={keyName === undefined ? label : `${label} (${keyName})`}
       {...(pressed === undefined ? {} : { "aria-pressed": pressed })}
       {...(keyName === undefined ? {} : { "aria-keyshortcuts": keyName })}
@@ -43,7 +43,7 @@ export function Toolbar() {
       <HoldButton className="pedal">
         <span>{s.pedalDown.value ? "Release to stop" : recorded ? "Hold to play" : "Hold for X-ray"}</span><kbd>SPACE</kbd>
       </HoldButton>
-      <button type="button" class="tool stop" aria-label="Stop any exposure" disabled={!s.connected.value} onClick={stop}>
+      <button type="button" class="tool stop" title="Stop any exposure" aria-description="Stop any exposure" disabled={!s.connected.value} onClick={stop}>
         <span>Stop</span><kbd>ESC</kbd>
       </button>
       <span class="tool-group">

@@ -7,7 +7,7 @@ import { deleteSelected, toggleMeasuring, undo } from "../tools/measurements";
 import { act, command, link } from "./room";
 import { keepThumbnail } from "./thumbnails";
 import { belongsToFocus, intention, type Axis, type Blade, type Intention, type KeyPress } from "./keys";
-import { limitReached, Movement, NUDGE_MS, throttled } from "./movement";
+import { joined, limitReached, Movement, NUDGE_MS } from "./movement";
 import { fixed } from "./format";
 import { Pedal, releaseWhenUnwatched } from "./pedal";
 import { bladesAfter } from "../tools/collimation";
@@ -77,9 +77,9 @@ export const movement = new Movement({
 });
 
 export const nudgeJoint = (name: string, delta: number): void => act("nudge_joints", { [name]: delta });
-export const moveJoints = throttled((values: Readonly<Record<string, number>>) => act("move_joints", values), NUDGE_MS);
-export const moveTable = throttled((values: Readonly<Record<string, number>>) => act("move_table", values), NUDGE_MS);
-export const setCollimation = throttled((values: Readonly<Record<string, number>>) => act("set_collimation", values), NUDGE_MS);
+export const moveJoints = joined((values) => act("move_joints", values), NUDGE_MS);
+export const moveTable = joined((values) => act("move_table", values), NUDGE_MS);
+export const setCollimation = joined((values) => act("set_collimation", values), NUDGE_MS);
 
 export function stepPulseRate(step: -1 | 1): void {
   const technique = status.peek()?.technique;

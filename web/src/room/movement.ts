@@ -53,6 +53,20 @@ export function limitReached(value: number, min: number, max: number, delta: num
   return delta < 0 && value <= min + near ? min : null;
 }
 
+/** As `throttled`, for parts of one whole: what waits is joined, so that no part is lost to another. */
+export function joined(send: (parts: Readonly<Record<string, number>>) => void, everyMs: number): (parts: Readonly<Record<string, number>>) => void {
+  let waiting: Record<string, number> = {};
+  const flush = throttled(() => {
+    const parts = waiting;
+    waiting = {};
+    if (Object.keys(parts).length > 0) send(parts);
+  }, everyMs);
+  return (parts) => {
+    waiting = { ...waiting, ...parts };
+    flush(undefined);
+  };
+}
+
 /** Send at most every `everyMs`, always the newest value and always the last one. */
 export function throttled<T>(send: (value: T) => void, everyMs: number): (value: T) => void {
   let waiting: { value: T } | null = null;

@@ -20,6 +20,7 @@ export interface RoomSnapshot {
 const METAL = new MeshLambertMaterial({ color: 0x8a97a3 });
 const DARK = new MeshLambertMaterial({ color: 0x3c4650 });
 const SKIN = new MeshLambertMaterial({ color: 0xb58f7a });
+const HAIR = new MeshLambertMaterial({ color: 0x3a2a22 });
 const PANEL = new MeshLambertMaterial({ color: 0x4cc2ff });
 
 const vec = (v: Vec3): Vector3 => new Vector3(v[0], v[1], v[2]);
@@ -45,6 +46,16 @@ function patient(): Group {
   head.scale.set(0.85, 1, 1.15);
   head.position.set(0, 0, 500);
   body.add(head);
+  // Hair behind and toes in front tell supine from prone.
+  const hair = new Mesh(new SphereGeometry(97, 20, 14), HAIR);
+  hair.scale.set(0.88, 0.95, 1.1);
+  hair.position.set(0, 22, 514);
+  body.add(hair);
+  for (const side of [-1, 1]) {
+    const foot = new Mesh(new BoxGeometry(75, 170, 60), SKIN);
+    foot.position.set(side * 85, -30, -1000);
+    body.add(foot);
+  }
   const nose = new Mesh(new SphereGeometry(18, 8, 8), SKIN);
   nose.position.set(0, -102, 505);
   body.add(nose);
@@ -101,7 +112,7 @@ export class RoomScene {
     this.renderer.setSize(width, height, false);
     this.camera.aspect = width / height;
     // The table must fit across, however narrow the view.
-    this.camera.fov = (2 * Math.atan(Math.tan((22 * Math.PI) / 180) / Math.min(this.camera.aspect, 1.45)) * 180) / Math.PI;
+    this.camera.fov = (2 * Math.atan(Math.tan((20 * Math.PI) / 180) / Math.min(this.camera.aspect, 1.55)) * 180) / Math.PI;
     this.camera.updateProjectionMatrix();
     this.renderer.render(this.scene, this.camera);
   }

@@ -108,6 +108,8 @@ export const exposing = computed(() => isExposing(status.value));
 export const recorded = computed(() => status.value?.dose.source === "recorded");
 export const exposingWord = computed(() => (recorded.value ? "PLAYING" : "X-RAY ON"));
 export const operator = computed(() => status.value?.operator === true);
+/** While the room changes patient or exam. */
+export const busy = computed(() => status.value !== null && status.value.state_reason !== "" && !["EXPOSING", "FAULT"].includes(status.value.state));
 /** Whether this page may act now. */
 export const mayAct = computed(() => connected.value && operator.value && !narrow.value);
 

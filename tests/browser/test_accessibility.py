@@ -1,0 +1,58 @@
+"""The page by the rules of WCAG 2.2 A and AA, as axe-core checks them: nothing serious or critical in any state."""
+
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.browser, pytest.mark.peer("chromium")]
+
+AXE = Path(__file__).resolve().parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
+RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
+
+
+def violations(window) -> list[tuple[str, str, list[str]]]:
+    """Return (rule, help, places) of what axe-core calls serious or critical.
+
+    The page's policy forbids script that is not its own, so it is given through the debugger, as the rest of
+    Playwright's questions are.
+    """
+    window.page.evaluate(AXE.read_text() + "; undefined")
+    told = window.page.evaluate("rules => axe.run(document, rules)", RULES)
+    assert told["passes"], "axe-core checked nothing"
+    return [
+        (one["id"], one["help"], [str(node["target"]) for node in one["nodes"]])
+        for one in told["violations"]
+        if one["impact"] in ("serious", "critical")
+    ]
+
+
+@pytest.mark.skipif(not AXE.is_file(), reason="axe-core is not installed: run make page")
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (1920, 1080)])
+def test_no_serious_violation_in_any_state(served, width, height):
+    window = served.open(width=width, height=height)
+    window.page.emulate_media(reduced_motion="reduce")  # Contrast is that of a message when it has arrived.
+    found = {"ready": violations(window)}
+    window.page.keyboard.down("Space")
+    window.word("live", "X-RAY ON")
+    found["exposing"] = violations(window)
+    window.page.keyboard.up("Space")
+    window.word("live", "LAST IMAGE HOLD")
+    window.page.keyboard.press("k")
+    window.page.wait_for_selector(".film .tile:has(canvas)")
+    window.page.keyboard.press(",")
+    window.word("reference", "STORED")
+    for tab in ("C-arm", "Technique", "Field", "Picture", "Measure"):
+        window.page.get_by_role("tab", name=tab).click()
+        found[tab] = violations(window)
+    window.page.keyboard.press("?")
+    window.page.get_by_role("dialog").wait_for()
+    found["keys"] = violations(window)
+    window.page.keyboard.press("Escape")
+    window.page.locator(".patient").click()
+    window.page.get_by_role("dialog").wait_for()
+    found["patients"] = violations(window)
+    window.page.keyboard.press("Escape")
+    served.room.fault("the drawn source was lost: plug it in again")
+    window.state("FAULT")
+    found["fault"] = violations(window)
+    assert [f"{state}: {told}" for state, every in found.items() for told in every] == []
