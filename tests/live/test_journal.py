@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fluoroscope.acquisition import Collimation, IrradiationEvent
@@ -78,6 +78,7 @@ def filled(path: Path) -> bytes:
 
 
 @given(cut=st.integers(0, 2000))
+@settings(deadline=None)
 def test_a_journal_cut_anywhere_gives_its_whole_lines(tmp_path_factory: pytest.TempPathFactory, cut: int) -> None:
     path = tmp_path_factory.mktemp("cut") / "journal.jsonl"
     content = filled(path)

@@ -15,10 +15,10 @@ import psutil
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from fluoroscope.imagechain.window import window_table
 from fluoroscope.monitor.control import MonitorFrame
 from fluoroscope.monitor.hub import MAX_PAGES
 from fluoroscope.monitor.server import MonitorServer, MonitorSetupError, check_door
-from fluoroscope.monitor.window import window_table
 
 
 def press(page, rate_hz: float = 30) -> None:

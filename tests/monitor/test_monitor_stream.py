@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fluoroscope.imagechain.window import window_table
 from fluoroscope.monitor.control import MonitorFrame
 from fluoroscope.monitor.stream import CREDITS, ChannelStream, Picture, Quality, bin_pixels
-from fluoroscope.monitor.window import window_table
 
 MS = 1_000_000
 

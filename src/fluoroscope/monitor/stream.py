@@ -9,8 +9,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from fluoroscope.imagechain.window import apply_window
 from fluoroscope.monitor.control import MonitorFrame, RoomControl
-from fluoroscope.monitor.window import apply_window
 
 __all__ = ["CREDITS", "ChannelPump", "ChannelStream", "Picture", "Quality", "bin_pixels"]
 

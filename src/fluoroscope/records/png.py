@@ -9,35 +9,9 @@ from numpy.typing import NDArray
 from fluoroscope.records.identity import SIMULATED_TEXT
 from fluoroscope.records.whole_file import whole_file
 
-__all__ = ["windowed", "write_png"]
+__all__ = ["write_png"]
 
 _SMALLEST_FONT_PX = 11
-
-
-def windowed(
-    pixels: NDArray[np.uint16], window_center: float, window_width: float, invert: bool = False
-) -> NDArray[np.uint8]:
-    """Return 8-bit grey values by DICOM's linear window (PS3.3 C.11.2.1.2.1).
-
-    Parameters
-    ----------
-    pixels
-        uint16 (rows, columns).
-    window_center, window_width
-        Pixel values; the width at least 1.
-    invert
-        Small values bright.
-    """
-    if not window_width >= 1.0:
-        raise ValueError(f"window width must be at least 1, got {window_width}")
-    # The window is a function of 65536 values: compute those, not every pixel.
-    values = np.arange(65536, dtype=np.float64)
-    span = max(window_width - 1.0, 1e-9)
-    table = np.clip(np.rint(((values - (window_center - 0.5)) / span + 0.5) * 255.0), 0.0, 255.0)
-    if invert:
-        table = 255.0 - table
-    grey: NDArray[np.uint8] = table.astype(np.uint8)[pixels]
-    return grey
 
 
 def write_png(
@@ -76,9 +50,11 @@ def write_png(
     """
     from PIL import Image, ImageDraw, PngImagePlugin
 
+    from fluoroscope.imagechain.window import apply_window
+
     if not text.strip():
         raise ValueError("a picture must say what it is; give the exam's statement as text")
-    picture = Image.fromarray(windowed(pixels, window_center, window_width, invert))
+    picture = Image.fromarray(apply_window(pixels, window_center, window_width, invert=invert))
     draw = ImageDraw.Draw(picture)
     rows, columns = pixels.shape
     size = max(_SMALLEST_FONT_PX, columns // 28)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fluoroscope.monitor.window import apply_window, window_table
+from fluoroscope.imagechain.window import apply_window, window_table
 
 
 def exact_gray(x: int, c: Fraction, w: Fraction) -> int:

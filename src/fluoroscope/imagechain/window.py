@@ -1,4 +1,4 @@
-"""Window and level: from pixel values to 8-bit gray, the reference the page must equal pixel for pixel."""
+"""Window and level: from pixel values to 8-bit gray, on the page (pixel for pixel), in its stream and in PNGs."""
 
 import numpy as np
 from numpy.typing import NDArray
