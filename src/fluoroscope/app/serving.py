@@ -18,6 +18,7 @@ from fluoroscope.app.room import FluoroscopyRoom, RoomParts
 from fluoroscope.app.setup import RoomSetup, load_patient, patient_rows
 from fluoroscope.app.terminal import warn
 from fluoroscope.app.virtual import exam_details, exam_identity, patient_dicom_id, virtual_carm
+from fluoroscope.app.warming import compiled_beside
 from fluoroscope.dose.ledger import KermaLedger
 from fluoroscope.imagechain.chain import ImageChain
 from fluoroscope.live.loop import LiveLoop, LoopSettings
@@ -109,6 +110,11 @@ def open_room(setup: RoomSetup, exams: Path | None = None, seed: int | None = No
     """
     for told in recover_exams(exams):
         warn(told)
+    with compiled_beside():
+        return _opened(setup, exams, seed)
+
+
+def _opened(setup: RoomSetup, exams: Path | None, seed: int | None) -> FluoroscopyRoom:
     clock, chain = SystemClock(), ImageChain()
     table = _OnTheTable(setup, load_patient(setup))
     carm = virtual_carm(table.setup, table.patient, clock, seed)

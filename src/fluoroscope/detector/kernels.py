@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fluoroscope.projector.sharing import DOOR, WITHIN, argument, carray, pointer_to, shared
 
-__all__ = ["HALF_TAPS", "expect", "expose", "poisson_tables"]
+__all__ = ["HALF_TAPS", "compile_kernels", "expect", "expose", "poisson_tables"]
 
 HALF_TAPS = 3
 """The blur reaches this many pixels to each side."""
@@ -371,6 +371,11 @@ def _expose_tile(part, arguments):  # type: ignore[no-untyped-def]
             slots[t] = (done + t) % (2 * HALF_TAPS + 1)
         _blur_down(ring, slots, taps, blurred)
         _read_out_row(blurred, _u32(done * columns), counter, keys, readout, out[done])
+
+
+def compile_kernels() -> None:
+    """Compile what `expose` runs, or read it from the cache."""
+    _expose_tile.compile()
 
 
 def expose(

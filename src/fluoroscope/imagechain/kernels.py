@@ -7,7 +7,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-__all__ = ["LOG_TABLE", "block_sums", "log_filter_display"]
+__all__ = ["LOG_TABLE", "block_sums", "compile_kernels", "log_filter_display"]
 
 # ln of every 16-bit value; a pixel that caught nothing counts as half a step, the middle of what rounds to 0.
 LOG_TABLE: NDArray[np.float32] = np.log(np.maximum(np.arange(65536, dtype=np.float64), 0.5)).astype(np.float32)
@@ -104,3 +104,14 @@ def block_sums(lin: NDArray[np.uint16], top: int, left: int, sums: NDArray[np.fl
                 for dj in range(4):
                     total += lin[row + di, column + dj]
             sums[i, j] = np.float32(total)
+
+
+def compile_kernels() -> None:
+    """Compile both kernels for the arrays of a live frame, or read them from the cache."""
+    lin = np.zeros((4, 4), dtype=np.uint16)
+    lin.setflags(write=False)
+    zero = np.float32(0.0)
+    scale, field = np.zeros(2, dtype=np.float32), np.array([0, 4, 0, 4], dtype=np.int64)
+    state, display = np.zeros((4, 4), dtype=np.float32), np.zeros((4, 4), dtype=np.uint16)
+    log_filter_display(lin, LOG_TABLE, zero, np.float32(1.0), zero, scale, field, state, display)
+    block_sums(lin, 0, 0, np.zeros((1, 1), dtype=np.float32))

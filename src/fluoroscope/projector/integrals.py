@@ -61,6 +61,12 @@ def kernels(level: Level) -> tuple[SharedLoop, SharedLoop]:
     return kernels_plain.slopes_plain, kernels_plain.warp_plain
 
 
+def compile_kernels() -> None:
+    """Compile the loops that this processor's vector level runs, or read them from the cache."""
+    for loop in kernels(vector_level()):
+        loop.compile()
+
+
 def project(
     volume: PreparedVolume | Volume | BasisVolume,
     geometry: ProjectionGeometry,

@@ -21,7 +21,19 @@ from numpy.typing import NDArray
 
 from fluoroscope.projector.simd import intrinsic
 
-__all__ = ["DOOR", "WITHIN", "SharedLoop", "argument", "carray", "cores", "pointer_to", "shared", "spread", "turn"]
+__all__ = [
+    "DOOR",
+    "WITHIN",
+    "SharedLoop",
+    "argument",
+    "carray",
+    "compiling_elsewhere",
+    "cores",
+    "pointer_to",
+    "shared",
+    "spread",
+    "turn",
+]
 
 # A thread that waits for the others sleeps: spinning, it takes their core whenever anything else runs (2.3× slower).
 # OpenMP reads it once, when the first parallel kernel of any room starts: all of them start here.
@@ -83,6 +95,19 @@ def all_parts(address, arguments, parts):  # type: ignore[no-untyped-def]
         call_at(address, np.int64(part), arguments)
 
 
+_elsewhere: list[Callable[[], None]] = []
+
+
+@contextmanager
+def compiling_elsewhere(wait: Callable[[], None]) -> Iterator[None]:
+    """While another process compiles the shared loops into the cache: ``wait`` before compiling one here."""
+    _elsewhere.append(wait)
+    try:
+        yield
+    finally:
+        _elsewhere.remove(wait)
+
+
 class SharedLoop:
     """A loop whose parts run on all cores; made by `shared`, compiled (or read from the cache) when first needed.
 
@@ -102,6 +127,8 @@ class SharedLoop:
     def address(self) -> int:
         """Of the C function."""
         if self._compiled is None:
+            for wait in _elsewhere:
+                wait()
             kind = types.void(types.int64, types.int64)
             options = {"error_model": "numpy", "no_cpython_wrapper": True, **self._options}
             self._compiled = cfunc(kind, cache=True, **options)(self._body)
@@ -111,6 +138,11 @@ class SharedLoop:
         """Compile it now, or read it from the cache."""
         _ = self.address
         all_parts.compile((types.int64, types.int64, types.int64))
+
+    @property
+    def is_compiled(self) -> bool:
+        """Whether it is ready to run in this process."""
+        return self._compiled is not None
 
     def run(self, parts: int, *arguments: int | NDArray[Any]) -> None:
         """Run all parts and wait for them; any thread may call it at any time.
