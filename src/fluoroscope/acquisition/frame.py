@@ -7,6 +7,7 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
+from fluoroscope.beam.kerma import PulseKerma
 from fluoroscope.beam.technique import Technique
 from fluoroscope.geometry.pose import CArmPose
 from fluoroscope.geometry.table import TablePose
@@ -85,14 +86,6 @@ def _open_span(pixels: int, before_px: float, after_px: float) -> tuple[int, int
     first = min(max(math.ceil(middle - before_px - BLADE_SLACK_PX), 0), pixels)
     end = min(max(math.floor(middle + after_px + BLADE_SLACK_PX) + 1, 0), pixels)
     return first, max(first, end)
-
-
-@dataclass(frozen=True, slots=True)
-class PulseKerma:
-    """What the dose meter says of one pulse: air kerma at the reference point (no backscatter) and KAP."""
-
-    air_kerma_mgy: float
-    kap_gy_cm2: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ g/cm³).
 """
 
 from fluoroscope.beam.basis import basis_of
-from fluoroscope.beam.kerma import ReferenceKerma, pulse_kerma, reference_distance_mm
+from fluoroscope.beam.kerma import PulseKerma, pulse_kerma, reference_distance_mm
 from fluoroscope.beam.materials import (
     MATERIALS,
     Material,
@@ -22,8 +22,8 @@ __all__ = [
     "Filtration",
     "Material",
     "MaterialsFileError",
+    "PulseKerma",
     "RadiationMode",
-    "ReferenceKerma",
     "Spectrum",
     "Technique",
     "basis_of",

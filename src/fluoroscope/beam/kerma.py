@@ -1,20 +1,21 @@
 """What the dose meter of the system says of one pulse."""
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 
 from fluoroscope.beam.spectrum import DEFAULT_ANODE_DEG, tube_spectrum
 from fluoroscope.beam.technique import Technique
 
-__all__ = ["REFERENCE_POINT_FROM_ISOCENTER_MM", "ReferenceKerma", "pulse_kerma", "reference_distance_mm"]
+__all__ = ["REFERENCE_POINT_FROM_ISOCENTER_MM", "PulseKerma", "pulse_kerma", "reference_distance_mm"]
 
 REFERENCE_POINT_FROM_ISOCENTER_MM = 150.0
 """From the isocentre toward the source: the reference point of an isocentric C-arm (IEC 60601-2-43)."""
 
 
-class ReferenceKerma(NamedTuple):
-    """Air kerma at the reference point, mGy, and kerma-area product, Gy·cm², of one pulse."""
+@dataclass(frozen=True, slots=True)
+class PulseKerma:
+    """What the dose meter says of one pulse: air kerma at the reference point (no backscatter) and KAP."""
 
     air_kerma_mgy: float
     kap_gy_cm2: float
@@ -34,7 +35,7 @@ def pulse_kerma(
     field_area_mm2: float,
     field_distance_mm: float,
     anode_deg: float = DEFAULT_ANODE_DEG,
-) -> ReferenceKerma:
+) -> PulseKerma:
     """Return the air kerma at the reference point (free in air, no backscatter) and the KAP of one pulse.
 
     The kerma falls with the square of the distance while the field grows with it, so their product is the
@@ -62,4 +63,4 @@ def pulse_kerma(
     spectrum = tube_spectrum(technique.tube_voltage_kv, technique.filtration, anode_deg)
     kerma_ugy = spectrum.air_kerma_ugy_per_mas(reference_distance_mm) * technique.mas_per_pulse
     area_cm2 = field_area_mm2 / 100.0 * (reference_distance_mm / field_distance_mm) ** 2
-    return ReferenceKerma(kerma_ugy / 1e3, kerma_ugy / 1e6 * area_cm2)
+    return PulseKerma(kerma_ugy / 1e3, kerma_ugy / 1e6 * area_cm2)

@@ -7,8 +7,8 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from fluoroscope.acquisition.frame import Collimation, PulseKerma
-from fluoroscope.beam.kerma import pulse_kerma, reference_distance_mm
+from fluoroscope.acquisition.frame import Collimation
+from fluoroscope.beam.kerma import PulseKerma, pulse_kerma, reference_distance_mm
 from fluoroscope.beam.technique import Technique
 from fluoroscope.detector.expose import Detector, measuring_field
 from fluoroscope.geometry.carm import CArmModel
@@ -151,10 +151,9 @@ def render_pulse(
 
 def kerma_of(technique: Technique, beam: BeamSetup) -> PulseKerma:
     """Return air kerma 15 cm from the isocentre toward the source, and KAP of the open field."""
-    kerma = pulse_kerma(
+    return pulse_kerma(
         technique,
         reference_distance_mm(beam.pose.source_to_isocenter_mm),
         beam.collimation.area_mm2,
         beam.pose.source_to_detector_mm,
     )
-    return PulseKerma(kerma.air_kerma_mgy, kerma.kap_gy_cm2)
