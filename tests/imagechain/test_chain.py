@@ -14,6 +14,7 @@ from fluoroscope.beam.technique import Filtration, RadiationMode, Technique
 from fluoroscope.geometry.pose import CArmPose
 from fluoroscope.geometry.table import TablePose
 from fluoroscope.imagechain import DISPLAY_GAIN, DISPLAY_OFFSET, ChainSettings, ImageChain
+from fluoroscope.imagechain.window import apply_window
 
 SHAPE = (96, 128)
 PITCH_MM = 0.6
@@ -291,6 +292,29 @@ def test_a_recorded_clip_keeps_its_pixels_and_its_bits(brightest: int) -> None:
     held = chain.hold()
     assert held is not None
     np.testing.assert_array_equal(held.pixels, pixels)
+
+
+@pytest.mark.parametrize(("center", "width"), [(2000.0, 4000.0), (3000.0, 1500.0), (1200.0, 8000.0)])
+def test_the_window_of_a_lin_clip_is_brought_to_the_chains_scale(center: float, width: float) -> None:
+    chain, frame = ImageChain(), lin_frame(anatomy(), technique=None, kerma=None)
+    chain.begin_run(frame, window=(center, width))
+    shown = apply_window(chain.process(frame).pixels, *chain.window).astype(float)
+    meant = apply_window(frame.pixels, center, width).astype(float)
+    near = np.abs(frame.pixels - center) < 0.25 * min(width, center)
+    # Equal in grey and slope at the centre; the logarithm bends away by x²/2 of the distance.
+    assert np.abs(shown - meant)[near].max() < 255.0 * center / width * 0.05 + 1.5
+    assert np.abs(shown - meant).mean() < 25.0
+    again = lin_frame(anatomy(), 1, technique=None, kerma=None)
+    before = chain.window
+    chain.begin_run(again, window=(center, width))
+    assert chain.window == before
+
+
+def test_a_window_a_logarithm_cannot_show_is_left_out() -> None:
+    chain, other = ImageChain(), ImageChain()
+    chain.begin_run(lin_frame(anatomy()), window=(0.0, 4096.0))
+    other.begin_run(lin_frame(anatomy()))
+    assert chain.window == other.window
 
 
 def test_a_clip_may_bring_its_own_window() -> None:

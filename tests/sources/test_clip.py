@@ -12,6 +12,8 @@ from fluoroscope.acquisition.frame import PixelIntensity, Provenance
 from fluoroscope.acquisition.protocols import SourceError
 from fluoroscope.beam.technique import Technique
 from fluoroscope.dicom.xa import read_clip
+from fluoroscope.imagechain import ImageChain
+from fluoroscope.imagechain.window import apply_window
 from fluoroscope.sources.clip import ClipSource
 
 TECHNIQUE = Technique(70.0, 3.0, 8.0, 15.0)
@@ -135,6 +137,35 @@ def test_a_real_single_frame_plays_as_a_still(data_folder, clock):
     frames = list(itertools.islice(source.frames(), 3))
     source.close()
     assert np.diff(times_ms(frames)) == pytest.approx(1000.0 / 15.0, abs=1e-3)
+
+
+def test_a_lin_clip_with_its_own_window_is_shown_in_mid_grey(tmp_path, clock, make_event, make_exam):
+    from fluoroscope.records.xa import XARun, write_xa
+
+    rows, columns = np.mgrid[:64, :64]
+    body = 900.0 * np.exp(0.4 * np.sin(columns / 7.0) + 0.3 * np.cos(rows / 5.0))
+    pixels = np.random.default_rng(0).poisson(np.broadcast_to(body, (4, 64, 64))).astype(np.uint16)
+    run = XARun(
+        make_event(pulses=4, pulse_rate_hz=10.0),
+        tuple(range(0, 400_000_000, 100_000_000)),
+        900.0,
+        1800.0,
+        0.3,
+        intensity=PixelIntensity.LIN,
+    )
+    write_xa(tmp_path / "run.dcm", pixels, run, make_exam())
+    clip, chain = read_clip(tmp_path / "run.dcm"), ImageChain()
+    source = ClipSource(clip, clock)
+    source.press(TECHNIQUE, "2.25.1")
+    frames = list(itertools.islice(source.frames(), 4))
+    source.close()
+    chain.begin_run(frames[0], (clip.window_center, clip.window_width))
+    for frame in frames:
+        shown = apply_window(chain.process(frame).pixels, *chain.window)
+        meant = apply_window(frame.pixels, clip.window_center, clip.window_width)
+        assert np.median(shown) == pytest.approx(127.5, abs=25)
+        assert np.median(shown) == pytest.approx(np.median(meant), abs=8)
+        assert np.corrcoef(shown.ravel(), meant.ravel())[0, 1] > 0.97
 
 
 def test_what_we_record_we_replay(tmp_path, clock, make_event, make_exam):

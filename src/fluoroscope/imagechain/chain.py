@@ -17,6 +17,7 @@ from fluoroscope.imagechain.stages import (
     display_scale,
     exposure,
     field_rectangle,
+    linear_window_on_display,
     log_level,
     recorded_window,
     run_window,
@@ -116,7 +117,8 @@ class ImageChain:
         first
             The first frame; it is then given to `process` like all others.
         window
-            The window (centre, width) a recorded clip brings with it; else it is found from the first frame.
+            The window (centre, width) a recorded clip brings with it, in the pixel values of ``first``; else it
+            is found from the first frame. That of a LIN clip is brought to the chain's scale.
         """
         before = self._recent[-1] if self._recent else None
         self._recent.clear()
@@ -125,14 +127,16 @@ class ImageChain:
             self._window = window if window is not None else recorded_window(first)
             return
         known = before is not None and before.intensity is PixelIntensity.LIN
-        if window is not None:
-            self._window = window
-        elif before is None or not known or not same_view(before, first):
-            self._window = run_window(first)
-        if before is None or not known or not same_view(before, first):
+        again = before is not None and known and same_view(before, first)
+        if before is None or not again:
             self._take_level(first)
         else:
             self._follow_voltage(before, first)
+        brought = None if window is None else linear_window_on_display(window, first, self._level)
+        if brought is not None:
+            self._window = brought
+        elif not again:
+            self._window = run_window(first)
 
     def process(self, frame: Frame) -> Frame:
         """Return the DISP frame of ``frame``, with all else as it came."""

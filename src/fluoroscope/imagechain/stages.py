@@ -18,6 +18,7 @@ __all__ = [
     "content_moved",
     "exposure",
     "field_rectangle",
+    "linear_window_on_display",
     "log_level",
     "recorded_window",
     "run_window",
@@ -103,6 +104,20 @@ def run_window(frame: Frame) -> DisplayWindow:
     shift = float((low + high) / 2.0 - middle)
     shift = min(max(round(shift / WINDOW_STEP_NEPER) * WINDOW_STEP_NEPER, -0.5), 0.5)
     return (DISPLAY_OFFSET + DISPLAY_GAIN * shift, DISPLAY_GAIN * width)
+
+
+def linear_window_on_display(window: DisplayWindow, frame: Frame, level: float) -> DisplayWindow | None:
+    """Return the DISP window that shows a LIN frame most like ``window``, in its LIN values, would; None if none.
+
+    The grey and the contrast at the window's centre c stay: there the width w is a slope of c / w greys per
+    neper. Away from it the logarithm shows dark parts darker and bright parts less bright. A window around 0 or
+    less has no place on a logarithm.
+    """
+    center, width = window
+    if not center > 0.0:
+        return None
+    neper = math.log(center / exposure(frame)) - level
+    return (DISPLAY_OFFSET + DISPLAY_GAIN * neper, max(DISPLAY_GAIN * width / center, 1.0))
 
 
 def recorded_window(frame: Frame) -> DisplayWindow:
