@@ -639,9 +639,13 @@ def main() -> None:
     room = PhantomRoom(chosen.size, chosen.size)
     server = MonitorServer(room, port=chosen.port)
     print(server.url, flush=True)
+    server.start()
     try:
-        server.run()
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        pass
     finally:
+        server.stop()
         room.close()
 
 

@@ -140,6 +140,23 @@ def test_the_dead_man_fires_once_per_press_and_not_when_released():
     dead_man.stop()
 
 
+@pytest.mark.req("HAZ-BEAM-001")
+def test_the_dead_man_watches_the_next_press_also_when_the_room_failed(caplog):
+    fired = threading.Semaphore(0)
+
+    def lost():
+        fired.release()
+        raise RuntimeError("the journal is closed")
+
+    dead_man = DeadMan(lost, timeout_s=0.05)
+    for _ in range(2):
+        dead_man.arm()
+        assert fired.acquire(timeout=10)
+    dead_man.stop()
+    assert dead_man.expired == 2
+    assert caplog.text.count("the room failed") == 2
+
+
 def test_heartbeats_keep_the_xray_on():
     fired, ticks = threading.Event(), threading.Event()
     dead_man = DeadMan(fired.set, timeout_s=2.0)

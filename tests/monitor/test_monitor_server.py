@@ -439,17 +439,6 @@ def test_ipv6_loopback_serves(room):
         server.stop()
 
 
-def test_run_serves_until_stopped(room):
-    server = MonitorServer(room, port=0)
-    running = threading.Thread(target=server.run)
-    running.start()
-    # The port listens from the constructor on: the answer comes when the server is up.
-    assert httpx.get(server.url, timeout=20).status_code == 303
-    server.stop()
-    running.join(10)
-    assert not running.is_alive()
-
-
 def test_memory_does_not_grow_with_frames(room, enter):
     page = enter()
     made = np.zeros((512, 512), np.uint16)

@@ -20,7 +20,8 @@ _log = logging.getLogger(__name__)
 class DeadMan:
     """Calls ``lost`` when the pedal is held and no heartbeat came for `HEARTBEAT_LOST_S`.
 
-    It has a thread of its own, so that it also works while the server's loop hangs.
+    It has a thread of its own, so that it also works while the server's loop hangs. An error of ``lost`` is
+    logged, and the next press is watched all the same.
     """
 
     def __init__(self, lost: Callable[[], None], timeout_s: float = HEARTBEAT_LOST_S) -> None:
@@ -67,7 +68,10 @@ class DeadMan:
                     continue
                 self._deadline_s = None
                 self.expired += 1
-            self._lost()
+            try:
+                self._lost()
+            except Exception:  # noqa: BLE001 - whatever the room does, the next press must be watched
+                _log.exception("the room failed while the X-ray was ended")
 
 
 class CommandDesk:

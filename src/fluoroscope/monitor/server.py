@@ -353,18 +353,6 @@ class MonitorServer:
     def _serve(self) -> None:
         self._uvicorn.run(sockets=[self._listener])
 
-    def run(self) -> None:
-        """Serve until Ctrl-C or `stop`."""
-        if self._thread is None:
-            self.start()
-        try:
-            while self._thread is not None and self._thread.is_alive():
-                self._thread.join(0.5)
-        except KeyboardInterrupt:
-            pass
-        finally:
-            self.stop()
-
     def stop(self) -> None:
         """End any exposure, close every page, free the port. May be called twice."""
         self._hub.halt()
