@@ -1,8 +1,7 @@
 """XA objects: what is in them, by an independent reader (pydicom), and that nothing half-written stays."""
 
+import contextlib
 import errno
-import multiprocessing
-from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
 
 import numpy as np
@@ -18,6 +17,7 @@ from fluoroscope.dicom.xa import read_clip
 from fluoroscope.geometry.pose import CArmPose
 from fluoroscope.geometry.table import PatientPosition, TablePose
 from fluoroscope.records import xa
+from fluoroscope.records.coding import CoderProcess
 from fluoroscope.records.identity import PatientAngles, PatientIdentity
 from fluoroscope.records.xa import XARun, collimator_edges, write_xa
 
@@ -95,13 +95,13 @@ def test_frames_are_taken_one_at_a_time(tmp_path, make_event, make_exam):
     assert alive == 8
 
 
-def test_frames_coded_by_processes_are_the_same_file(tmp_path, make_event, make_exam):
+def test_frames_coded_by_a_process_are_the_same_file(tmp_path, make_event, make_exam):
     run = XARun(make_event(), grid_ns(30, 7.5), 1.0, 2.0)
     write_xa(tmp_path / "here.dcm", noise(30), run, make_exam())
-    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as coders:
-        write_xa(tmp_path / "there.dcm", noise(30), run, make_exam(), coders=coders)
+    with contextlib.closing(CoderProcess()) as coder:
+        write_xa(tmp_path / "there.dcm", noise(30), run, make_exam(), coder=coder)
         with pytest.raises(ValueError, match="29 frames, but 30 times"):
-            write_xa(tmp_path / "short.dcm", noise(29), run, make_exam(), coders=coders)
+            write_xa(tmp_path / "short.dcm", noise(29), run, make_exam(), coder=coder)
     assert (tmp_path / "here.dcm").read_bytes() == (tmp_path / "there.dcm").read_bytes()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["here.dcm", "there.dcm"]
 

@@ -2,13 +2,11 @@
 
 import contextlib
 import itertools
-import multiprocessing
 import os
 import queue
 import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import IntEnum
@@ -31,6 +29,7 @@ from fluoroscope.live.loop import LiveLoop
 from fluoroscope.live.spool import EventRecorder, Spool
 from fluoroscope.live.subscription import LivePicture, PictureKind, Policy
 from fluoroscope.monitor.control import RefusedError
+from fluoroscope.records.coding import CoderProcess
 from fluoroscope.records.contents import DoseEvent, XARun
 from fluoroscope.records.exam_store import ExamFolder, disk_room, exams_folder
 from fluoroscope.records.identity import ExamIdentity, PatientAngles
@@ -133,7 +132,7 @@ class ExamRecording:
         self._recorder: EventRecorder | None = None
         self._work: queue.PriorityQueue[_Work] = queue.PriorityQueue()
         self._numbers = itertools.count()
-        self._coders: ProcessPoolExecutor | None = None
+        self._coder = CoderProcess()
         self._writer = threading.Thread(target=self._write, name="exam writer", daemon=True)
         self._writer.start()
         self._closed = False
@@ -242,8 +241,7 @@ class ExamRecording:
                 self._recorder.close()
             self._do(_Urgency.END, None)
             self._writer.join()
-            if self._coders is not None:
-                self._coders.shutdown()
+            self._coder.close()
             if self._events:
                 self._finish()
         finally:
@@ -293,10 +291,7 @@ class ExamRecording:
         if spool is None:
             return
         about = described_run(run.event, run.facts, run.window, self._position)
-        if self._coders is None:
-            # JPEG-LS holds the interpreter for a whole picture: in this process it would delay the next pulses.
-            self._coders = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
-        run.path = self._store.save_run((frame.pixels for frame in spool), about, coders=self._coders)
+        run.path = self._store.save_run((frame.pixels for frame in spool), about, coder=self._coder)
         run.spool = None
         shutil.rmtree(spool.folder, ignore_errors=True)
 

@@ -9,7 +9,6 @@ import os
 import shutil
 import threading
 from collections.abc import Iterable, Mapping
-from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
@@ -19,6 +18,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from fluoroscope.records.coding import Coder, code_frame
 from fluoroscope.records.contents import DoseEvent, XARun
 from fluoroscope.records.identity import ExamIdentity
 from fluoroscope.records.png import write_png
@@ -211,12 +211,12 @@ class ExamFolder:
                 raise ValueError(f"event {event.event.number} is logged already; its dose would count double")
             self._update(events=(*self._record.events, event))
 
-    def save_run(self, frames: Iterable[NDArray[np.uint16]], run: XARun, *, coders: Executor | None = None) -> Path:
-        """Write a run as XA and log it; see `write_xa` for ``coders`` and for what is raised."""
+    def save_run(self, frames: Iterable[NDArray[np.uint16]], run: XARun, *, coder: Coder = code_frame) -> Path:
+        """Write a run as XA and log it; see `write_xa` for ``coder`` and for what is raised."""
         from fluoroscope.records.xa import write_xa
 
         path = self.run_path(run.event.number)
-        uid = write_xa(path, frames, run, self._record.identity, coders=coders)
+        uid = write_xa(path, frames, run, self._record.identity, coder=coder)
         self._add_file(StoredFile("run", path.name, run.event.number, uid, len(run.acquired_ns)))
         return path
 

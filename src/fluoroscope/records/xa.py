@@ -3,17 +3,13 @@
 Frames are coded one at a time straight into the file: a run of any length needs the memory of one frame.
 """
 
-import contextlib
 import itertools
 import struct
-from collections import deque
-from collections.abc import Generator, Iterable
-from concurrent.futures import Executor, Future
+from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from jpeg_ls import CharLS
 from numpy.typing import NDArray
 from pydicom import dcmwrite
 from pydicom.dataset import Dataset
@@ -22,6 +18,7 @@ from pydicom.uid import JPEGLSLossless, XRayAngiographicImageStorage
 from fluoroscope.acquisition.frame import Collimation, open_pixels
 from fluoroscope.beam.technique import RadiationMode
 from fluoroscope.geometry.table import PatientPosition
+from fluoroscope.records.coding import Coder, code_frame
 from fluoroscope.records.contents import XARun
 from fluoroscope.records.identity import ExamIdentity
 from fluoroscope.records.uids import derived_uid
@@ -38,7 +35,6 @@ _LARGEST_BASIC_OFFSET = 0xFFFFFFFF
 _STORED_IMAGES_SERIES = 9000
 # The coder's buffer is twice the raw size, too small for the headers of a smaller picture.
 _SMALLEST_FRAME_PIXELS = 64
-_FRAMES_AHEAD = 8
 _STILL_MOVE_DEG, _STILL_MOVE_MM = 0.05, 0.05
 # +1 where the patient's left is toward +x of the equipment frame; decubitus: left is up or down, no sign.
 _LEFT_SIGN = {
@@ -55,7 +51,7 @@ def write_xa(
     run: XARun,
     exam: ExamIdentity,
     *,
-    coders: Executor | None = None,
+    coder: Coder = code_frame,
 ) -> str:
     """Write a run, or a stored image, as one XA file.
 
@@ -70,9 +66,8 @@ def write_xa(
         What is known of them.
     exam
         Patient, study and machine.
-    coders
-        Processes that code frames. The coder holds Python's lock for 20 ms a 1024² frame: while X-ray may come,
-        give a process pool; without one, frames are coded here.
+    coder
+        Makes JPEG-LS of a frame; while X-ray may come, give a `CoderProcess`.
 
     Returns
     -------
@@ -96,9 +91,8 @@ def write_xa(
         dcmwrite(file, dataset, enforce_file_format=True)
         writer = _Encapsulated(file, len(run.acquired_ns), shape)
         checked = (_checked(f, shape, i) for i, f in enumerate(itertools.chain([first], iterator)))
-        with contextlib.closing(_coded(checked, coders)) as coded_frames:
-            for coded in coded_frames:
-                writer.add(coded)
+        for frame in checked:
+            writer.add(coder(frame))
         writer.finish()
     return run.sop_instance_uid
 
@@ -112,33 +106,6 @@ def collimator_edges(collimation: Collimation, shape: tuple[int, ...], pitch_mm:
     first_row, end_row, first_column, end_column = open_pixels(collimation, rows, columns, pitch_mm)
     # A field without an open pixel still has edges within the picture.
     return min(first_column + 1, columns), max(end_column, 1), min(first_row + 1, rows), max(end_row, 1)
-
-
-def _coded(frames: Iterable[NDArray[np.uint16]], coders: Executor | None) -> Generator[bytes]:
-    """Yield the frames as JPEG-LS in order, at most a few of them waiting in memory."""
-    if coders is None:
-        yield from map(_code, frames)
-        return
-    waiting: deque[Future[bytes]] = deque()
-    try:
-        for frame in frames:
-            waiting.append(coders.submit(_code, np.array(frame)))
-            if len(waiting) > _FRAMES_AHEAD:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        for future in waiting:
-            future.cancel()
-
-
-def _code(frame: NDArray[np.uint16]) -> bytes:
-    pixels = np.ascontiguousarray(frame, dtype="<u2").tobytes()
-    try:
-        # encode_array would guess the depth from the largest value: 0 bits for a dark frame.
-        return bytes(CharLS.encode_buffer(pixels, *frame.shape, 1, 16))
-    except RuntimeError as error:
-        raise ValueError(f"a frame cannot be coded as JPEG-LS: {error}") from error
 
 
 def _checked(frame: NDArray[np.uint16], shape: tuple[int, ...] | None, index: int) -> NDArray[np.uint16]:
