@@ -16,7 +16,7 @@ from fluoroscope.dose.ledger import KermaLedger
 from fluoroscope.imagechain.chain import ImageChain
 from fluoroscope.live.irradiation import IrradiationBuilder
 from fluoroscope.live.journal import Journal
-from fluoroscope.live.run import LoopSettings, Run
+from fluoroscope.live.run import LoopSettings, Run, sentence
 from fluoroscope.live.states import LiveState, StateError, Trigger, next_state
 from fluoroscope.live.status import LiveStatus
 from fluoroscope.live.subscription import EventEnded, LivePicture, PictureKind, Policy, Subscription
@@ -28,22 +28,12 @@ DIED = "internal error in the live loop: the exposure was ended; restart the pro
 
 
 class LiveLoop:
-    r"""Takes frames from a source while the pedal is down, through the image chain, to those who subscribed.
+    """Takes frames from a source while the pedal is down, through the image chain, to those who subscribed.
 
-    ::
-
-                 start            press                    release, end of clip
-        IDLE ───────────▶ READY ─────────▶ EXPOSING ───────────────────────────▶ HOLD
-          ▲                 ▲  ◀─────────────  │ ▲      (READY when no picture)   │ │
-          │                 │                  │ └─────────── press ──────────────┘ │
-          │ close           │ acknowledge      │ failure                    failure │
-          │ (not while      │                  ▼                                    │
-          └─ EXPOSING)      └────────────── FAULT ◀────────────────────────────────┘
-
-    The arrows are the literal table `states.TRANSITIONS`; anything else raises `StateError`. A failure is a
-    source that was lost, a journal or a recording that the disk does not take, a LOSSLESS queue that ran
-    full: the exposure ends at once, its dose and pictures so far are kept, and the reason stands in the
-    status until acknowledged.
+    Its states are drawn in `states`, where the table `TRANSITIONS` holds every arrow; anything else raises
+    `StateError`. A failure is a source that was lost, a journal or a recording that the disk does not take, a
+    LOSSLESS queue that ran full: the exposure ends at once, its dose and pictures so far are kept, and the
+    reason stands in the status until acknowledged.
 
     One thread produces: it takes the frame, counts its dose, writes the journal line, runs the chain,
     publishes. No lock is held meanwhile. All methods may be called from any thread and return at once,
@@ -51,9 +41,7 @@ class LiveLoop:
     `close`.
 
     Should the thread die of an error nobody foresaw, the exposure ends, the loop stays in FAULT and takes no
-    further press.
-
-    Frames of recorded clips make no dose.
+    further press. Frames of recorded clips make no dose.
 
     Parameters
     ----------
@@ -159,7 +147,7 @@ class LiveLoop:
                     # The journal must not hold a press without an end.
                     self._guard(lambda journal: journal.irradiation(None, uid, pressed_ns))
                 if not isinstance(error, ValueError):
-                    self.fault(_sentence(error))
+                    self.fault(sentence(error))
                 raise
             return uid
 
@@ -392,7 +380,7 @@ class LiveLoop:
                         break
                     self._take(run, frame)
         except (SourceError, OSError, ValueError) as error:
-            self.fault(_sentence(error))
+            self.fault(sentence(error))
 
     def _take(self, run: Run, frame: Frame) -> None:
         dropped = self._source.dropped_pulses
@@ -473,7 +461,7 @@ class LiveLoop:
             try:
                 listener(event)
             except OSError as error:
-                self.fault(_sentence(error))
+                self.fault(sentence(error))
 
     # Inner works
 
@@ -506,12 +494,6 @@ class LiveLoop:
         try:
             write(self._journal)
         except OSError as error:
-            self.fault(f"the journal could not be written ({_sentence(error)}): free some space")
+            self.fault(f"the journal could not be written ({sentence(error)}): free some space")
         except ValueError as error:
-            self.fault(f"the journal could not be written ({_sentence(error)})")
-
-
-def _sentence(error: Exception) -> str:
-    """Return one line for the operator."""
-    text = " ".join(str(error).split())
-    return text if text else type(error).__name__
+            self.fault(f"the journal could not be written ({sentence(error)})")

@@ -1,4 +1,4 @@
-"""What the live loop keeps of one press, and its settings."""
+"""What the live loop keeps of one press, its settings, and how it words an error."""
 
 import threading
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from fluoroscope.acquisition.frame import Frame
 from fluoroscope.imagechain.chain import DisplayWindow
 from fluoroscope.live.irradiation import IrradiationBuilder
 
-__all__ = ["LoopSettings", "Run"]
+__all__ = ["LoopSettings", "Run", "sentence"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,3 +43,9 @@ class Run:
     dropped: int = 0
     released_ns: int | None = None
     over: threading.Event = field(default_factory=threading.Event)
+
+
+def sentence(error: Exception) -> str:
+    """Return one line for the operator."""
+    text = " ".join(str(error).split())
+    return text if text else type(error).__name__

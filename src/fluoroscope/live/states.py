@@ -1,4 +1,15 @@
-"""The states of the live loop and what leads from one to another, as a literal table."""
+r"""The states of the live loop and what leads from one to another, as a literal table.
+
+::
+
+             start            press                    release, end of clip
+    IDLE ───────────▶ READY ─────────▶ EXPOSING ───────────────────────────▶ HOLD
+      ▲                 ▲  ◀─────────────  │ ▲      (READY when no picture)   │ │
+      │                 │                  │ └─────────── press ──────────────┘ │
+      │ close           │ acknowledge      │ failure                    failure │
+      │ (not while      │                  ▼                                    │
+      └─ EXPOSING)      └────────────── FAULT ◀────────────────────────────────┘
+"""
 
 from enum import Enum
 
