@@ -306,6 +306,7 @@ def test_a_patient_that_cannot_be_opened_leaves_the_one_before_on_the_table(room
 def test_stop_works_while_an_exam_changes_and_a_run_is_replayed(room):
     room.command("set_technique", {"pulse_rate_hz": 15.0})
     expose(room, pulses=6)
+    assert wait_for(lambda: room.status()["runs"])
     room.command("replay_run", {})
     room.command("stop", {})
     assert not room.status()["replay"]["playing"]

@@ -24,7 +24,7 @@ from fluoroscope.dicom.xa import read_clip
 from fluoroscope.dose.ledger import REFERENCE_POINT_15_CM
 from fluoroscope.geometry.positioner import edge_markers, patient_axes, positioner_angles
 from fluoroscope.geometry.table import PatientPosition, TablePose
-from fluoroscope.live.journal import Journal, journal_in_use, recover_exam
+from fluoroscope.live.journal import Journal, JournalError, journal_in_use, recover_exam
 from fluoroscope.live.loop import LiveLoop
 from fluoroscope.live.spool import EventRecorder, Spool
 from fluoroscope.live.subscription import LivePicture, PictureKind, Policy
@@ -63,9 +63,11 @@ class _PlayedRun:
         self._run, self._position = run, position
         first = run.facts[0].acquired_ns
         self._times_s = [(frame.acquired_ns - first) / 1e9 for frame in run.facts]
-        # Held here, both stay readable when the other takes its place during the replay.
-        self._spool = run.spool
-        self._clip = read_clip(run.path) if run.spool is None and run.path is not None else None
+        self._held, self._clip = _held(run.spool), None
+        if not self._held:
+            if run.path is None:
+                raise RefusedError(f"run {run.event.number} could not be recorded: see the messages")
+            self._clip = read_clip(run.path)
 
     @property
     def times_s(self) -> Sequence[float]:
@@ -75,12 +77,7 @@ class _PlayedRun:
     def picture(self, index: int) -> ReferencePicture:
         """Return one picture."""
         run, frame = self._run, self._run.facts[index]
-        if self._spool is not None:
-            pixels = self._spool[index].pixels
-        elif self._clip is not None:
-            pixels = self._clip.frame(index)
-        else:
-            raise RefusedError(f"run {run.event.number} could not be recorded: see the messages")
+        pixels = self._clip.frame(index) if self._clip is not None else self._held[index].pixels
         label = f"run {run.event.number}, {run.event.started.astimezone():%H:%M:%S}"
         taken = taken_with(frame, self._position, label)
         return ReferencePicture(pixels, run.window, frame.pitch_mm, index, run.event.number, label, taken)
@@ -89,6 +86,17 @@ class _PlayedRun:
         """Let go of the XA file."""
         if self._clip is not None:
             self._clip.close()
+
+
+def _held(spool: Spool | None) -> Sequence[Frame]:
+    """Return the frames of a spool, readable also when its XA file takes its place; none when it did already."""
+    if spool is None:
+        return ()
+    try:
+        spool.hold()
+    except OSError:
+        return ()
+    return spool
 
 
 class ExamRecording:
@@ -415,9 +423,15 @@ def _is_unfinished(folder: Path) -> bool:
 
 def _recover(folder: Path) -> list[str]:
     store = ExamFolder.open(folder)
-    exam = recover_exam(folder / JOURNAL_NAME)
     spools = sorted((folder / SPOOL_NAME).glob("event-*"))
-    if not exam.events and not spools:
+    try:
+        exam = recover_exam(folder / JOURNAL_NAME)
+    except JournalError:
+        if spools:
+            raise
+        exam = None
+    if exam is None or (not exam.events and not spools):
+        # Ended before the first press: nothing was exposed.
         shutil.rmtree(folder, ignore_errors=True)
         return []
     position = store.record.identity.position
@@ -433,19 +447,20 @@ def _recover(folder: Path) -> list[str]:
 
 def _recover_run(store: ExamFolder, folder: Path, events: Sequence[IrradiationEvent], position: PatientPosition) -> int:
     """Write the run of one spool unless that was done; return its frames. A spool nobody pressed for is kept."""
-    number = int(folder.name.removeprefix("event-"))
-    event = next((one for one in events if one.number == number), None)
     spool = Spool.open(folder)
-    frames = 0
-    if len(spool) and not store.run_path(number).exists():
+    frames = list(spool)
+    if frames:
+        event = next((one for one in events if one.uid == frames[0].event_uid), None)
         if event is None:
             return 0
-        # Either may be torn: the event counts the journal's pulses, the run holds the spool's.
-        about = described_run(event, list(spool), spool.window, position)
-        store.save_run((frame.pixels for frame in spool), about)
-        frames = len(spool)
+        if store.run_path(event.number).exists():
+            frames = []
+        else:
+            # Either may be torn: the event counts the journal's pulses, the run holds the spool's.
+            about = described_run(event, frames, spool.window, position)
+            store.save_run((frame.pixels for frame in spool), about)
     shutil.rmtree(folder, ignore_errors=True)
-    return frames
+    return len(frames)
 
 
 def disk_budget_bytes() -> int | None:

@@ -283,7 +283,7 @@ class FluoroscopyRoom:
         self._refuse_while_busy()
         number = self._exam.last_run_number if event_number is None else event_number
         if number is None:
-            raise RefusedError("no run is recorded yet: hold the pedal first")
+            raise RefusedError("no run is recorded yet: hold the pedal first, or wait a moment")
         self._reference.play(self._exam.played_run(number), number)
 
     def _to_reference(self) -> None:
