@@ -26,6 +26,10 @@ from fluoroscope.records.png import write_png
 HERE = Path(__file__).parent
 SIDE_PX, SQUARE_BYTES, ROOM_BYTES = 512, 120_000, 400_000
 HELD_FRAMES = 5
+ACCENTS = (
+    "0b0d10 14181d 1d232a 2a323b 12394d 3c4650 8a97a3 9aa6b2 "
+    "d7dde3 4cc2ff 2f86b3 ffd21f b99a1c 2a250d ff5d5d b58f7a 8b6d5d"
+)
 CHROMIUM_FLAGS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
 
 
@@ -46,7 +50,7 @@ SHOTS = (
     Shot("lateral", "torso", -90.0),
     Shot("oblique", "torso", 25.0),
     Shot("lumbar-ap", "lumbar", 0.0),
-    Shot("lumbar-lateral", "lumbar", -90.0, window=(32000.0, 6500.0)),
+    Shot("lumbar-lateral", "lumbar", -90.0, window=(33800.0, 7500.0)),
     # The CT ends at L2 and holds contrast medium: the aorta lies over the left of the spine.
     Shot("thoracolumbar-ap", "thoracolumbar", 0.0, longitudinal_mm=30.0, window=(31750.0, 10000.0)),
     Shot("thoracolumbar-lateral", "thoracolumbar", -90.0, longitudinal_mm=-20.0, height_mm=-18.0),
@@ -54,10 +58,14 @@ SHOTS = (
 )
 
 
-def save_small(picture: Image.Image, path: Path, most_bytes: int) -> None:
-    """Save as PNG with as many colours as fit in ``most_bytes``."""
-    for colors in (256, 128, 64, 48, 32, 24, 16):
-        picture.quantize(colors, dither=Image.Dither.NONE).save(path, optimize=True)
+def save_small(picture: Image.Image, path: Path, most_bytes: int, accents: str = "") -> None:
+    """Save as PNG with as many greys as fit in ``most_bytes``, beside the colours named."""
+    named = [int(color[i : i + 2], 16) for color in accents.split() for i in (0, 2, 4)]
+    for colors in (200, 128, 64, 48, 32, 24, 16):
+        greys = [value for grey in np.linspace(0, 255, colors).astype(int).tolist() for value in (grey, grey, grey)]
+        palette = Image.new("P", (1, 1))
+        palette.putpalette(named + greys)
+        picture.convert("RGB").quantize(palette=palette, dither=Image.Dither.NONE).save(path, optimize=True)
         if path.stat().st_size <= most_bytes:
             break
     print(f"{path.name}: {path.stat().st_size / 1000:.0f} kB, {colors} colours")
@@ -106,7 +114,7 @@ def take_page(scratch: Path) -> None:
             program.terminate()
             program.communicate()
             browser.close()
-    save_small(Image.open(scratch / "room.png").convert("RGB"), HERE / "room.png", ROOM_BYTES)
+    save_small(Image.open(scratch / "room.png").convert("RGB"), HERE / "room.png", ROOM_BYTES, ACCENTS)
 
 
 def _play(page) -> None:  # type: ignore[no-untyped-def]

@@ -252,6 +252,8 @@ def test_a_fault_is_said_and_no_x_ray_is_given(served):
     window.page.keyboard.up("Space")
     assert not served.room.exposing
     assert not any(name == "pedal" for name, _ in served.room.commands)
+    window.page.locator(".message", has_text="the drawn source was lost").get_by_role("button").click()
+    assert served.room.wait_for(lambda: ("acknowledge", {"id": "fault"}) in served.room.commands)
 
 
 @pytest.mark.req("HAZ-STALE-001", "HAZ-BEAM-001")

@@ -31,7 +31,10 @@ function ownWords(): Said[] {
         : "The pedal is released. What is shown is old.",
     });
   }
-  if (now?.state === "FAULT") said.push({ key: "fault", level: "stop", head: "Fault", text: now.state_reason });
+  if (now?.state === "FAULT") {
+    const told = now.messages.find((m) => m.text === now.state_reason);
+    said.push({ key: "fault", level: "stop", head: "Fault", text: now.state_reason, button: told === undefined ? undefined : <Acknowledge id={told.id} /> });
+  }
   else if (now !== null && now.state_reason !== "" && s.connected.value) {
     said.push({ key: "busy", level: "info", head: "Please wait", text: now.state_reason });
   }
@@ -47,6 +50,10 @@ function ownWords(): Said[] {
   return said;
 }
 
+function Acknowledge({ id }: { id: string }) {
+  return <button type="button" class="plain" disabled={!s.mayAct.value} onClick={() => act("acknowledge", { id })}>Acknowledge</button>;
+}
+
 export function Messages() {
   const now = s.status.value;
   const notice = s.notice.value;
@@ -55,7 +62,7 @@ export function Messages() {
     if (now?.state === "FAULT" && m.text === now.state_reason) continue;
     all.push({
       key: m.id, level: m.level, head: HEADS[m.level], text: m.text,
-      button: <button type="button" class="plain" disabled={!s.mayAct.value} onClick={() => act("acknowledge", { id: m.id })}>Acknowledge</button>,
+      button: <Acknowledge id={m.id} />,
     });
   }
   all.sort((a, b) => GRAVITY[a.level] - GRAVITY[b.level]);
