@@ -20,7 +20,7 @@ run: install ## Install and open the fluoroscopy room in the browser
 
 test: dev peers check test-page unit ## Install and run every test, real peers included
 
-check: dev lint types structure ## Lint, types, layers, sizes
+check: dev lint types structure docs ## Lint, types, layers, sizes, docs
 
 install: $(VENV)/installed ## Install what running needs
 dev: $(VENV)/installed-dev ## Install what developing needs

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from fluoroscope.acquisition.clock import SystemClock
 from fluoroscope.acquisition.frame import PixelIntensity
-from fluoroscope.app.clip import ClipSession
+from fluoroscope.app.clip import ClipSession, clip_status
 from fluoroscope.app.room import FluoroscopyRoom, RoomParts
 from fluoroscope.app.serving import open_room
 from fluoroscope.app.setup import RoomSetup
@@ -122,6 +122,9 @@ class _DrawnRun:
         self.manufacturer = "Fluoroscope"
         self.model = "bench"
         self.patient_name = self.patient_id = self.patient_position = self.description = ""
+        self.angles: tuple[Any, ...] = ()
+        self.tube_voltage_kv = self.source_to_detector_mm = self.source_to_patient_mm = None
+        self.rate_known, self.frame_count = True, frames
 
     def frame(self, index: int) -> NDArray[np.uint16]:
         return self._frames[index]
@@ -159,8 +162,7 @@ def _clip_room(pixels: int, exams: Path) -> FluoroscopyRoom:
         return ClipSession(cast("Any", run), Path("bench"), exams)
 
     loop.start()
-    nothing: dict[str, Any] = {"carm": None, "table": None, "detector": None, "collimation": None, "technique": None}
-    parts = RoomParts(loop, chain, clock, open_session, list, None, {**nothing, "markers": None, "room": None})
+    parts = RoomParts(loop, chain, clock, open_session, list, None, clip_status(cast("Any", run)))
     return FluoroscopyRoom(parts, open_session(None))
 
 
@@ -172,7 +174,7 @@ def _streamed(room: FluoroscopyRoom, chromium: str, pixels: int, seconds: float,
     try:
         with sync_playwright() as tool:
             browser = tool.chromium.launch(executable_path=chromium, args=list(FLAGS))
-            page = browser.new_page(viewport={"width": 1920, "height": 1080})
+            page = browser.new_page(viewport={"width": 1280, "height": 800})
             page.goto(server.url)
             page.get_by_text("READY").first.wait_for(timeout=30_000)
             page.keyboard.down("Space")
