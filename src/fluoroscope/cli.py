@@ -128,6 +128,7 @@ def simulate(
         print_json(summary)
     else:
         print_table("Simulated, not for clinical use", ["what", "value"], _flat(summary))
+        typer.echo(f"written to {out}")
 
 
 @app.command()
@@ -181,6 +182,7 @@ def project(
         center_on_volume=isocenter_mm is None,
         backend="reference" if reference else "fast",
     )
+    typer.echo(f"line integrals, float32 ({rows}, {columns}): {out}")
 
 
 @patients_app.command("list")
@@ -295,7 +297,7 @@ def scorecard(
     full: Annotated[bool, typer.Option("--full", help="Full sizes and more poses; minutes.")] = False,
     json_output: JsonOption = False,
 ) -> None:
-    """Measure accuracy against references that are not our own."""
+    """Measure accuracy, each figure against its reference and tolerance."""
     from fluoroscope.evaluation.scorecard import scorecard_rows
 
     with loading_bar() as progress:
@@ -327,7 +329,7 @@ def _measured(row: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _figure(value: float | None, unit: str) -> str:
-    return "–" if value is None else f"{value:.3g} {unit}"
+    return "–" if value is None else f"{value:.3g} {unit}".removesuffix(" 1")
 
 
 def _flat(facts: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
@@ -335,6 +337,8 @@ def _flat(facts: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     for key, value in facts.items():
         if isinstance(value, dict):
             rows += _flat(value, f"{prefix}{key}.")
+        elif isinstance(value, float):
+            rows.append((prefix + key, f"{value:.6g}"))
         else:
             rows.append((prefix + key, value if isinstance(value, str) else json.dumps(value, default=str)))
     return rows
@@ -353,6 +357,8 @@ def main() -> None:
         if os.environ.get("FLUOROSCOPE_DEBUG"):
             raise
         _refuse(str(fault))
+    except MemoryError as fault:
+        _refuse(f"not enough memory: {fault}; choose smaller numbers or a smaller CT")
     except (KeyboardInterrupt, typer.Abort):
         warn("stopped")
         sys.exit(130)

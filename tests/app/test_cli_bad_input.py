@@ -158,3 +158,11 @@ def test_unknown_exam(command):
 )
 def test_a_line_that_cannot_be_understood(command, words, said):
     assert_one_line(command(*words), said)
+
+
+def test_silly_sizes_are_refused(command, small_ct, tmp_path):
+    result = command("project", small_ct, "--out", tmp_path / "p.npy", "--rows", "1000000", "--columns", "1000000")
+    assert_one_line(result, "pixels")
+    scenario = tmp_path / "scenario.yaml"
+    scenario.write_text("seconds: 2\nsteps:\n  - {at_s: 0, secondary_deg: 300}\n")
+    assert_one_line(command("simulate", small_ct, "--out", tmp_path / "out", "--scenario", scenario), "secondary_deg")

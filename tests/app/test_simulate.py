@@ -133,6 +133,12 @@ def test_a_scenario_moves_carm_needle_and_pedal(command, small_ct, tmp_path):
     assert frames[0]["primary_deg"] == 0.0
     assert frames[-1]["primary_deg"] == pytest.approx(20.0)
     first, last = pydicom.dcmread(out / "cine.dcm").pixel_array[[0, -1]].astype(float)
+    # A shorter run is a cut scenario: what comes after its end is not exposed.
+    code, _, err = command(
+        "simulate", small_ct, "--out", tmp_path / "cut", "--scenario", scenario, "--matrix", "512", "--seconds", "0.9"
+    )
+    assert code == 0, err
+    assert json.loads((tmp_path / "cut" / "summary.json").read_text())["fluoroscopy_time_s"] == pytest.approx(0.9)
     # Seen along its axis the needle is a dark spot at the centre, and only there.
     spot = (first - last)[251:261, 251:261].mean()
     around = (first - last)[300:340, 251:261].mean()

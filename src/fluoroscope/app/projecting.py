@@ -15,6 +15,7 @@ from fluoroscope.projector import project
 
 __all__ = ["Backend", "project_file"]
 
+MOST_PIXELS = 2**26
 Backend = Literal["fast", "reference"]
 
 
@@ -43,6 +44,8 @@ def project_file(
     OSError
         When ``out`` cannot be written; nothing half-written is left.
     """
+    if grid.rows * grid.columns > MOST_PIXELS:
+        raise ValueError(f"--rows {grid.rows} --columns {grid.columns}: at most {MOST_PIXELS} pixels; choose fewer")
     if not out.parent.is_dir():
         raise FileNotFoundError(f"{out.parent}: no such folder for --out; make it first")
     with loading_bar() as progress:

@@ -423,6 +423,8 @@ def _is_unfinished(folder: Path) -> bool:
 
 def _recover(folder: Path) -> list[str]:
     store = ExamFolder.open(folder)
+    for unfinished in folder.glob(".*.partial"):
+        unfinished.unlink(missing_ok=True)
     spools = sorted((folder / SPOOL_NAME).glob("event-*"))
     try:
         exam = recover_exam(folder / JOURNAL_NAME)
@@ -442,7 +444,10 @@ def _recover(folder: Path) -> list[str]:
     frames = sum(_recover_run(store, spool, exam.events, position) for spool in spools)
     store.close(max((event.ended for event in exam.events), default=exam.started), complete=exam.closed)
     _remove_if_empty(folder / SPOOL_NAME)
-    return [f"exam {folder.name} was cut short and is recovered: {len(exam.events)} presses, {frames} frames"]
+    return [
+        f"exam {folder.name} was cut short and is recovered: {len(exam.events)} presses, "
+        f"{frames} frames saved from the spool"
+    ]
 
 
 def _recover_run(store: ExamFolder, folder: Path, events: Sequence[IrradiationEvent], position: PatientPosition) -> int:

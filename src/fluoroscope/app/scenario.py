@@ -32,8 +32,8 @@ class Step(_Strict):
     """What holds at ``at_s``; angles, shifts and needle move linearly to the next step that names them."""
 
     at_s: float = Field(ge=0.0)
-    primary_deg: float | None = None
-    secondary_deg: float | None = None
+    primary_deg: float | None = Field(default=None, ge=-360.0, le=360.0)
+    secondary_deg: float | None = Field(default=None, ge=-90.0, le=90.0)
     lateral_mm: float | None = None
     longitudinal_mm: float | None = None
     height_mm: float | None = None

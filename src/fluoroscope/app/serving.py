@@ -1,6 +1,7 @@
 """Opens the room: patient, C-arm, live loop, records and the page behind one door."""
 
 import signal
+import sys
 import threading
 import webbrowser
 from collections.abc import Callable
@@ -76,10 +77,10 @@ def _serve(open_: Callable[[], FluoroscopyRoom], doors: Doors) -> None:
             server.start()
             warn(f"Fluoroscope {__version__}. {NOT_A_MEDICAL_DEVICE}")
             warn(f"the room is open: {server.url}")
-            warn("stop it with Ctrl-C")
+            warn("stop it with Ctrl-C; Enter gives an address for one more window")
             if doors.open_browser:
                 webbrowser.open(server.url)
-            _wait_for_end()
+            _wait_for_end(server)
         finally:
             server.stop()
     finally:
@@ -88,12 +89,20 @@ def _serve(open_: Callable[[], FluoroscopyRoom], doors: Doors) -> None:
     warn("closed; what was recorded: fluoroscope exams list")
 
 
-def _wait_for_end() -> None:
+def _wait_for_end(server: MonitorServer) -> None:
     end = threading.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, lambda *_: end.set())
+    if sys.stdin is not None and sys.stdin.isatty():
+        threading.Thread(target=_more_windows, args=(server,), name="more windows", daemon=True).start()
     while not end.wait(1.0):
         pass
+
+
+def _more_windows(server: MonitorServer) -> None:
+    """Print an address that opens one more window at every Enter."""
+    for _ in sys.stdin:
+        warn(f"one more window: {server.new_token()}")
 
 
 def open_room(setup: RoomSetup, exams: Path | None = None, seed: int | None = None) -> FluoroscopyRoom:

@@ -165,7 +165,8 @@ def _presses(scenario: Scenario) -> list[tuple[float, float]]:
     changes += [(step.at_s, step.pedal) for step in scenario.steps if step.pedal is not None and step.at_s > 0.0]
     ends = [at_s for at_s, _ in changes[1:]] + [scenario.seconds]
     presses: list[tuple[float, float]] = []
-    for (at_s, down), end_s in zip(changes, ends, strict=True):
+    for (at_s, down), until_s in zip(changes, ends, strict=True):
+        end_s = min(until_s, scenario.seconds)
         if down and presses and presses[-1][1] == at_s:
             presses[-1] = (presses[-1][0], end_s)
         elif down and end_s > at_s:

@@ -27,6 +27,9 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
     from rich.table import Table
 
     table = Table(*columns, title=title, title_justify="left")
+    # An id or a path that is cut cannot be used.
+    for column in table.columns:
+        column.overflow = "fold"
     for row in rows:
         table.add_row(*row)
     Console().print(table)

@@ -178,7 +178,7 @@ _THORACOLUMBAR = Package(
 _RECORDS = (
     PatientRecord(
         DEFAULT_PATIENT,
-        "modelled torso, T11 to sacrum, built from analytic shapes at 1.2 mm",
+        "modelled torso, T9 to the femoral heads, built from analytic shapes at 1.2 mm",
         "made by this program",
         "Apache-2.0",
         TORSO_REFERENCE_MM,
