@@ -324,7 +324,8 @@ def test_one_setup_per_pulse_while_another_thread_moves() -> None:
 
     def shake() -> None:
         for step in itertools.count():
-            if stop.is_set():
+            # A breath between moves: without it this thread keeps the lock and the interpreter for itself.
+            if stop.wait(0.0005):
                 return
             source.set_joints({"orbital": float(step % 80), "tilt": float(step % 80)})
 
@@ -335,9 +336,9 @@ def test_one_setup_per_pulse_while_another_thread_moves() -> None:
     finally:
         stop.set()
         thread.join()
+    steps = [MODEL.pose({"orbital": float(step), "tilt": float(step)}) for step in range(80)]
     for frame, truth in zip(frames, told, strict=True):
         assert (truth.frame_uid, truth.pose) == (frame.uid, frame.pose)
-        steps = [MODEL.pose({"orbital": float(step), "tilt": float(step)}) for step in range(80)]
         assert frame.pose in [*steps, MODEL.pose({})]
 
 
