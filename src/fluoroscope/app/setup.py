@@ -140,10 +140,9 @@ def describe_patient(setup: RoomSetup) -> dict[str, Any]:
 
 def _folder_reader(series: str | None) -> Any:
     def read(folder: Path, *, progress: Progress | None = None) -> ImportedCT:
-        from fluoroscope.dicom.ct_series import read_ct_series
+        from fluoroscope.dicom.ct_series import read_patient_folder
 
-        ct = read_ct_series(folder, series=series, progress=progress)
-        return ImportedCT(ct.volume, ct.patient_name, ct.patient_id, ct.description, ct.position)
+        return read_patient_folder(folder, series=series, progress=progress)
 
     return read
 

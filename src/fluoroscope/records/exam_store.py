@@ -5,7 +5,6 @@ events, files), ``run-NNN.dcm``, ``image-NNN.dcm`` with ``image-NNN.png``, and `
 """
 
 import hashlib
-import os
 import shutil
 import threading
 from collections.abc import Iterable, Mapping
@@ -18,6 +17,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from fluoroscope.patient.folders import data_folder
 from fluoroscope.records.coding import Coder, code_frame
 from fluoroscope.records.contents import DoseEvent, XARun
 from fluoroscope.records.identity import ExamIdentity
@@ -136,12 +136,7 @@ class DiskRoom:
 
 def exams_folder() -> Path:
     """Return where exams lie: ``FLUOROSCOPE_HOME/exams``, or under the platform's user data folder."""
-    home = os.environ.get("FLUOROSCOPE_HOME")
-    if home:
-        return Path(home) / "exams"
-    from platformdirs import user_data_path
-
-    return user_data_path("fluoroscope", appauthor=False) / "exams"
+    return data_folder() / "exams"
 
 
 def disk_room(folder: Path, budget_bytes: int | None = None) -> DiskRoom:
