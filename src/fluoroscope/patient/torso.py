@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fluoroscope.geometry.rigid import rotation, translation
+from fluoroscope.patient.anatomy.solids import Canvas, Solid, capsule, column, ellipsoid, offset, plate
 from fluoroscope.patient.labels import LabelMap
-from fluoroscope.patient.shapes import Canvas, Solid, capsule, column, ellipsoid, offset, plate
 from fluoroscope.patient.stored import Progress, silent
 from fluoroscope.patient.torso_soft import BOWEL_SEED, paint_soft_tissue
 from fluoroscope.patient.volume import Volume

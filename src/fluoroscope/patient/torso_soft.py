@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from fluoroscope.patient.shapes import Canvas, Solid, capsule, ellipsoid, offset
+from fluoroscope.patient.anatomy.solids import Canvas, Solid, capsule, ellipsoid, offset
 
 __all__ = ["BOWEL_SEED", "paint_soft_tissue"]
 

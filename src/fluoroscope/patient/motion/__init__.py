@@ -1,0 +1,1 @@
+"""How a patient moves: frames of every part as functions of time."""
