@@ -1,5 +1,6 @@
 """What stands in the beam at one moment: the patient's parts and the instruments."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 
 from fluoroscope.patient.volume import BasisVolume
 
-__all__ = ["Body", "Cylinder", "MovingScene", "Scene", "Sphere"]
+__all__ = ["Body", "Cylinder", "MovingScene", "Scene", "SceneTruth", "Sphere"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +41,40 @@ class Sphere:
 
 
 @dataclass(frozen=True, slots=True)
+class SceneTruth:
+    """What a scene knows of itself and no algorithm may see; only the virtual C-arm passes it on.
+
+    Attributes
+    ----------
+    frames
+        ``world_from_rest`` (4, 4) by frame name; the identity as the patient rests.
+    landmarks_mm
+        (x, y, z) LPS at this moment, by landmark name.
+    needles
+        What each instrument knows of itself, JSON-ready or a dataclass of such.
+    contrast
+        Contrast medium, JSON-ready: volumes by place.
+    motion
+        State of the movement, JSON-ready: breathing, bending, traction.
+    """
+
+    frames: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    landmarks_mm: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
+    needles: tuple[object, ...] = ()
+    contrast: Mapping[str, object] = field(default_factory=dict)
+    motion: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Scene:
-    """Everything in the beam at one moment, in patient coordinates. Line integrals of its parts add."""
+    """Everything in the beam at one moment, in patient coordinates. Line integrals of its parts add.
+
+    ``truth`` is None for a scene that knows nothing but its bodies.
+    """
 
     bodies: tuple[Body, ...]
     shapes: tuple[Cylinder | Sphere, ...] = ()
+    truth: SceneTruth | None = None
 
 
 class MovingScene(Protocol):

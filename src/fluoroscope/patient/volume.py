@@ -56,7 +56,8 @@ class BasisVolume:
     Attributes
     ----------
     water, bone
-        int16 (n0, n1, n2), in units of ``SCALE``: 1000 is the reference material itself. Never negative.
+        int16 (n0, n1, n2), in units of ``SCALE``: 1000 is the reference material itself. Never negative for a
+        whole patient; a part's excess over what lies below it (`patient.parts`) may be, within ±16383.
     world_from_index
         As in `Volume`.
     """

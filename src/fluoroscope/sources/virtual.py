@@ -16,8 +16,9 @@ from fluoroscope.detector.expose import Detector
 from fluoroscope.geometry.carm import CArmModel
 from fluoroscope.geometry.grid import DetectorGrid
 from fluoroscope.geometry.pose import CArmPose
+from fluoroscope.geometry.projection import project_points
 from fluoroscope.geometry.table import PatientPosition, TablePose
-from fluoroscope.patient.scene import MovingScene, Scene
+from fluoroscope.patient.scene import MovingScene, Scene, SceneTruth
 from fluoroscope.projector.scene import SceneProjector
 from fluoroscope.sources.exposure_control import ExposureControl
 from fluoroscope.sources.pulse import (
@@ -377,7 +378,17 @@ class VirtualCArm:
         poses = {
             body.name: tuple(tuple(float(x) for x in row) for row in body.world_from_body) for body in scene.bodies
         }
-        self._on_truth(GroundTruth(uid, time_s, beam.geometry, beam.pose, technique, poses))
+        known = scene.truth if scene.truth is not None else SceneTruth()
+        names = list(known.landmarks_mm)
+        points = np.array([known.landmarks_mm[name] for name in names], dtype=np.float64).reshape(-1, 3)
+        seen = project_points(beam.geometry, points)
+        pixels = {name: (float(row), float(column)) for name, (row, column) in zip(names, seen, strict=True)}
+        self._on_truth(
+            GroundTruth(
+                uid, time_s, beam.geometry, beam.pose, technique, poses, known.frames, known.landmarks_mm, pixels,
+                known.needles, known.contrast, known.motion,
+            )
+        )  # fmt: skip
 
     def _change(self, changed: Callable[[CArmSetup], CArmSetup]) -> None:
         with self._lock:
