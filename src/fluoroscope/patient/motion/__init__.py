@@ -1,1 +1,6 @@
-"""How a patient moves: frames of every part as functions of time."""
+"""The patient in motion: `LivingPatient` moves an `Articulation` as a function of time."""
+
+from fluoroscope.patient.motion.living import LivingPatient
+from fluoroscope.patient.motion.settings import MotionSettings
+
+__all__ = ["LivingPatient", "MotionSettings"]

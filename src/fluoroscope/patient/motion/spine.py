@@ -1,0 +1,131 @@
+"""The spine as a chain on the sacrum: how each level shares a bend, about which point it turns, and how it opens."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fluoroscope.geometry.rigid import Matrix, inverse, rotation
+from fluoroscope.patient.motion.traction import Opening
+from fluoroscope.patient.parts import REST, DiscJoint
+
+__all__ = ["JointAngles", "JointRange", "chain_frames", "half_way", "joint_ranges", "turned"]
+
+
+@dataclass(frozen=True, slots=True)
+class JointRange:
+    """How far one joint goes, and its rhythm.
+
+    Attributes
+    ----------
+    flexion_deg, extension_deg
+        From rest, both positive.
+    side_deg
+        To either side.
+    coupled_axial
+        Axial rotation (right-handed about the axis to the head) per degree of side bending to the left.
+    """
+
+    flexion_deg: float
+    extension_deg: float
+    side_deg: float
+    coupled_axial: float
+
+
+_FLEXION_EXTENSION_DEG = {
+    "L2_L3": 10.7,
+    "L3_L4": 10.0,
+    "L4_L5": 8.2,
+    "L5_S1": 6.8,
+}
+"""Whole range by level, adults with back pain (BMC Musculoskelet Disord 7:45, table 5; guidance §2.2)."""
+_HIGHER_DEG = 9.0
+"""Levels the table does not have (L1-L2 and up, transitional ones), unverified."""
+_SIDE_DEG = {"L1_L2": 5.5, "L2_L3": 5.5, "L3_L4": 5.0, "L4_L5": 3.0, "L5_S1": 1.5}
+"""To one side (Pearcy and Tibrewal, Spine 1984;9:582-587; unverified); levels above as L1-L2."""
+_COUPLED = {"L4_L5": -0.05, "L5_S1": 0.1}
+"""Axial per side bending: bodies turn away from the side bent to, least at L4-L5, the other way at L5-S1 (same)."""
+_COUPLED_HIGHER = -0.2
+_FLEXION_PART = 0.7
+"""Part of the range that is flexion for a patient who lies extended (unverified)."""
+_CENTER_BACK, _CENTER_DOWN = 0.15, 0.5
+"""Centre of rotation: behind the middle of the disc by 0.15 of its depth, at the endplate below (Pearcy and Bogduk,
+Spine 1988;13:1033-1041: posterior half, at or just under the lower vertebra's endplate)."""
+
+
+@dataclass(frozen=True, slots=True)
+class JointAngles:
+    """Where one joint stands, deg: flexion and bending to the left are positive; axial follows from bending."""
+
+    flexion_deg: float
+    side_deg: float
+    axial_deg: float
+
+
+def joint_ranges(joints: tuple[DiscJoint, ...]) -> tuple[JointRange, ...]:
+    """Return how far each joint goes: degeneration takes up to 0.6 of it (unverified)."""
+    ranges = []
+    for joint in joints:
+        loose = 1.0 - 0.6 * joint.degeneration
+        whole = _FLEXION_EXTENSION_DEG.get(joint.name, _HIGHER_DEG) * loose
+        side = _SIDE_DEG.get(joint.name, _SIDE_DEG["L1_L2"]) * loose
+        coupled = _COUPLED.get(joint.name, _COUPLED_HIGHER)
+        ranges.append(JointRange(_FLEXION_PART * whole, (1.0 - _FLEXION_PART) * whole, side, coupled))
+    return tuple(ranges)
+
+
+def turned(rotation_deg: NDArray[np.float64]) -> Matrix:
+    """Return the rotation about the origin by a rotation vector (3,), deg."""
+    angle_deg = float(np.linalg.norm(rotation_deg))
+    return np.eye(4) if angle_deg == 0.0 else rotation(rotation_deg, angle_deg)
+
+
+def half_way(moved: Matrix, rotation_deg: NDArray[np.float64]) -> Matrix:
+    """Return the half screw of a motion with this rotation vector: done twice it is the motion."""
+    half = turned(0.5 * rotation_deg)
+    half[:3, 3] = np.linalg.solve(np.eye(3) + half[:3, :3], moved[:3, 3])
+    return half
+
+
+def joint_motion(joint: DiscJoint, angles: JointAngles, open_by: Opening) -> tuple[Matrix, Matrix]:
+    """Return how the upper side of a disc moves against its lower side, and half of it, in the disc's own axes."""
+    height_mm = 0.5 * (joint.anterior_mm + joint.posterior_mm)
+    center_mm = np.array([0.0, _CENTER_BACK * joint.depth_mm, -_CENTER_DOWN * height_mm])
+    # Opening more behind than in front tips the upper side forward, about the disc's middle.
+    tip_deg = math.degrees((open_by.posterior_mm - open_by.anterior_mm) / joint.depth_mm)
+    turn_deg = np.array([angles.flexion_deg + tip_deg, angles.side_deg, angles.axial_deg])
+    moved = turned(turn_deg)
+    bent_deg = np.array([angles.flexion_deg, angles.side_deg, angles.axial_deg])
+    bent = turned(bent_deg)[:3, :3]
+    moved[:3, 3] = center_mm - bent @ center_mm + np.array([0.0, 0.0, open_by.middle_mm])
+    return moved, half_way(moved, turn_deg)
+
+
+def chain_frames(
+    joints: tuple[DiscJoint, ...], angles: Mapping[str, JointAngles], openings: Mapping[str, Opening]
+) -> dict[str, Matrix]:
+    """Return ``world_from_rest`` (4, 4) of every vertebra and disc; what the lowest joint stands on is at rest.
+
+    Parameters
+    ----------
+    joints
+        From the head down.
+    angles, openings
+        By joint name.
+    """
+    frames: dict[str, Matrix] = {}
+    for joint in reversed(joints):
+        below = frames.setdefault(joint.lower, np.eye(4))
+        moved, half = joint_motion(joint, angles[joint.name], openings[joint.name])
+        at, back = below @ joint.world_from_disc, inverse(joint.world_from_disc)
+        if not np.array_equal(moved, np.eye(4)):
+            frames[joint.upper] = at @ moved @ back
+            frames[f"disc_{joint.name}"] = at @ half @ back
+        else:
+            # Exactly, so that what rests is known to rest.
+            frames[joint.upper] = below
+            frames[f"disc_{joint.name}"] = below
+    frames[REST] = np.eye(4)
+    return frames
