@@ -12,12 +12,12 @@ The server is imported only when it is asked for: the web framework is slow to l
 
 from typing import TYPE_CHECKING, Any
 
-from fluoroscope.monitor.control import MonitorFrame, RefusedError, RoomControl
+from fluoroscope.monitor.control import Asset, MonitorFrame, RefusedError, RoomControl
 
 if TYPE_CHECKING:
     from fluoroscope.monitor.server import MonitorServer, MonitorSetupError
 
-__all__ = ["MonitorFrame", "MonitorServer", "MonitorSetupError", "RefusedError", "RoomControl"]
+__all__ = ["Asset", "MonitorFrame", "MonitorServer", "MonitorSetupError", "RefusedError", "RoomControl"]
 
 
 def __getattr__(name: str) -> Any:

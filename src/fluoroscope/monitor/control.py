@@ -7,11 +7,26 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["MonitorFrame", "RefusedError", "RoomControl"]
+__all__ = ["Asset", "MonitorFrame", "RefusedError", "RoomControl"]
 
 
 class RefusedError(ValueError):
-    """A command the room will not carry out; the message is shown on the page: what, where, what to do."""
+    """A command the room will not carry out; the message is shown on the page: what, where, what to do.
+
+    ``field`` names the argument it is about, "" when it is about no single one.
+    """
+
+    def __init__(self, message: str, field: str = "") -> None:
+        super().__init__(message)
+        self.field = field
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """Something the page asks for beside the status: a patient's thumbnail, a table of choices, a shape."""
+
+    content: bytes
+    media_type: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +79,10 @@ class RoomControl(Protocol):
 
     def latest(self, channel: str, after_ns: int, timeout_s: float) -> MonitorFrame | None:
         """Wait up to ``timeout_s`` for a frame of ``channel`` after ``after_ns``; the newest, or None."""
+        ...
+
+    def asset(self, name: str) -> Asset | None:
+        """Return what the page may fetch under ``/room/<name>``; None when there is nothing of that name."""
         ...
 
     def operator_lost(self) -> None:

@@ -205,6 +205,11 @@ class Hub:
     # Pages
 
     @property
+    def room(self) -> RoomControl:
+        """The room behind the pages."""
+        return self._room
+
+    @property
     def full(self) -> bool:
         """Whether no further page is let in."""
         return len(self._pages) >= MAX_PAGES
@@ -318,6 +323,7 @@ class Hub:
             answer["error"] = f"{command.name} refused: the monitor is closing"
         elif isinstance(failure, RefusedError):
             answer["error"] = str(failure)
+            answer["result"] = {"field": failure.field} if failure.field else {}
         elif failure is not None:
             _log.error("command %s failed", command.name, exc_info=failure)
             answer["error"] = f"{command.name} failed: X-ray is off; see the program's log"

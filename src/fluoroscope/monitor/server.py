@@ -141,6 +141,15 @@ class _Site:
             return PlainTextResponse("not signed in", 403, headers={"Cache-Control": "no-store"})
         return self._file(request, request.path_params["path"])
 
+    def asset(self, request: Request) -> Response:
+        """Serve what the room tells beside its status: thumbnails, choices, shapes."""
+        if not self._signed_in(request):
+            return PlainTextResponse("not signed in", 403, headers={"Cache-Control": "no-store"})
+        found = self._hub.room.asset(request.path_params["name"])
+        if found is None:
+            return PlainTextResponse("not found", 404)
+        return _answer(request, found.content, found.media_type, "no-cache")
+
     def _file(self, request: Request, path: str) -> Response:
         found = find_static(self._folder, path)
         if found is None:
@@ -149,16 +158,11 @@ class _Site:
                 if path == "index.html"
                 else PlainTextResponse("not found", 404)
             )
-        content = found.read_bytes()
-        etag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
         # Names under assets/ carry a hash of what is in them; the rest is asked for again each time.
         caching = "private, max-age=31536000, immutable" if path.startswith("assets/") else "no-cache"
-        headers = {"ETag": etag, "Cache-Control": caching}
-        if request.headers.get("if-none-match") == etag:
-            return Response(status_code=304, headers=headers)
         suffix = os.path.splitext(path)[1].lower()
         kind = _TYPES.get(suffix) or mimetypes.guess_type(path)[0] or "application/octet-stream"
-        return Response(content, media_type=kind, headers=headers)
+        return _answer(request, found.read_bytes(), kind, caching)
 
     async def socket(self, websocket: WebSocket) -> None:
         """Serve "/ws": Origin and session are checked before it is accepted."""
@@ -170,6 +174,14 @@ class _Site:
         else:
             await websocket.accept()
             await self._hub.serve(websocket, session)
+
+
+def _answer(request: Request, content: bytes, kind: str, caching: str) -> Response:
+    etag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+    headers = {"ETag": etag, "Cache-Control": caching}
+    if request.headers.get("if-none-match") == etag:
+        return Response(status_code=304, headers=headers)
+    return Response(content, media_type=kind, headers=headers)
 
 
 def build_app(
@@ -197,6 +209,7 @@ def build_app(
         Route("/login", site.login_form, methods=["GET"]),
         Route("/login", site.login, methods=["POST"]),
         WebSocketRoute("/ws", site.socket),
+        Route("/room/{name:path}", site.asset),
         Route("/{path:path}", site.file),
     ]
     return Guard(Starlette(routes=routes, lifespan=lifespan), doorkeeper)

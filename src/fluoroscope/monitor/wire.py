@@ -152,6 +152,94 @@ class _Named(_Strict):
     name: Name
 
 
+class _Pathology(_Strict):
+    kind: Name
+    level: Annotated[str, Field(max_length=8)] = ""
+    amount: Number | None = None
+
+
+class _Recipe(_Strict):
+    """A patient to be made. Ranges are checked where patients are made, by name; here only what kind of thing it is."""
+
+    seed: Annotated[int, Field(ge=0, le=2**53)] = 0
+    sex: Annotated[str, Field(max_length=16)] = "female"
+    age_years: Number = 45.0
+    height_cm: Number | None = None
+    weight_kg: Number | None = None
+    bmi: Number | None = None
+    lordosis_deg: Number | None = None
+    pelvic_incidence_deg: Number | None = None
+    scoliosis_cobb_deg: Number = 0.0
+    scoliosis_apex: Annotated[str, Field(max_length=8)] = "L2"
+    lumbar_vertebrae: int = 5
+    pregnancy_weeks: Number = 0.0
+    pathologies: Annotated[list[_Pathology], Field(max_length=12)] = []
+
+
+class _Position(_Strict):
+    position: Annotated[str, Field(max_length=8)]
+
+
+class _Breathing(_Strict):
+    mode: Literal["breathe", "hold", "cough"]
+
+
+class _Bend(_Strict):
+    flexion_deg: Number | None = None
+    side_bend_deg: Number | None = None
+
+
+_Point = Annotated[list[Number], Field(min_length=3, max_length=3)]
+
+
+class _OnPicture(_Strict):
+    row: Number
+    col: Number
+
+
+class _Ray(_Strict):
+    from_mm: _Point
+    toward_mm: _Point
+
+
+class _Place(_Strict):
+    picture: _OnPicture | None = None
+    ray: _Ray | None = None
+    position_mm: _Point | None = None
+
+
+class _NeedlePlace(_Place):
+    type: Name
+    at_marker: bool | None = None
+    toward: Literal["beam", "skin"] | _Point = "beam"
+
+
+class _NeedleMove(_Strict):
+    advance_mm: Number | None = None
+    steer_x_deg: Number | None = None
+    steer_y_deg: Number | None = None
+    rotate_deg: Number | None = None
+
+
+class _Stylet(_Strict):
+    inside: bool
+
+
+class _MarkerMove(_Strict):
+    left_mm: Number = 0.0
+    head_mm: Number = 0.0
+
+
+class _Injection(_Strict):
+    volume_ml: Number
+    concentration_mgi_ml: Number
+    rate_ml_s: Number
+
+
+class _Switch(_Strict):
+    on: bool
+
+
 _JOINTS: TypeAdapter[dict[str, float]] = TypeAdapter(
     Annotated[dict[Name, Number], Field(min_length=1, max_length=32)], config=ConfigDict(strict=True)
 )
@@ -175,6 +263,20 @@ COMMANDS: dict[str, type[_Strict] | TypeAdapter[dict[str, float]]] = {
     "acknowledge": _Identified,
     "five_minute_reset": _Nothing,
     "set_patient": _Named,
+    "make_patient": _Recipe,
+    "set_position": _Position,
+    "breathing": _Breathing,
+    "bend": _Bend,
+    "marker_place": _Place,
+    "marker_move": _MarkerMove,
+    "marker_remove": _Nothing,
+    "needle_place": _NeedlePlace,
+    "needle_move": _NeedleMove,
+    "needle_stylet": _Stylet,
+    "needle_remove": _Nothing,
+    "inject": _Injection,
+    "inject_stop": _Nothing,
+    "show_truth": _Switch,
     "close_exam": _Nothing,
 }
 
