@@ -4,17 +4,22 @@ Serve it with the real server: ``python tests/monitor/phantom_room.py --port 812
 """
 
 import argparse
+import sys
 import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fluoroscope.geometry.pose import CArmPose, beam_axes
 from fluoroscope.monitor.control import MonitorFrame, RefusedError
+
+sys.path.insert(0, str(Path(__file__).parent))
+from phantom_bedside import PATIENTS, PhantomBedside
 
 SOURCE_TO_DETECTOR_MM = 1020.0
 SOURCE_TO_ISOCENTER_MM = 510.0
@@ -28,15 +33,6 @@ TABLE_LIMITS = {
     "cradle_deg": [-15, 15],
     "yaw_deg": [-10, 10],
 }
-PATIENTS = (
-    {"name": "drawn-spine", "description": "A drawn spine, no patient", "available": True},
-    {"name": "far-away", "description": "A patient that was not fetched", "available": False},
-    {
-        "name": "عمود فقري مرسوم",
-        "description": "A right-to-left name and a very long description " * 3,
-        "available": True,
-    },
-)
 KEPT_FRAMES = 90
 KEPT_RUNS = 3
 
@@ -94,7 +90,7 @@ def side_letters(pose: CArmPose) -> dict[str, str]:
     return {"column_right": sides[0], "column_left": sides[1], "top": "H", "bottom": "F"}
 
 
-class PhantomRoom:
+class PhantomRoom(PhantomBedside):
     """Implements ``RoomControl``: frames of a drawn spine at the pulse rate while the pedal is down."""
 
     def __init__(self, rows: int = 512, columns: int = 512) -> None:
@@ -126,7 +122,7 @@ class PhantomRoom:
         self._recursion = 0.5
         self._noise = np.random.default_rng(7).normal(0.0, 900.0, (rows + 64, columns + 64)).astype(np.int32)
         self._dose_of_exam()
-        self._patient = PATIENTS[0]
+        self._lie_down()
         self._messages = [{"id": "drawn", "level": "info", "text": "This is a drawn spine, for work on the page."}]
         self._state, self._reason = "READY", ""
         self._pedal = False
@@ -155,14 +151,7 @@ class PhantomRoom:
                 "x_ray_on": self._state == "EXPOSING" and self._pedal,
                 "state_reason": self._reason,
                 "simulated": True,
-                "patient": {
-                    "name": self._patient["name"],
-                    "id": "PHANTOM-1",
-                    "position": "HFP",
-                    "description": self._patient["description"],
-                    "source": "drawn",
-                },
-                "patients": [dict(p) for p in PATIENTS],
+                **self._bedside_status(),
                 "exam": {
                     "uid": self._exam_uid,
                     "folder": "/data/exams/phantom",
@@ -226,7 +215,7 @@ class PhantomRoom:
                     "v": axes.v.tolist(),
                     "c_back": (-axes.u).tolist(),
                     "isocenter_mm": list(pose.isocenter_mm),
-                    "patient_position": "HFP",
+                    "patient_position": self._position,
                 },
                 "replay": dict(self._replay_told),
                 "messages": [dict(m) for m in self._messages],
@@ -400,13 +389,14 @@ class PhantomRoom:
         self._signal_from_s = self._dose["fluoroscopy_time_s"]
 
     def _do_set_patient(self, name: str) -> None:
-        chosen = next((p for p in PATIENTS if p["name"] == name), None)
+        chosen = next((row for row in PATIENTS if row[0] == name), None)
         if self._pedal or self._state == "EXPOSING":
             raise RefusedError("release the pedal before choosing a patient")
-        if chosen is None or not chosen["available"]:
+        if chosen is None or not chosen[2]:
             raise RefusedError(f"patient {name} is not here: fetch it with fluoroscope patients fetch")
-        self._patient = chosen
+        self._row = chosen
         self._do_close_exam()
+        self._clear_bedside()
 
     def _do_close_exam(self) -> None:
         if self._pedal or self._state == "EXPOSING":
@@ -450,6 +440,9 @@ class PhantomRoom:
             (value["lateral"], -value["lift"], value["longitudinal"]),
         )
 
+    def _half_field_mm(self) -> float:
+        return FIELDS_MM[self._field] / 2.0 / MAGNIFICATION
+
     def _shown_ns(self, channel: str) -> int:
         return self._frames[channel].acquired_ns if channel in self._frames else 0
 
@@ -491,6 +484,7 @@ class PhantomRoom:
         np.clip(pixels, 0, 65535, out=pixels)
         tip = int(columns * (0.15 + 0.3 * (seconds / 6.0 % 1.0)))
         pixels[rows // 3 : rows // 3 + max(2, rows // 256), columns // 10 : tip] //= 3
+        self._draw_needle(pixels)
         open_mm, pitch = self._collimation, FIELDS_MM[self._field] / columns
         top, bottom = (round(rows / 2 + s * open_mm[n] / pitch) for s, n in ((-1, "upper_mm"), (1, "lower_mm")))
         left, right = (round(columns / 2 + s * open_mm[n] / pitch) for s, n in ((-1, "left_mm"), (1, "right_mm")))
@@ -499,6 +493,18 @@ class PhantomRoom:
         pixels[:, : max(left, 0)] = 0
         pixels[:, right:] = 0
         return pixels.astype(np.uint16)
+
+    def _draw_needle(self, pixels: np.ndarray[Any, Any]) -> None:
+        if self._needle is None:
+            return
+        axes, half = beam_axes(self._pose()), self._half_field_mm()
+        tip, hub = self._needle_ends()
+        for share in np.linspace(0.0, 1.0, 400):
+            point = tip + share * (hub - tip) - np.array(self._pose().isocenter_mm)
+            column = int((float(axes.u @ point) / half + 1.0) / 2.0 * pixels.shape[1])
+            row = int((float(axes.v @ point) / half + 1.0) / 2.0 * pixels.shape[0])
+            if 0 <= row < pixels.shape[0] - 1 and 0 <= column < pixels.shape[1] - 1:
+                pixels[row : row + 2, column : column + 2] = 3000
 
     def _expose(self) -> None:
         while not self._closed:
