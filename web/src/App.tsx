@@ -2,9 +2,10 @@
 
 import { DoseBar } from "./panels/DoseBar";
 import { Filmstrip } from "./panels/Filmstrip";
-import { Help, Patients } from "./panels/Dialogs";
+import { Help } from "./panels/Dialogs";
 import { Messages } from "./panels/Messages";
 import { MonitorView } from "./panels/MonitorView";
+import { Patients } from "./panels/Patients";
 import { Side } from "./panels/Side";
 import { Toolbar } from "./panels/Toolbar";
 import { TopBar } from "./panels/TopBar";

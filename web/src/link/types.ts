@@ -90,9 +90,90 @@ export interface PatientChoice {
   readonly name: string;
   readonly description: string;
   readonly available: boolean;
+  readonly group?: "modelled" | "ct" | null;
+  readonly synthetic?: boolean | null;
+  /** Where its picture is fetched; null while there is none. */
+  readonly thumbnail?: string | null;
+  readonly facts?: readonly string[];
+  readonly pregnancy_weeks?: number | null;
 }
 
 export type Vec3 = readonly [number, number, number];
+
+export interface PatientMovement {
+  readonly breathing: "breathe" | "hold" | null;
+  readonly breath_phase: number | null;
+  readonly coughing: boolean;
+  readonly held_s: number | null;
+  readonly flexion_deg: number | null;
+  readonly side_bend_deg: number | null;
+  readonly limits: Partial<Record<"flexion_deg" | "side_bend_deg", readonly [number, number] | null>>;
+}
+
+export interface NeedleKind {
+  readonly name: string;
+  readonly label: string;
+  readonly length_mm: number;
+}
+
+/** Points are in the equipment frame. */
+export interface NeedleStatus {
+  readonly type: string;
+  readonly label: string;
+  readonly length_mm: number;
+  readonly depth_mm: number;
+  readonly stylet_in: boolean | null;
+  readonly rotation_deg: number | null;
+  readonly entry_mm: Vec3;
+  readonly tip_mm: Vec3;
+  readonly hub_mm: Vec3;
+  readonly path_mm: readonly Vec3[];
+  readonly resistance: number | null;
+  readonly losses: number;
+  readonly returns: "csf" | "blood" | null;
+  readonly blocked: string | null;
+  readonly truth: { readonly tissue: string; readonly force_n: number | null } | null;
+}
+
+export interface ContrastStatus {
+  readonly injecting: boolean;
+  readonly given_ml: number;
+  readonly asked_ml: number;
+  readonly concentration_mgi_ml: number;
+  readonly rate_ml_s: number;
+  readonly truth: Readonly<Record<string, number>> | null;
+}
+
+/** What `/room/making.json` offers for a patient to be made. */
+export interface MakingChoices {
+  readonly fields: readonly {
+    readonly name: string;
+    readonly label: string;
+    readonly unit: string;
+    readonly min: number;
+    readonly max: number;
+    readonly step: number;
+    /** Null: drawn from the seed when left empty. */
+    readonly default: number | null;
+  }[];
+  readonly pathologies: readonly {
+    readonly kind: string;
+    readonly label: string;
+    readonly needs_level: boolean;
+    readonly min: number;
+    readonly max: number;
+    readonly default: number;
+    readonly amount: string;
+  }[];
+  readonly levels: readonly string[];
+}
+
+/** `/room/shape.json`: the patient for the room view, about the point at the isocentre, LPS. */
+export interface BodyShape {
+  readonly uid: string;
+  readonly skin: readonly { readonly z_mm: number; readonly points_mm: readonly (readonly [number, number])[] }[];
+  readonly spine: readonly { readonly name: string; readonly position_mm: Vec3 }[];
+}
 
 export interface RoomGeometry {
   readonly source_mm: Vec3;
@@ -142,7 +223,19 @@ export interface Status {
     readonly position: string;
     readonly description: string;
     readonly source: string;
+    readonly synthetic?: boolean | null;
+    readonly pregnancy_weeks?: number | null;
+    readonly facts?: readonly string[];
+    readonly movement?: PatientMovement | null;
   } | null;
+  /** Absent or null for a recorded clip: making, positions, marker, needle, contrast, teaching. */
+  readonly making?: { readonly text: string; readonly fraction: number | null } | null;
+  readonly positions?: readonly string[];
+  readonly marker?: { readonly position_mm: Vec3 } | null;
+  readonly needles?: readonly NeedleKind[];
+  readonly needle?: NeedleStatus | null;
+  readonly contrast?: ContrastStatus | null;
+  readonly teaching?: { readonly show_truth: boolean };
   readonly patients: readonly PatientChoice[];
   readonly exam: { readonly uid: string; readonly folder: string; readonly started: string } | null;
   readonly carm: CArm;

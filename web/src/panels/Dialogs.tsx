@@ -1,13 +1,12 @@
-/** Key list and patient picker, over the room; X-ray and ESC work from both. */
+/** A box over the room, and the key list in it; X-ray and ESC work from there too. */
 
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 
-import { command } from "../room/room";
 import { KEY_HELP } from "../room/keys";
-import { helpOpen, patientsOpen, status } from "../room/state";
+import { helpOpen } from "../room/state";
 
-function Dialog({ title, onClose, children }: { title: string; onClose: () => void; children: ComponentChildren }) {
+export function Dialog({ title, onClose, children }: { title: string; onClose: () => void; children: ComponentChildren }) {
   const box = useRef<HTMLDivElement>(null);
   useEffect(() => {
     const before = document.activeElement;
@@ -18,7 +17,7 @@ function Dialog({ title, onClose, children }: { title: string; onClose: () => vo
   }, []);
   const keepInside = (event: KeyboardEvent): void => {
     if (event.key !== "Tab" || box.current === null) return;
-    const inside = [...box.current.querySelectorAll<HTMLElement>("button:not(:disabled)")];
+    const inside = [...box.current.querySelectorAll<HTMLElement>("button:not(:disabled), input:not(:disabled), select:not(:disabled)")];
     const first = inside[0];
     const last = inside.at(-1);
     if (first === undefined || last === undefined) return;
@@ -54,33 +53,6 @@ export function Help() {
           </section>
         ))}
       </div>
-    </Dialog>
-  );
-}
-
-export function Patients() {
-  if (!patientsOpen.value) return null;
-  const now = status.value;
-  const close = (): void => void (patientsOpen.value = false);
-  const choose = (name: string): void => {
-    void command("set_patient", { name }).then((reply) => {
-      if (reply.ok) close();
-    });
-  };
-  return (
-    <Dialog title="Patients" onClose={close}>
-      <p class="hint">Choosing a patient closes this exam (its dose report is written) and opens a new one.</p>
-      <ul class="patients">
-        {(now?.patients ?? []).map((choice) => (
-          <li key={choice.name}>
-            <button type="button" class={choice.name === now?.patient?.name ? "is-on" : ""} disabled={!choice.available} onClick={() => choose(choice.name)}>
-              <bdi class="patient-name">{choice.name}</bdi>
-              <bdi class="patient-text">{choice.description}</bdi>
-              {!choice.available && <code>fluoroscope patients fetch {choice.name}</code>}
-            </button>
-          </li>
-        ))}
-      </ul>
     </Dialog>
   );
 }

@@ -2,14 +2,22 @@
 
 import { useEffect, useRef } from "preact/hooks";
 
-import { moveJoints } from "../room/controls";
+import { moveJoints, moveNeedle, placeArmed } from "../room/controls";
 import { fixed } from "../room/format";
-import { connected, exposing, follow, joint, mayAct, status } from "../room/state";
+import { connected, exposing, follow, joint, mayAct, near, placing, status } from "../room/state";
+import type { BodyShape } from "../link/types";
 import type { RoomScene } from "../room/scene3d";
 import { effect } from "@preact/signals";
 import { Views } from "./CArmPanel";
 
 const DEG_PER_PX = 0.4;
+
+type Grip =
+  | { readonly kind: "carm"; readonly x: number; readonly y: number; readonly orbital: number; readonly angulation: number }
+  | { readonly kind: "needle"; x: number; y: number };
+
+/** three.js is loaded once, after the page stands. */
+let scene: RoomScene | null = null;
 
 export function RoomView() {
   const canvasRef = useRef<HTMLCanvasElement>(null);
@@ -17,30 +25,56 @@ export function RoomView() {
     const canvas = canvasRef.current;
     return canvas === null ? undefined : showRoom(canvas);
   }, []);
-  const drag = useRef<{ x: number; y: number; orbital: number; angulation: number } | null>(null);
+  const grip = useRef<Grip | null>(null);
   const now = status.value;
+  const nearby = now?.needles !== undefined && now.needles.length > 0;
   return (
     <section class={`roomview ${now !== null && now.room === null ? "is-clip" : ""}`} aria-label="Room">
-      <div class="roomview-stage">
+      <div class={`roomview-stage ${placing.value?.where === "room" ? "is-armed" : ""}`}>
         <canvas ref={canvasRef} aria-hidden="true"
           onPointerDown={(event) => {
             if (!mayAct.peek() || event.button !== 0) return;
+            const box = event.currentTarget.getBoundingClientRect();
+            const x = event.clientX - box.left;
+            const y = event.clientY - box.top;
+            if (scene !== null && placing.peek()?.where === "room") {
+              placeArmed({ ray: scene.ray(x / box.width, y / box.height) });
+              return;
+            }
             event.currentTarget.setPointerCapture(event.pointerId);
-            drag.current = { x: event.clientX, y: event.clientY, orbital: joint("orbital")?.value ?? 0, angulation: joint("angulation")?.value ?? 0 };
+            grip.current = scene?.holdsNeedle(x, y, box.width, box.height) === true
+              ? { kind: "needle", x: event.clientX, y: event.clientY }
+              : { kind: "carm", x: event.clientX, y: event.clientY, orbital: joint("orbital")?.value ?? 0, angulation: joint("angulation")?.value ?? 0 };
           }}
           onPointerMove={(event) => {
-            const from = drag.current;
+            const from = grip.current;
             if (from === null) return;
-            turnTo(from.orbital + (event.clientX - from.x) * DEG_PER_PX, from.angulation - (event.clientY - from.y) * DEG_PER_PX);
+            const dx = event.clientX - from.x;
+            const dy = event.clientY - from.y;
+            if (from.kind === "carm") turnTo(from.orbital + dx * DEG_PER_PX, from.angulation - dy * DEG_PER_PX);
+            else {
+              const moved = scene?.drag(dx, dy, event.currentTarget.clientWidth, event.currentTarget.clientHeight) ?? null;
+              if (moved !== null) moveNeedle({ ...moved });
+              from.x = event.clientX;
+              from.y = event.clientY;
+            }
           }}
-          onPointerUp={() => (drag.current = null)}
-          onPointerCancel={() => (drag.current = null)} />
+          onPointerUp={() => (grip.current = null)}
+          onPointerCancel={() => (grip.current = null)} />
       </div>
       <p class="roomview-text">
         <strong>{now?.carm.view_text ?? ""}</strong>
         <span>{now?.room === null ? "A recorded clip" : <>C-arm {fixed(now?.carm.primary_deg, 0)}° / {fixed(now?.carm.secondary_deg, 0)}° {roll(now?.carm.roll_deg)}</>}</span>
       </p>
       {now?.room !== null && <Views />}
+      {nearby && (
+        <div class="views near">
+          <button type="button" class={near.value ? "is-on" : ""} aria-pressed={near.value} onClick={() => (near.value = !near.value)}>
+            {near.value ? "Whole room" : "Near: the needle"}
+          </button>
+        </div>
+      )}
+      {near.value && now?.needle && <p class="hint">Drag the needle's hub: along it goes in and out, across it swings.</p>}
     </section>
   );
 }
@@ -60,7 +94,8 @@ function turnTo(orbital: number, angulation: number): void {
 
 /** Load three.js, draw at every change of the room; returns how to stop. */
 function showRoom(canvas: HTMLCanvasElement): () => void {
-  let scene: RoomScene | null = null;
+  let shape: BodyShape | null = null;
+  let shapeOf = "";
   let gone = false;
   let pending = false;
   const draw = (): void => {
@@ -68,11 +103,22 @@ function showRoom(canvas: HTMLCanvasElement): () => void {
     const now = status.peek();
     if (scene === null || now === null || now.room === null || now.table === null || gone) return;
     const detectorMm = now.detector.fields[0]?.size_mm ?? 300;
-    scene.show({ room: now.room, table: now.table, detectorMm, exposing: exposing.peek() && connected.peek() });
+    scene.show({
+      room: now.room, table: now.table, detectorMm, exposing: exposing.peek() && connected.peek(),
+      needle: now.needle ?? null, markerMm: now.marker?.position_mm ?? null, shape, near: near.peek(),
+    });
+    // Another patient has another shape.
+    const uid = `${now.patient?.id} ${now.patient?.name}`;
+    if (uid === shapeOf || now.needles === undefined) return;
+    shapeOf = uid;
+    void fetchShape().then((known) => {
+      shape = known;
+      draw();
+    });
   };
   // The pictures have the processor first: at most some draws a second here.
   const stop = effect(() => {
-    follow(status.value, connected.value);
+    follow(status.value, connected.value, near.value);
     if (pending) return;
     pending = true;
     setTimeout(draw, exposing.peek() ? 120 : 30);
@@ -95,5 +141,16 @@ function showRoom(canvas: HTMLCanvasElement): () => void {
     stop();
     watch.disconnect();
     scene?.dispose();
+    scene = null;
   };
+}
+
+/** The patient's own outlines; null where the room does not know them. */
+async function fetchShape(): Promise<BodyShape | null> {
+  try {
+    const answer = await fetch("/room/shape.json");
+    return answer.ok ? ((await answer.json()) as BodyShape) : null;
+  } catch {
+    return null;
+  }
 }

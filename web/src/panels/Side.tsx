@@ -2,17 +2,21 @@
 
 import type { FunctionComponent } from "preact";
 
-import { panel } from "../room/state";
+import { panel, type PanelId } from "../room/state";
 import { CArmPanel } from "./CArmPanel";
 import { FieldPanel } from "./FieldPanel";
 import { MeasurePanel } from "./MeasurePanel";
+import { NeedlePanel } from "./NeedlePanel";
+import { PatientPanel } from "./PatientPanel";
 import { PicturePanel } from "./PicturePanel";
 import { RoomView } from "./RoomView";
 import { TechniquePanel } from "./TechniquePanel";
 
-const PANELS: readonly { id: "room" | "carm" | "technique" | "field" | "picture" | "measure"; name: string; Body: FunctionComponent | null }[] = [
+const PANELS: readonly { id: PanelId; name: string; Body: FunctionComponent | null }[] = [
   { id: "room", name: "Room", Body: null },
+  { id: "patient", name: "Patient", Body: PatientPanel },
   { id: "carm", name: "C-arm", Body: CArmPanel },
+  { id: "needle", name: "Needle", Body: NeedlePanel },
   { id: "technique", name: "Technique", Body: TechniquePanel },
   { id: "field", name: "Field", Body: FieldPanel },
   { id: "picture", name: "Picture", Body: PicturePanel },

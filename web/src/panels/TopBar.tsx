@@ -1,7 +1,7 @@
 /** Who lies on the table, what the room is doing, and that none of it is real. */
 
 import { closingExam, connected, everConnected, exposing, exposingWord, link, operator, patientsOpen, status } from "../room/state";
-import { UNKNOWN } from "../room/format";
+import { fixed, UNKNOWN } from "../room/format";
 import { act } from "../room/room";
 
 interface StateLook {
@@ -35,6 +35,7 @@ export function TopBar() {
           {patient !== null && patient.position !== UNKNOWN && <span class="patient-position">{positionText(patient.position)}</span>}
           <span class="chevron" aria-hidden="true">▾</span>
         </button>
+        <Condition />
         <span class="carm-model" title="C-arm">{now?.carm.model ?? ""}</span>
         <CloseExam />
       </div>
@@ -45,6 +46,21 @@ export function TopBar() {
         <span class={`state state-${look}`}><span class="dot" aria-hidden="true" />{word}</span>
       </div>
     </header>
+  );
+}
+
+/** What must not be overlooked: a pregnancy, a breath that is held. */
+function Condition() {
+  const patient = status.value?.patient ?? null;
+  if (patient === null) return null;
+  const weeks = patient.pregnancy_weeks ?? null;
+  const held = patient.movement?.breathing === "hold";
+  const heldS = patient.movement?.held_s ?? null;
+  return (
+    <>
+      {weeks !== null && <span class="badge badge-amber" title="X-ray needs a documented reason">pregnant, week {fixed(weeks, 0)}</span>}
+      {held && <span class="badge">breath held {fixed(heldS, 0)} s</span>}
+    </>
   );
 }
 

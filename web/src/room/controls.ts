@@ -6,8 +6,8 @@ import { flipped, turned } from "../picture/orientation";
 import { deleteSelected, toggleMeasuring, undo } from "../tools/measurements";
 import { act, command, link } from "./room";
 import { keepThumbnail } from "./thumbnails";
-import { belongsToFocus, intention, type Axis, type Blade, type Intention, type KeyPress } from "./keys";
-import { joined, limitReached, Movement, NUDGE_MS } from "./movement";
+import { belongsToFocus, intention, type Axis, type Blade, type Intention, type KeyPress, type NeedleAxis } from "./keys";
+import { FINE, joined, limitReached, Movement, NUDGE_MS, summed } from "./movement";
 import { fixed } from "./format";
 import { Pedal, releaseWhenUnwatched } from "./pedal";
 import { bladesAfter } from "../tools/collimation";
@@ -40,6 +40,10 @@ const TABLE_AXES = {
 } as const;
 const TABLE_WORDS = { table_longitudinal: "Table longitudinal", table_lateral: "Table lateral", table_height: "Table height" } as const;
 const TABLE_STEP_MM = 5;
+const NEEDLE_STEP: Readonly<Record<NeedleAxis, number>> = { needle_x: 0.5, needle_y: 0.5, needle_depth: 0.5 };
+const NEEDLE_ARGS = { needle_x: "steer_x_deg", needle_y: "steer_y_deg", needle_depth: "advance_mm" } as const;
+const WHEEL_MM = 1;
+const isNeedle = (axis: Axis): axis is NeedleAxis => axis.startsWith("needle_");
 
 /** Whether the axis stands at the limit it should move beyond; it is then said. */
 function saidAtLimit(label: string, unit: string, value: number, min: number, max: number, delta: number): boolean {
@@ -52,17 +56,19 @@ function saidAtLimit(label: string, unit: string, value: number, min: number, ma
 export const movement = new Movement({
   step(axis) {
     if (axis === "orbital" || axis === "angulation") return joint(axis)?.step ?? null;
-    return TABLE_STEP_MM;
+    return isNeedle(axis) ? NEEDLE_STEP[axis] : TABLE_STEP_MM;
   },
   nudge(moves) {
     if (!mayAct.peek()) return;
     const joints: Record<string, number> = {};
     const table: Record<string, number> = {};
+    const needle: Record<string, number> = {};
     for (const [axis, delta] of moves) {
       if (axis === "orbital" || axis === "angulation") {
         const moved = joint(axis);
         if (moved !== null && !saidAtLimit(moved.label, moved.unit, moved.value, moved.min, moved.max, delta)) joints[moved.name] = delta;
-      } else {
+      } else if (isNeedle(axis)) needle[NEEDLE_ARGS[axis]] = delta;
+      else {
         const name = TABLE_AXES[axis];
         const now = status.peek()?.table;
         const limits = now?.limits[name];
@@ -73,8 +79,26 @@ export const movement = new Movement({
     }
     if (Object.keys(joints).length > 0) act("nudge_joints", joints);
     if (Object.keys(table).length > 0) act("nudge_table", table);
+    if (Object.keys(needle).length > 0) moveNeedle(needle);
   },
 });
+
+/** Swings, advances or turns the needle by so much; parts of moments too short to send are summed. */
+export const moveNeedle = summed((parts) => act("needle_move", parts), NUDGE_MS);
+
+/** Place what is armed at `place` of the protocol, and disarm. */
+export function placeArmed(place: Readonly<Record<string, unknown>>): void {
+  const armed = s.placing.peek();
+  s.placing.value = null;
+  if (armed === null) return;
+  if (armed.what === "marker") act("marker_place", place);
+  else placeNeedle(place);
+}
+
+export function placeNeedle(place: Readonly<Record<string, unknown>>): void {
+  const type = s.needleType.peek() ?? status.peek()?.needles?.[0]?.name;
+  if (type !== undefined) act("needle_place", { type, toward: s.needleToward.peek(), ...place });
+}
 
 export const nudgeJoint = (name: string, delta: number): void => act("nudge_joints", { [name]: delta });
 export const moveJoints = joined((values) => act("move_joints", values), NUDGE_MS);
@@ -197,11 +221,13 @@ const REPEATED = new Set<Intention["do"]>(["blades", "stored"]);
 
 export function listenToKeys(): void {
   let jHeld = false;
+  let nHeld = false;
   window.addEventListener("keydown", (event) => {
     const press = pressOf(event);
     if (event.code === "KeyJ" && !event.ctrlKey && !event.metaKey) jHeld = true;
+    if (event.code === "KeyN" && !event.ctrlKey && !event.metaKey) nHeld = true;
     if (belongsToFocus(press, focusOf(event.target))) return;
-    const wanted = intention(press, jHeld);
+    const wanted = intention(press, jHeld, nHeld);
     if (wanted === null) return;
     event.preventDefault();
     if (wanted.do === "pedal") {
@@ -209,20 +235,29 @@ export function listenToKeys(): void {
     } else if (wanted.do === "stop") {
       if (helpOpen.peek()) helpOpen.value = false;
       if (patientsOpen.peek()) patientsOpen.value = false;
+      s.placing.value = null;
       stop();
     } else if (wanted.do === "move") moveBy(event.code, wanted.axis, wanted.sign, wanted.fine, event.repeat);
     else if (!event.repeat || REPEATED.has(wanted.do)) perform(wanted);
   }, { capture: true });
   window.addEventListener("keyup", (event) => {
     if (event.code === "KeyJ") jHeld = false;
+    if (event.code === "KeyN") nHeld = false;
     movement.release(event.code);
     if (event.code !== "Space") return;
     // A space that reached a button would click it on the way up.
     if (!belongsToFocus(pressOf(event), focusOf(event.target))) event.preventDefault();
     pedal.releaseBy("key");
   }, { capture: true });
+  window.addEventListener("wheel", (event) => {
+    if (!nHeld || event.deltaY === 0) return;
+    event.preventDefault();
+    // Up, away from the hand, is in.
+    if (mayAct.peek()) moveNeedle({ advance_mm: -Math.sign(event.deltaY) * WHEEL_MM * (event.shiftKey ? FINE : 1) });
+  }, { capture: true, passive: false });
   window.addEventListener("blur", () => {
     jHeld = false;
+    nHeld = false;
     movement.stop();
   });
   releaseWhenUnwatched(pedal, window, document);

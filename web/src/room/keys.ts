@@ -9,7 +9,8 @@ export interface KeyPress {
   readonly meta: boolean;
 }
 
-export type Axis = "orbital" | "angulation" | "table_longitudinal" | "table_lateral" | "table_height";
+export type NeedleAxis = "needle_x" | "needle_y" | "needle_depth";
+export type Axis = "orbital" | "angulation" | "table_longitudinal" | "table_lateral" | "table_height" | NeedleAxis;
 export type Blade = "left_right" | "upper_lower";
 
 export type Intention =
@@ -25,6 +26,15 @@ const ARROWS: Readonly<Record<string, readonly [Axis, Blade, -1 | 1]>> = {
   ArrowRight: ["orbital", "left_right", 1],
   ArrowUp: ["angulation", "upper_lower", 1],
   ArrowDown: ["angulation", "upper_lower", -1],
+};
+
+const NEEDLE: Readonly<Record<string, readonly [NeedleAxis, -1 | 1]>> = {
+  ArrowLeft: ["needle_x", -1],
+  ArrowRight: ["needle_x", 1],
+  ArrowUp: ["needle_y", 1],
+  ArrowDown: ["needle_y", -1],
+  PageUp: ["needle_depth", 1],
+  PageDown: ["needle_depth", -1],
 };
 
 const MOVES: Readonly<Record<string, readonly [Axis, -1 | 1]>> = {
@@ -55,12 +65,14 @@ const SIMPLE: Readonly<Record<string, Intention>> = {
   "?": { do: "help" },
 };
 
-/** What `press` means, with J held or not; null when it is none of ours (the browser keeps it). */
-export function intention(press: KeyPress, jHeld: boolean): Intention | null {
+/** What `press` means, with J or N held or not; null when it is none of ours (the browser keeps it). */
+export function intention(press: KeyPress, jHeld: boolean, nHeld = false): Intention | null {
   if (press.code === "Space") return { do: "pedal" };
   if (press.code === "Escape") return { do: "stop" };
   if ((press.ctrl || press.meta) && !press.alt && press.key.toLowerCase() === "z") return { do: "undo" };
   if (press.ctrl || press.meta || press.alt) return null;
+  const needle = nHeld ? NEEDLE[press.code] : undefined;
+  if (needle !== undefined) return { do: "move", axis: needle[0], sign: needle[1], fine: press.shift };
   const arrow = ARROWS[press.code];
   if (arrow !== undefined) {
     const [axis, pair, sign] = arrow;
@@ -106,6 +118,15 @@ export const KEY_HELP: readonly { readonly group: string; readonly keys: readonl
       ["Q  E", "table to feet / head"],
       ["H  U", "table left / right"],
       ["W  S", "table up / down"],
+    ],
+  },
+  {
+    group: "Needle",
+    keys: [
+      ["N + arrows", "swing the hub, as LIVE shows it"],
+      ["N + PAGE UP/DOWN", "advance / withdraw"],
+      ["N + wheel", "advance / withdraw"],
+      ["SHIFT + key", "fine steps"],
     ],
   },
   {

@@ -67,6 +67,20 @@ export function joined(send: (parts: Readonly<Record<string, number>>) => void, 
   };
 }
 
+/** As `joined`, for steps: what waits is added up, so that no step is lost. */
+export function summed(send: (steps: Readonly<Record<string, number>>) => void, everyMs: number): (steps: Readonly<Record<string, number>>) => void {
+  let waiting: Record<string, number> = {};
+  const flush = throttled(() => {
+    const steps = waiting;
+    waiting = {};
+    if (Object.keys(steps).length > 0) send(steps);
+  }, everyMs);
+  return (steps) => {
+    for (const [name, step] of Object.entries(steps)) waiting[name] = (waiting[name] ?? 0) + step;
+    flush(undefined);
+  };
+}
+
 /** Send at most every `everyMs`, always the newest value and always the last one. */
 export function throttled<T>(send: (value: T) => void, everyMs: number): (value: T) => void {
   let waiting: { value: T } | null = null;

@@ -23,6 +23,7 @@ export function nextStep({ connected, narrow, status, moved }: Situation): Step 
   }
   if (narrow) return { kind: "none", text: "Viewing only: widen the window" };
   if (status.state === "FAULT") return { kind: "none", text: "Fault: see the message" };
+  if (status.making && status.state !== "EXPOSING") return { kind: "none", text: "Making the patient" };
   if (status.state_reason !== "" && status.state !== "EXPOSING") return { kind: "none", text: "One moment" };
   if (status.state === "EXPOSING") return { kind: "none", text: "Release to hold the image" };
   const pedal: Step = { kind: "pedal", text: status.dose.source === "recorded" ? "Hold SPACE to play" : "Hold SPACE for X-ray" };

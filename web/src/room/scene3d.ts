@@ -4,69 +4,47 @@
  */
 
 import {
-  AmbientLight, BufferAttribute, BufferGeometry, CapsuleGeometry, Color, CylinderGeometry, DirectionalLight, DoubleSide, BoxGeometry, Group,
-  Mesh, MeshBasicMaterial, MeshLambertMaterial, PerspectiveCamera, Scene, SphereGeometry, TorusGeometry, Vector3, WebGLRenderer, Matrix4,
+  AmbientLight, BufferAttribute, BufferGeometry, Color, CylinderGeometry, DirectionalLight, DoubleSide, BoxGeometry, Group,
+  CatmullRomCurve3, Mesh, MeshBasicMaterial, MeshLambertMaterial, PerspectiveCamera, Scene, SphereGeometry, TorusGeometry,
+  TubeGeometry, Vector3, WebGLRenderer, Matrix4,
 } from "three";
 
-import type { RoomGeometry, Table, Vec3 } from "../link/types";
+import type { BodyShape, NeedleStatus, RoomGeometry, Table, Vec3 } from "../link/types";
+import { Body3D } from "./body3d";
 
 export interface RoomSnapshot {
   readonly room: RoomGeometry;
   readonly table: Table;
   readonly detectorMm: number;
   readonly exposing: boolean;
+  readonly needle: NeedleStatus | null;
+  readonly markerMm: Vec3 | null;
+  readonly shape: BodyShape | null;
+  readonly near: boolean;
+}
+
+/** What a drag on the needle asks for. */
+export interface NeedleDrag {
+  readonly advance_mm: number;
+  readonly steer_x_deg: number;
+  readonly steer_y_deg: number;
 }
 
 const METAL = new MeshLambertMaterial({ color: 0x8a97a3 });
 const DARK = new MeshLambertMaterial({ color: 0x3c4650 });
-const SKIN = new MeshLambertMaterial({ color: 0xb58f7a });
-const HAIR = new MeshLambertMaterial({ color: 0x3a2a22 });
+const STEEL = new MeshBasicMaterial({ color: 0xe8f7ff, depthTest: false });
+const HUB = new MeshLambertMaterial({ color: 0x4cc2ff, depthTest: false });
+const LEAD = new MeshLambertMaterial({ color: 0xffb020, depthTest: false });
 const PANEL = new MeshLambertMaterial({ color: 0x4cc2ff });
 
 const vec = (v: Vec3): Vector3 => new Vector3(v[0], v[1], v[2]);
 const rad = (deg: number | null): number => ((deg ?? 0) * Math.PI) / 180;
 
-/** A rounded patient lying along z, head toward +z, seen in the equipment frame before feet-first turns. */
-function patient(): Group {
-  const body = new Group();
-  const part = (geometry: BufferGeometry, x: number, y: number, z: number, sx: number, sy: number): void => {
-    const mesh = new Mesh(geometry, SKIN);
-    mesh.rotation.x = Math.PI / 2;
-    mesh.position.set(x, y, z);
-    mesh.scale.set(sx, 1, sy);
-    body.add(mesh);
-  };
-  part(new CapsuleGeometry(110, 380, 6, 16), 0, 0, 90, 1.35, 0.95);
-  part(new CapsuleGeometry(100, 120, 6, 16), 0, 0, -190, 1.5, 0.95);
-  for (const side of [-1, 1]) {
-    part(new CapsuleGeometry(65, 640, 4, 12), side * 85, 0, -600, 1, 1);
-    part(new CapsuleGeometry(38, 480, 4, 10), side * 205, 0, 60, 1, 1);
-  }
-  const head = new Mesh(new SphereGeometry(95, 20, 14), SKIN);
-  head.scale.set(0.85, 1, 1.15);
-  head.position.set(0, 0, 500);
-  body.add(head);
-  // Hair behind and toes in front tell supine from prone.
-  const hair = new Mesh(new SphereGeometry(97, 20, 14), HAIR);
-  hair.scale.set(0.88, 0.95, 1.1);
-  hair.position.set(0, 22, 514);
-  body.add(hair);
-  for (const side of [-1, 1]) {
-    const foot = new Mesh(new BoxGeometry(75, 170, 60), SKIN);
-    foot.position.set(side * 85, -30, -1000);
-    body.add(foot);
-  }
-  const nose = new Mesh(new SphereGeometry(18, 8, 8), SKIN);
-  nose.position.set(0, -102, 505);
-  body.add(nose);
-  return body;
-}
-
-const HALF_DEPTH_MM = 118;
-const HALF_WIDTH_MM = 245;
-
-/** Turn of the patient about z for a position: which way the face looks. */
-const FACE_TURN: Readonly<Record<string, number>> = { S: 0, P: Math.PI, DL: Math.PI / 2, DR: -Math.PI / 2 };
+/** Where a pointer takes hold: of the needle's hub. */
+const REACH_PX = 26;
+const NEAR_MM = 620;
+/** Drawn thicker than it is, to be seen at all. */
+const NEEDLE_MM = 1.4;
 
 export class RoomScene {
   private readonly scene = new Scene();
@@ -74,12 +52,16 @@ export class RoomScene {
   private readonly renderer: WebGLRenderer;
   private readonly carm = new Group();
   private readonly tableGroup = new Group();
-  private readonly body = patient();
+  private readonly body = new Body3D();
   private readonly source: Mesh;
   private readonly detector: Mesh;
   private readonly arc: Mesh;
   private readonly top: Mesh;
   private readonly beam: Mesh<BufferGeometry, MeshBasicMaterial>;
+  private readonly needleLine = new Mesh(new BufferGeometry(), STEEL);
+  private readonly hub = new Mesh(new SphereGeometry(6, 16, 12), HUB);
+  private readonly marker = new Mesh(new SphereGeometry(4, 16, 12), LEAD);
+  private last: RoomSnapshot | null = null;
   private key = "";
 
   constructor(canvas: HTMLCanvasElement) {
@@ -100,10 +82,12 @@ export class RoomScene {
     this.carm.add(this.source, this.detector, this.arc, this.beam);
     this.top = new Mesh(new BoxGeometry(500, 35, 2300), METAL);
     this.top.position.set(0, 135, -150);
-    this.tableGroup.add(this.top, this.body);
+    this.tableGroup.add(this.top, this.body.group);
     const foot = new Mesh(new BoxGeometry(320, 620, 420), DARK);
     foot.position.set(0, 480, -950);
-    this.scene.add(this.carm, this.tableGroup, foot);
+    // Drawn over everything: inside the patient they are what is looked for.
+    for (const thing of [this.needleLine, this.hub, this.marker]) thing.renderOrder = 2;
+    this.scene.add(this.carm, this.tableGroup, foot, this.needleLine, this.hub, this.marker);
   }
 
   resize(width: number, height: number): void {
@@ -119,11 +103,16 @@ export class RoomScene {
 
   /** Draw `now` if it looks different from what was drawn last. */
   show(now: RoomSnapshot): void {
-    const key = JSON.stringify([now.room, now.table, now.detectorMm, now.exposing]);
+    const key = JSON.stringify([now.room, now.table, now.detectorMm, now.exposing, now.needle?.path_mm, now.markerMm, now.near, now.shape?.uid]);
     if (key === this.key) return;
     this.key = key;
+    this.last = now;
+    this.body.wear(now.shape);
+    this.body.lookThrough(now.near);
     this.placeCarm(now);
     this.placeTable(now);
+    this.placeNeedle(now);
+    this.look(now);
     this.renderer.render(this.scene, this.camera);
   }
 
@@ -172,10 +161,70 @@ export class RoomScene {
     this.tableGroup.position.set(table.lateral_mm ?? 0, -(table.height_mm ?? 0), table.longitudinal_mm ?? 0);
     // As geometry/table.py nests them: cradle innermost, then tilt, then yaw.
     this.tableGroup.rotation.set(rad(table.tilt_deg), rad(table.yaw_deg), -rad(table.cradle_deg), "YXZ");
-    const feetFirst = room.patient_position.startsWith("FF");
-    const turn = FACE_TURN[room.patient_position.slice(2)] ?? 0;
+    const down = this.body.lie(room.patient_position);
     // A patient on the side is deeper than one on the back: the table top stays under the body.
-    this.top.position.y = 17 + (room.patient_position.slice(2).startsWith("D") ? HALF_WIDTH_MM : HALF_DEPTH_MM);
-    this.body.rotation.set(0, feetFirst ? Math.PI : 0, turn);
+    this.top.position.y = 17 + down;
+  }
+
+  private placeNeedle({ needle, markerMm }: RoomSnapshot): void {
+    this.needleLine.visible = this.hub.visible = needle !== null;
+    this.marker.visible = markerMm !== null;
+    if (markerMm !== null) this.marker.position.set(...markerMm);
+    if (needle === null) return;
+    this.needleLine.geometry.dispose();
+    this.needleLine.geometry = new TubeGeometry(new CatmullRomCurve3(needle.path_mm.map(vec)), 24, NEEDLE_MM, 6);
+    this.hub.position.set(...needle.hub_mm);
+  }
+
+  /** The whole room from its corner, or the back from near, at the needle. */
+  private look({ near, needle, markerMm, room }: RoomSnapshot): void {
+    const at = near ? vec(needle?.entry_mm ?? markerMm ?? room.isocenter_mm) : new Vector3(60, 60, -60);
+    const from = near ? at.clone().add(new Vector3(-0.62, -0.55, -0.62).multiplyScalar(NEAR_MM)) : new Vector3(-2250, -1600, -2350);
+    this.camera.position.copy(from);
+    this.camera.near = near ? 20 : 100;
+    this.camera.lookAt(at);
+    this.camera.updateProjectionMatrix();
+    for (const part of [this.source, this.detector, this.arc]) part.visible = !near;
+  }
+
+  /** The line of sight through a place of the canvas (0 to 1), equipment frame. */
+  ray(x: number, y: number): { from_mm: Vec3; toward_mm: Vec3 } {
+    const toward = new Vector3(2 * x - 1, 1 - 2 * y, 0.5).unproject(this.camera);
+    return { from_mm: this.camera.position.toArray(), toward_mm: toward.toArray() };
+  }
+
+  /** Whether the needle's hub is within reach of a place of the canvas, px. */
+  holdsNeedle(x: number, y: number, width: number, height: number): boolean {
+    const needle = this.last?.needle ?? null;
+    if (needle === null) return false;
+    const hub = this.seen(vec(needle.hub_mm), width, height);
+    return Math.hypot(hub.x - x, hub.y - y) < REACH_PX;
+  }
+
+  /** What pulling the hub by (dx, dy) px means: along the needle it advances, across it swings. */
+  drag(dx: number, dy: number, width: number, height: number): NeedleDrag | null {
+    const { needle, room } = this.last ?? { needle: null, room: null };
+    if (needle === null) return null;
+    const hub = vec(needle.hub_mm);
+    const inward = vec(needle.entry_mm).sub(hub);
+    const outside = Math.max(10, inward.length());
+    const direction = vec(needle.tip_mm).sub(hub).normalize();
+    const a = this.seen(hub, width, height);
+    const b = this.seen(hub.clone().add(direction), width, height);
+    const perMm = Math.hypot(b.x - a.x, b.y - a.y);
+    if (perMm < 1e-3) return null;
+    const along = (dx * (b.x - a.x) + dy * (b.y - a.y)) / perMm;
+    const across = { x: dx - (along * (b.x - a.x)) / perMm, y: dy - (along * (b.y - a.y)) / perMm };
+    const right = new Vector3().setFromMatrixColumn(this.camera.matrixWorld, 0);
+    const up = new Vector3().setFromMatrixColumn(this.camera.matrixWorld, 1);
+    const mmPerPx = (2 * this.camera.position.distanceTo(hub) * Math.tan((this.camera.fov * Math.PI) / 360)) / height;
+    const swung = right.multiplyScalar(across.x * mmPerPx).add(up.multiplyScalar(-across.y * mmPerPx));
+    const degrees = 180 / Math.PI / outside;
+    return { advance_mm: along / perMm, steer_x_deg: swung.dot(vec(room.u)) * degrees, steer_y_deg: -swung.dot(vec(room.v)) * degrees };
+  }
+
+  private seen(point: Vector3, width: number, height: number): { x: number; y: number } {
+    const p = point.project(this.camera);
+    return { x: ((p.x + 1) / 2) * width, y: ((1 - p.y) / 2) * height };
   }
 }

@@ -8,6 +8,8 @@ import type { Joint, ShownPicture, Status } from "../link/types";
 import { UPRIGHT, type Orientation } from "../picture/orientation";
 import type { DisplayWindow } from "../picture/window";
 
+export type PanelId = "room" | "patient" | "carm" | "needle" | "technique" | "field" | "picture" | "measure";
+
 export const link = signal<LinkState>("connecting");
 export const everConnected = signal(false);
 export const status = signal<Status | null>(null);
@@ -55,7 +57,14 @@ export const everExposed = signal(readFlag("fluoroscope.exposed"));
 export const helpOpen = signal(false);
 export const patientsOpen = signal(false);
 export const closingExam = signal(false);
-export const panel = signal<"room" | "carm" | "technique" | "field" | "picture" | "measure">("carm");
+export const panel = signal<PanelId>("carm");
+/** What the next click places, and where it is clicked. */
+export const placing = signal<{ readonly what: "marker" | "needle"; readonly where: "picture" | "room" } | null>(null);
+/** Whether the room view looks at the needle from near. */
+export const near = signal(false);
+export const needleType = signal<string | null>(null);
+export const needleToward = signal<"beam" | "skin">("beam");
+export const makingPatient = signal(false);
 export const pedalMode = signal<"fluoroscopy" | "acquisition">("fluoroscopy");
 export const shownStored = signal<string | null>(null);
 /** A sentence of the room or the page, shown for some seconds. */

@@ -3,8 +3,9 @@
 import type { Channel } from "../link/decode";
 import { pictureFromSeen, type Point } from "../picture/orientation";
 import { draggedWindow, type DisplayWindow } from "../picture/window";
+import { placeArmed } from "../room/controls";
 import { painters } from "../room/room";
-import { monitors, orientation, updateMonitor } from "../room/state";
+import { monitors, orientation, placing, updateMonitor } from "../room/state";
 import { beginDrag, handleAt, measuring, movePoint, placePoint, selected } from "./measurements";
 
 const REACH_PX = 14;
@@ -43,6 +44,11 @@ export function attachHands(element: HTMLElement, plate: HTMLElement, channel: C
 
   const down = (event: PointerEvent): void => {
     if (event.button !== 0 || monitors[channel].peek().painted === null) return;
+    if (channel === "live" && placing.peek()?.where === "picture") {
+      const at = pictureAt(event);
+      placeArmed({ picture: { row: at.y, col: at.x } });
+      return;
+    }
     element.setPointerCapture(event.pointerId);
     fingers.set(event.pointerId, seenAt(event));
     if (event.pointerType === "touch" && fingers.size === 2) {
