@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 
 from fluoroscope.patient.volume import BasisVolume
 
-__all__ = ["Body", "Cylinder", "MovingScene", "Scene", "SceneTruth", "Sphere"]
+__all__ = ["Body", "Cylinder", "MovingScene", "Rod", "Scene", "SceneTruth", "Shape", "Sphere"]
+
+Point = tuple[float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,19 +27,54 @@ class Body:
 class Cylinder:
     """A straight solid rod with flat ends (needle, wire, marker); ``basis`` is its (water, bone) per mm of path."""
 
-    start_mm: tuple[float, float, float]
-    end_mm: tuple[float, float, float]
+    start_mm: Point
+    end_mm: Point
     radius_mm: float
     basis: tuple[float, float]
+
+    def as_rod(self) -> "Rod":
+        """Return the same as a `Rod`."""
+        return Rod(self.start_mm, self.end_mm, self.radius_mm, self.radius_mm, self.basis)
+
+
+@dataclass(frozen=True, slots=True)
+class Rod:
+    """A round rod that may taper and whose ends may be cut at any tilt: bevelled tips, mitred joints of a bent wire.
+
+    Hollow by a second rod of the opposite basis inside it.
+
+    Attributes
+    ----------
+    start_mm, end_mm
+        Ends of the axis; each lies in its end plane.
+    start_radius_mm, end_radius_mm
+        At the ends of the axis, linear between them and beyond, as far as the end planes.
+    basis
+        (water, bone) per mm of path; negative takes away.
+    start_normal, end_normal
+        Normals of the end planes, any length and sign; None for a square end.
+    """
+
+    start_mm: Point
+    end_mm: Point
+    start_radius_mm: float
+    end_radius_mm: float
+    basis: tuple[float, float]
+    start_normal: Point | None = None
+    end_normal: Point | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Sphere:
     """A solid ball (marker); ``basis`` is its (water, bone) per mm of path."""
 
-    center_mm: tuple[float, float, float]
+    center_mm: Point
     radius_mm: float
     basis: tuple[float, float]
+
+
+Shape = Cylinder | Rod | Sphere
+"""Anything whose shadow is known exactly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +110,7 @@ class Scene:
     """
 
     bodies: tuple[Body, ...]
-    shapes: tuple[Cylinder | Sphere, ...] = ()
+    shapes: tuple[Shape, ...] = ()
     truth: SceneTruth | None = None
 
 

@@ -1,4 +1,9 @@
-"""Exact chords through needles, wires and markers."""
+"""Shadows of needles, wires and markers: exact chords through cut cones and balls, averaged over the pixel.
+
+A thin wire is narrower than a few pixels, so the chord at a pixel's centre is not the pixel's mean. Sub-rays on a
+Fibonacci lattice, the more the thinner the shadow, give the mean: their projections on any direction are nearly
+evenly spaced (Niederreiter 1992, doi:10.1137/1.9781611970081, chapter 5).
+"""
 
 from collections.abc import Sequence
 
@@ -7,61 +12,127 @@ from numba import njit
 from numpy.typing import NDArray
 
 from fluoroscope.geometry.projection import ProjectionGeometry
-from fluoroscope.patient.scene import Cylinder, Sphere
+from fluoroscope.patient.scene import Cylinder, Rod, Shape, Sphere
 from fluoroscope.projector.sharing import WITHIN
 
 __all__ = ["add_shapes"]
 
-SHAPE_FIELDS = 9
-"""start (3), end (3; the start again for a ball), radius, water, bone."""
+SHAPE_FIELDS = 25
+"""start (3), axis (3), length, start radius, slope, start normal (3), end normal (3), water, bone, shadow ends (6),
+largest radius, ball."""
+BALL = 24
+FAR = 1e30
 
 
 @njit(**WITHIN)
 def chord(shape, source, ray, far_mm):  # type: ignore[no-untyped-def]
-    """Chord of one ray in units of the ray's length, between the source and the detector."""
-    axis, offset = shape[3:6] - shape[0:3], source - shape[0:3]
-    length = np.sqrt((axis * axis).sum())
+    """Chord of one ray in units of the ray's length, between the source and the detector.
+
+    Inside a cone |across|² ≤ (radius + slope·along)² along the ray: a quadratic, cut by the two end planes and by
+    the plane through the apex.
+    """
+    p0, p1, p2 = source[0] - shape[0], source[1] - shape[1], source[2] - shape[2]
+    d0, d1, d2 = ray[0], ray[1], ray[2]
     near, far = 0.0, far_mm
-    p0, p1, p2 = offset
-    d0, d1, d2 = ray
-    if length > 0.0:
-        axis /= length
-        along_p, along_d = (offset * axis).sum(), (ray * axis).sum()
-        p0, p1, p2 = offset - along_p * axis
-        d0, d1, d2 = ray - along_d * axis
-        if along_d == 0.0:
-            if along_p < 0.0 or along_p > length:
-                return 0.0
-        else:
-            one, two = -along_p / along_d, (length - along_p) / along_d
-            near, far = max(near, min(one, two)), min(far, max(one, two))
-    a = d0 * d0 + d1 * d1 + d2 * d2
-    b = p0 * d0 + p1 * d1 + p2 * d2
-    c = p0 * p0 + p1 * p1 + p2 * p2 - shape[6] * shape[6]
-    if a < 1e-18:
-        return max(far - near, 0.0) if c < 0.0 else 0.0
+    radius, slope = shape[7], 0.0
+    if shape[24] == 0.0:
+        slope = shape[8]
+        along_p = p0 * shape[3] + p1 * shape[4] + p2 * shape[5]
+        along_d = d0 * shape[3] + d1 * shape[4] + d2 * shape[5]
+        # Three half spaces: behind the first end, before the last, on this side of the apex.
+        for side in range(3):
+            if side == 0:
+                level = p0 * shape[9] + p1 * shape[10] + p2 * shape[11]
+                rise = d0 * shape[9] + d1 * shape[10] + d2 * shape[11]
+            elif side == 1:
+                e = shape[6]
+                level = -(
+                    (p0 - e * shape[3]) * shape[12] + (p1 - e * shape[4]) * shape[13] + (p2 - e * shape[5]) * shape[14]
+                )
+                rise = -(d0 * shape[12] + d1 * shape[13] + d2 * shape[14])
+            else:
+                if slope == 0.0:
+                    break
+                level, rise = radius + slope * along_p, slope * along_d
+            if rise == 0.0:
+                if level < 0.0:
+                    return 0.0
+            elif rise > 0.0:
+                near = max(near, -level / rise)
+            else:
+                far = min(far, -level / rise)
+        if far <= near:
+            return 0.0
+        p0, p1, p2 = p0 - along_p * shape[3], p1 - along_p * shape[4], p2 - along_p * shape[5]
+        d0, d1, d2 = d0 - along_d * shape[3], d1 - along_d * shape[4], d2 - along_d * shape[5]
+        radius += slope * along_p
+        slope *= along_d
+    a = d0 * d0 + d1 * d1 + d2 * d2 - slope * slope
+    b = p0 * d0 + p1 * d1 + p2 * d2 - radius * slope
+    c = p0 * p0 + p1 * p1 + p2 * p2 - radius * radius
+    if abs(a) < 1e-18:
+        if abs(b) < 1e-18:
+            return far - near if c < 0.0 else 0.0
+        if b > 0.0:
+            return max(min(far, -0.5 * c / b) - near, 0.0)
+        return max(far - max(near, -0.5 * c / b), 0.0)
     discriminant = b * b - a * c
+    if a > 0.0:
+        if discriminant <= 0.0:
+            return 0.0
+        root = np.sqrt(discriminant)
+        return max(min(far, (root - b) / a) - max(near, (-root - b) / a), 0.0)
     if discriminant <= 0.0:
-        return 0.0
+        return far - near
+    # Steeper than the cone's side: inside before the first root and behind the second.
     root = np.sqrt(discriminant)
-    return max(min(far, (root - b) / a) - max(near, (-root - b) / a), 0.0)
+    first, last = (root - b) / a, (-root - b) / a
+    return max(min(far, first) - near, 0.0) + max(far - max(near, last), 0.0)
+
+
+@njit(**WITHIN)
+def lattice(radius_px):  # type: ignore[no-untyped-def]
+    """Return count and stride of the sub-rays of a pixel for a shadow of this half width."""
+    if radius_px >= 6.0:
+        return 1, 0
+    if radius_px >= 3.0:
+        return 8, 5
+    if radius_px >= 1.0:
+        return 13, 8
+    return 34, 21
+
+
+@njit(**WITHIN)
+def pixel_mean(shape, source, world_from_pixel, row, column, count, stride, far_mm, ray):  # type: ignore[no-untyped-def]
+    """Mean path through a shape over the pixel, mm."""
+    total = 0.0
+    for n in range(count):
+        r = row + ((n + 0.5) / count - 0.5)
+        c = column + (((n * stride) % count + 0.5) / count - 0.5)
+        for i in range(3):
+            ray[i] = world_from_pixel[i, 0] * r + world_from_pixel[i, 1] * c + world_from_pixel[i, 2]
+        path = chord(shape, source, ray, far_mm)
+        if path > 0.0:
+            total += path * np.sqrt(ray[0] * ray[0] + ray[1] * ray[1] + ray[2] * ray[2])
+    return total / count
 
 
 @njit(nogil=True, cache=True)
 def add_chords(shapes, pixel_from_world, world_from_pixel, source, far_mm, pitch_mm, out):  # type: ignore[no-untyped-def]
-    """Add every shape's chord times its basis to ``out`` (2, rows, columns), near its shadow only."""
+    """Add every shape's mean path times its basis to ``out`` (2, rows, columns), near its shadow only."""
     rows, columns = out.shape[1], out.shape[2]
-    ends = np.empty((2, 3))
+    ends, ray = np.empty((2, 3)), np.empty(3)
     for n in range(shapes.shape[0]):
         shape = shapes[n]
-        radius = shape[6]
+        radius = shape[23]
         for j in range(2):
             ends[j] = pixel_from_world[:, 3]
             for i in range(3):
-                ends[j] += pixel_from_world[:, i] * shape[3 * j + i]
+                ends[j] += pixel_from_world[:, i] * shape[17 + 3 * j + i]
         nearest = min(ends[0, 2], ends[1, 2]) - radius
         whole_field = nearest <= 0.0
         r1, r2, c1, c2, reach = 0.0, rows - 1.0, 0.0, columns - 1.0, 0.0
+        count, stride = 1, 0
         if not whole_field:
             r1, r2, c1, c2 = (
                 ends[0, 0] / ends[0, 2],
@@ -72,9 +143,11 @@ def add_chords(shapes, pixel_from_world, world_from_pixel, source, far_mm, pitch
             steepest = 1.0
             for r in (r1, r2):
                 for c in (c1, c2):
-                    ray = world_from_pixel[:, 0] * r + world_from_pixel[:, 1] * c + world_from_pixel[:, 2]
+                    ray[:] = world_from_pixel[:, 0] * r + world_from_pixel[:, 1] * c + world_from_pixel[:, 2]
                     steepest = max(steepest, (ray * ray).sum())
-            reach = 1.1 * radius / nearest * far_mm / pitch_mm * steepest + 2.0
+            half_px = radius / nearest * far_mm / pitch_mm
+            reach = 1.1 * half_px * steepest + 2.0
+            count, stride = lattice(half_px)
         first = int(max(0.0, min(r1, r2) - reach))
         last = int(min(rows - 1.0, max(r1, r2) + reach))
         for row in range(first, last + 1):
@@ -85,16 +158,17 @@ def add_chords(shapes, pixel_from_world, world_from_pixel, source, far_mm, pitch
                 e1, e2 = c1 + t1 * (c2 - c1), c1 + t2 * (c2 - c1)
                 low_c, high_c = min(e1, e2) - reach, max(e1, e2) + reach
             for column in range(int(max(0.0, low_c)), int(min(columns - 1.0, high_c)) + 1):
-                ray = world_from_pixel[:, 0] * row + world_from_pixel[:, 1] * column + world_from_pixel[:, 2]
-                path = chord(shape, source, ray, far_mm)
+                path = pixel_mean(shape, source, world_from_pixel, row, column, count, stride, far_mm, ray)
                 if path > 0.0:
-                    path *= np.sqrt((ray * ray).sum())
-                    out[0, row, column] += path * shape[7]
-                    out[1, row, column] += path * shape[8]
+                    out[0, row, column] += path * shape[15]
+                    out[1, row, column] += path * shape[16]
 
 
-def add_shapes(shapes: Sequence[Cylinder | Sphere], geometry: ProjectionGeometry, out: NDArray[np.float32]) -> None:
+def add_shapes(shapes: Sequence[Shape], geometry: ProjectionGeometry, out: NDArray[np.float32]) -> None:
     """Add the line integrals of ``shapes`` to ``out``: exact chords, mm, times each shape's (water, bone).
+
+    A shape whose shadow is thinner than twelve pixels is averaged over each pixel; a wider one is taken at the
+    pixels' centres.
 
     Parameters
     ----------
@@ -106,22 +180,13 @@ def add_shapes(shapes: Sequence[Cylinder | Sphere], geometry: ProjectionGeometry
     Raises
     ------
     ValueError
-        When a shape holds a number that is not finite.
+        When a shape holds a number that is not finite, or an end plane along its axis.
     """
-    if not shapes:
+    rows = [row for row in map(_row, shapes) if row is not None]
+    if not rows:
         return
-    table = np.empty((len(shapes), SHAPE_FIELDS))
-    for row, shape in zip(table, shapes, strict=True):
-        if isinstance(shape, Sphere):
-            row[:] = (*shape.center_mm, *shape.center_mm, shape.radius_mm, *shape.basis)
-        else:
-            row[:] = (*shape.start_mm, *shape.end_mm, shape.radius_mm, *shape.basis)
-    if not np.isfinite(table).all():
-        raise ValueError("a needle or marker has a position, radius or basis that is not a finite number")
-    rods = np.array([isinstance(shape, Cylinder) for shape in shapes])
-    empty = (table[:, 6] <= 0.0) | (rods & (table[:, 0:3] == table[:, 3:6]).all(axis=1))
     add_chords(
-        np.ascontiguousarray(table[~empty]),
+        np.ascontiguousarray(rows),
         geometry.pixel_from_world,
         geometry.direction_from_pixel,
         geometry.source_mm,
@@ -129,3 +194,44 @@ def add_shapes(shapes: Sequence[Cylinder | Sphere], geometry: ProjectionGeometry
         float(geometry.grid.pitch_mm),
         out,
     )
+
+
+def _row(shape: Shape) -> NDArray[np.float64] | None:
+    """Return a shape as the kernel reads it, None for one that adds nothing."""
+    row = np.zeros(SHAPE_FIELDS)
+    if isinstance(shape, Sphere):
+        row[0:3] = row[17:20] = row[20:23] = shape.center_mm
+        row[7] = row[23] = shape.radius_mm
+        row[BALL] = 1.0
+    else:
+        _rod(row, shape.as_rod() if isinstance(shape, Cylinder) else shape)
+    row[15:17] = shape.basis
+    if not np.isfinite(row).all():
+        raise ValueError("a needle or marker has a position, radius or basis that is not a finite number")
+    return row if row[23] > 0.0 and (row[BALL] or row[6] > 0.0) else None
+
+
+def _rod(row: NDArray[np.float64], rod: Rod) -> None:
+    start, end = np.asarray(rod.start_mm, dtype=np.float64), np.asarray(rod.end_mm, dtype=np.float64)
+    length = float(np.linalg.norm(end - start))
+    if length == 0.0:
+        return
+    axis = (end - start) / length
+    slope = (rod.end_radius_mm - rod.start_radius_mm) / length
+    low, high = 0.0, length
+    row[0:3], row[3:6], row[6], row[7], row[8] = start, axis, length, rod.start_radius_mm, slope
+    for at, normal, radius in (
+        (9, rod.start_normal, rod.start_radius_mm),
+        (12, rod.end_normal, rod.end_radius_mm),
+    ):
+        plane = axis if normal is None else np.asarray(normal, dtype=np.float64) / np.linalg.norm(normal)
+        cosine = float(plane @ axis)
+        if abs(cosine) < 1e-3:
+            raise ValueError("a needle's end plane lies along its axis: give a normal with a part along it")
+        row[at : at + 3] = plane * np.sign(cosine)
+        # How far a tilted end reaches past the axis' end, on a cone that goes on widening.
+        tilt = np.sqrt(max(1.0 - cosine * cosine, 0.0)) / abs(cosine)
+        over = radius * tilt / max(1.0 - abs(slope) * tilt, 0.1)
+        low, high = (min(low, -over), high) if at == 9 else (low, max(high, length + over))
+    row[17:20], row[20:23] = start + low * axis, start + high * axis
+    row[23] = max(rod.start_radius_mm + slope * low, rod.start_radius_mm + slope * high)
