@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,30 +10,38 @@ import numpy as np
 
 from fluoroscope.acquisition.clock import Clock
 from fluoroscope.acquisition.frame import Frame, Provenance
+from fluoroscope.app.bedside import Bedside
 from fluoroscope.app.console import Console, taken_with
+from fluoroscope.app.dose_words import dose_status
 from fluoroscope.app.exam import Exam, StoredImage
+from fluoroscope.app.recipe_form import form_asset, read_recipe
 from fluoroscope.app.reference import ReferenceMonitor, ReferencePicture
+from fluoroscope.app.terminal import Progress
 from fluoroscope.beam.technique import RadiationMode, Technique
-from fluoroscope.dose.ledger import DoseStatus
-from fluoroscope.geometry.table import PatientPosition
+from fluoroscope.geometry.grid import DetectorGrid
+from fluoroscope.geometry.projection import ProjectionGeometry, projection_geometry
+from fluoroscope.geometry.table import PatientPosition, TablePose, patient_from_equipment
 from fluoroscope.imagechain.chain import ImageChain
 from fluoroscope.live.loop import LiveLoop
 from fluoroscope.live.states import LiveState
 from fluoroscope.live.subscription import LivePicture, PictureKind, Policy
-from fluoroscope.monitor.control import MonitorFrame, RefusedError
+from fluoroscope.monitor.control import Asset, MonitorFrame, RefusedError
+from fluoroscope.patient.anatomy.parameters import PatientParameters
 
-__all__ = ["FluoroscopyRoom", "RoomParts"]
+__all__ = ["FluoroscopyRoom", "NextExam", "RoomParts"]
 
 PICTURE_WAIT_S = 0.25
 CLIP_TECHNIQUE = Technique(70.0, 1.0, 1.0, 1.0)
 """What a recorded clip is pressed with: it is not used, its own technique is the recording's."""
-_OF_RADIATION = (
-    "air_kerma_rate_mgy_min",
-    "air_kerma_mgy",
-    "kap_gy_cm2",
-    "fluoroscopy_time_s",
-    "acquisition_time_s",
-)
+
+
+@dataclass(frozen=True, slots=True)
+class NextExam:
+    """The exam to open: of another patient by name, lying otherwise; None leaves it as it is."""
+
+    patient: str | None = None
+    position: PatientPosition | None = None
+    progress: Progress = lambda *_: None
 
 
 class RoomParts:
@@ -50,11 +58,17 @@ class RoomParts:
     clip
         What the status says of the source when there is no console.
     open_exam
-        Begins an exam (optionally of another patient, by name), wholly or, raising, not at all.
+        Begins an exam, wholly or, raising, not at all.
     patients
         Rows of patients that can be chosen; empty for a clip.
     taken
         With what a frame of a clip was taken; a C-arm's frames say it themselves.
+    bedside
+        Of the patient on the table of a virtual C-arm; None for a clip.
+    make
+        Makes a patient and returns the name by which he is opened; None where nobody can be made.
+    thumbnail
+        Returns the PNG of a named patient, None while there is none.
     """
 
     def __init__(
@@ -62,15 +76,20 @@ class RoomParts:
         loop: LiveLoop,
         chain: ImageChain,
         clock: Clock,
-        open_exam: Callable[[str | None], Exam],
+        open_exam: Callable[[NextExam], Exam],
         patients: Callable[[], list[dict[str, Any]]],
         console: Console | None = None,
         clip: Mapping[str, Any] | None = None,
         taken: Callable[[Frame], dict[str, Any]] | None = None,
+        *,
+        bedside: Bedside | None = None,
+        make: Callable[[PatientParameters, Progress], str] | None = None,
+        thumbnail: Callable[[str], bytes | None] = lambda _: None,
     ) -> None:
         self.loop, self.chain, self.clock = loop, chain, clock
         self.open_exam, self.patients = open_exam, patients
         self.console, self.clip, self.taken = console, dict(clip or {}), taken
+        self.bedside, self.make, self.thumbnail = bedside, make, thumbnail
 
 
 class FluoroscopyRoom:
@@ -86,6 +105,7 @@ class FluoroscopyRoom:
         self._message_count = 0
         self._busy = ""
         self._changing: threading.Thread | None = None
+        self._making: dict[str, Any] | None = None
         self._shown_image: str | None = None
         self._reference = ReferenceMonitor(parts.clock, self._present)
         self._closed = threading.Event()
@@ -119,7 +139,14 @@ class FluoroscopyRoom:
             ):
                 commands[name] = getattr(console, name)
             commands["set_field"] = self._set_field
+        if parts.bedside is not None:
+            parts.bedside.look_through(self._live_geometry)
+            commands |= {name: getattr(parts.bedside, name) for name in Bedside.COMMANDS}
+            commands["set_position"] = self._set_position
+        if parts.make is not None:
+            commands["make_patient"] = self._make_patient
         self._commands = commands
+        self._say_pregnancy()
 
     # The port of the monitor
 
@@ -133,12 +160,12 @@ class FluoroscopyRoom:
             "x_ray_on": snapshot.x_ray_on,
             "state_reason": snapshot.reason or self._busy,
             "simulated": snapshot.source.provenance is Provenance.SIMULATED,
-            "patient": exam.patient_status(),
             "patients": self._parts.patients(),
+            **self._bedside_status(),
             "exam": {"uid": exam.uid, "folder": str(exam.folder), "started": _iso(exam.started)},
             **(console.status() if console is not None else self._parts.clip),
             "chain": {"recursion": self._parts.chain.settings.recursion},
-            "dose": _dose_status(snapshot.dose, snapshot.source.provenance),
+            "dose": dose_status(snapshot.dose, snapshot.source.provenance),
             "pulses": {
                 "delivered": snapshot.pulses_in_exam,
                 "dropped": snapshot.dropped_in_exam,
@@ -177,6 +204,18 @@ class FluoroscopyRoom:
             self._changed.wait_for(newer, timeout_s)
             frame = self._frames.get(channel)
             return frame if frame is not None and frame.acquired_ns > after_ns else None
+
+    def asset(self, name: str) -> Asset | None:
+        """Return a thumbnail, the form of a patient to be made, or the shape of the one on the table."""
+        bedside = self._parts.bedside
+        if name == "making.json":
+            return None if self._parts.make is None else form_asset()
+        if name == "shape.json":
+            return None if bedside is None else bedside.shape()
+        if name.startswith("patients/") and name.endswith(".png"):
+            picture = self._parts.thumbnail(name[len("patients/") : -len(".png")])
+            return None if picture is None else Asset(picture, "image/png")
+        return None
 
     def operator_lost(self) -> None:
         """End any exposure: nobody holds the pedal."""
@@ -318,7 +357,7 @@ class FluoroscopyRoom:
         self._parts.loop.reset_five_minute_signal()
 
     def _close_exam(self) -> None:
-        self._begin_exam(None, "closing the exam: one moment")
+        self._begin_exam(NextExam(), "closing the exam: one moment")
 
     def _set_patient(self, *, name: str) -> None:
         rows = {row["name"]: row for row in self._parts.patients()}
@@ -326,9 +365,56 @@ class FluoroscopyRoom:
             raise RefusedError(f"patient {name} is not among those that can be chosen here")
         if not rows[name]["available"]:
             raise RefusedError(f"patient {name} is not here yet: run  fluoroscope patients fetch {name}")
-        self._begin_exam(name, f"opening {name}: one moment")
+        self._begin_exam(NextExam(name, progress=self._opening(name)), f"opening {name}: one moment")
 
-    def _begin_exam(self, patient: str | None, busy: str) -> None:
+    def _opening(self, name: str) -> Progress:
+        def told(fraction: float, text: str) -> None:
+            self._busy = f"opening {name}: {text} ({fraction:.0%})"
+
+        return told
+
+    def _set_position(self, *, position: str) -> None:
+        if position not in PatientPosition.__members__:
+            known = ", ".join(PatientPosition.__members__)
+            raise RefusedError(f"position {position}: choose one of {known}", "position")
+        bedside = self._parts.bedside
+        if bedside is not None and bedside.needle_in:
+            raise RefusedError("take the needle out before the patient is turned")
+        # Every record says how its patient lies: lying otherwise, he has another exam.
+        self._begin_exam(NextExam(position=PatientPosition[position]), "turning the patient: one moment")
+
+    def _make_patient(self, **recipe: Any) -> None:
+        parameters = read_recipe(recipe)
+        self._refuse_while_busy()
+        if self._making is not None:
+            raise RefusedError("a patient is being made: wait until he is ready")
+        self._making = {"text": "begins", "fraction": 0.0}
+        threading.Thread(target=self._made, args=(parameters,), name="making a patient", daemon=True).start()
+
+    def _made(self, parameters: PatientParameters) -> None:
+        """Make a patient while the room goes on, then open his exam when no X-ray is on."""
+
+        def progress(fraction: float, text: str) -> None:
+            self._making = {"text": text, "fraction": round(fraction, 3)}
+
+        name, loop = "", self._parts.loop
+        try:
+            if self._parts.make is not None:
+                name = self._parts.make(parameters, progress)
+            while not loop.wait_for(LiveState.READY, LiveState.HOLD, LiveState.FAULT, timeout_s=1.0):
+                if self._closed.is_set():
+                    return
+            self._begin_exam(NextExam(name), f"opening {name}: one moment")
+            if self._changing is not None:
+                self._changing.join()
+        except RefusedError as refusal:
+            self.tell("warning", f"{name} is made and can be chosen; he was not laid on the table: {refusal}")
+        except (ValueError, OSError, RuntimeError, MemoryError) as fault:
+            self.tell("stop", f"the patient could not be made: {' '.join(str(fault).split())}")
+        finally:
+            self._making = None
+
+    def _begin_exam(self, following: NextExam, busy: str) -> None:
         """Close the exam and open the next in a thread of its own: commands return within 50 ms."""
         self._refuse_while_busy()
         state = self._parts.loop.state
@@ -336,17 +422,18 @@ class FluoroscopyRoom:
             advice = "release the pedal first" if state is LiveState.EXPOSING else "acknowledge the fault first"
             raise RefusedError(advice)
         self._busy = busy
-        self._changing = threading.Thread(target=self._change_exam, args=(patient,), name="next exam", daemon=True)
+        self._changing = threading.Thread(target=self._change_exam, args=(following,), name="next exam", daemon=True)
         self._changing.start()
 
-    def _change_exam(self, patient: str | None) -> None:
+    def _change_exam(self, following: NextExam) -> None:
         self._no_exam = "no exam is open: close the exam or choose the patient again"
         try:
             before = self._exam
             before.close()
             self._keep_messages(before)
-            self._exam = self._parts.open_exam(patient)
+            self._exam = self._parts.open_exam(following)
             self._no_exam = ""
+            self._say_pregnancy()
         except (ValueError, OSError, RuntimeError, MemoryError) as fault:
             self.tell("stop", f"the next exam could not be opened: {' '.join(str(fault).split())}")
         finally:
@@ -355,6 +442,11 @@ class FluoroscopyRoom:
             at_ns, empty = self._parts.clock.monotonic_ns(), np.zeros((0, 0), dtype=np.uint16)
             self._present(MonitorFrame("live", "stored", empty, at_ns, 0.0, 1.0, None, 0, 0))
             self._busy = ""
+
+    def _say_pregnancy(self) -> None:
+        weeks = self._exam.patient_status().get("pregnancy_weeks")
+        if weeks:
+            self.tell("warning", f"pregnant, week {weeks:g}: X-ray needs a documented reason")
 
     def _refuse_while_busy(self) -> None:
         if self._busy:
@@ -401,6 +493,30 @@ class FluoroscopyRoom:
         of_clip = self._parts.taken
         return taken_with(picture.shown, self._position) if of_clip is None else of_clip(picture.shown)
 
+    def _bedside_status(self) -> dict[str, Any]:
+        patient, bedside = self._exam.patient_status(), self._parts.bedside
+        if bedside is None:
+            return {"patient": patient}
+        told = {
+            "patient": patient | {"movement": bedside.movement()},
+            "positions": [position.value for position in PatientPosition],
+            **bedside.status(),
+        }
+        return told if self._parts.make is None else told | {"making": self._making}
+
+    def _live_geometry(self) -> ProjectionGeometry | None:
+        """Return the geometry with which the picture on LIVE was taken; None without one."""
+        picture, console = self._live, self._parts.console
+        if picture is None or console is None:
+            return None
+        frame, setup = picture.shown, console.carm.setup
+        pose, pitch_mm = frame.pose, frame.pitch_mm
+        if pose is None or pitch_mm is None:
+            return None
+        lying = patient_from_equipment(frame.table or TablePose(), setup.position, setup.reference_mm)
+        rows, columns = frame.pixels.shape
+        return projection_geometry(pose, DetectorGrid(rows, columns, pitch_mm), lying)
+
     def _live_taken(self) -> dict[str, Any] | None:
         picture = self._live
         return None if picture is None else self._taken(picture)
@@ -429,32 +545,6 @@ def _picture_of(image: StoredImage) -> ReferencePicture:
         image.label,
         {**image.taken, "label": image.label},
     )
-
-
-def _dose_status(dose: DoseStatus, provenance: Provenance) -> dict[str, Any]:
-    event = dose.event
-    told: dict[str, Any] = {
-        "air_kerma_rate_mgy_min": dose.air_kerma_rate_mgy_min,
-        "air_kerma_mgy": dose.air_kerma_mgy,
-        "kap_gy_cm2": dose.kap_gy_cm2,
-        "fluoroscopy_time_s": dose.fluoroscopy_time_s,
-        "acquisition_time_s": dose.acquisition_time_s,
-        "reference_point": dose.reference_point,
-        "source": provenance.value,
-        "five_minute_signal": dose.five_minute_signal,
-        "event": {
-            "number": 0 if event is None else event.number,
-            "pulses": 0 if event is None else event.pulses,
-            "air_kerma_mgy": None if event is None else event.air_kerma_mgy,
-            "kap_gy_cm2": None if event is None else event.kap_gy_cm2,
-            "time_s": None if event is None else event.pedal_time_s,
-        },
-    }
-    if provenance is Provenance.RECORDED:
-        # Playing a clip gives no radiation; what it once took is not known here, which is not 0.
-        told |= dict.fromkeys(_OF_RADIATION) | {"five_minute_signal": False}
-        told["event"] |= dict.fromkeys(("air_kerma_mgy", "kap_gy_cm2"))
-    return told
 
 
 def _iso(moment: datetime) -> str:

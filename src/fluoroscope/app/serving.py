@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from fluoroscope import NOT_A_MEDICAL_DEVICE, __version__
-from fluoroscope.acquisition.clock import SystemClock
+from fluoroscope.acquisition.clock import Clock, SystemClock
 from fluoroscope.acquisition.frame import Frame, PixelIntensity
+from fluoroscope.app.bedside import Bedside
 from fluoroscope.app.clip import ClipSession, clip_status, clip_taken
 from fluoroscope.app.console import Console
 from fluoroscope.app.recording import ExamRecording, recover_exams
-from fluoroscope.app.room import FluoroscopyRoom, RoomParts
+from fluoroscope.app.room import FluoroscopyRoom, NextExam, RoomParts
+from fluoroscope.app.room_scene import RoomScene
 from fluoroscope.app.setup import RoomSetup, load_patient, patient_rows
 from fluoroscope.app.terminal import warn
 from fluoroscope.app.virtual import exam_details, exam_identity, patient_dicom_id, virtual_carm
@@ -28,6 +30,7 @@ from fluoroscope.patient.library import Patient
 from fluoroscope.records.exam_store import exams_folder
 from fluoroscope.records.uids import new_uid
 from fluoroscope.sources.clip import ClipSource
+from fluoroscope.sources.virtual import VirtualCArm
 
 __all__ = ["Doors", "open_clip_room", "open_room", "serve_clip", "serve_room"]
 
@@ -126,35 +129,50 @@ def open_room(setup: RoomSetup, exams: Path | None = None, seed: int | None = No
 def _opened(setup: RoomSetup, exams: Path | None, seed: int | None) -> FluoroscopyRoom:
     clock, chain = SystemClock(), ImageChain()
     table = _OnTheTable(setup, load_patient(setup))
-    carm = virtual_carm(table.setup, table.patient, clock, seed)
+    scene, carm, began_ns = _laid_down(table, clock, seed)
     console = Console(carm)
+    bedside = Bedside(console, clock)
+    bedside.take(scene, began_ns)
     loop = LiveLoop(carm, chain, KermaLedger(), clock, new_uid)
 
-    def open_exam(name: str | None) -> ExamRecording:
-        chosen, source = table, None
-        if name is not None:
-            other = replace(table.setup, patient=name, labels=None, names=None, series=None)
-            chosen = _OnTheTable(other, load_patient(other, lambda *_: None))
-            source = virtual_carm(other, chosen.patient, clock, seed)
-            source.prepare()
+    def open_exam(following: NextExam) -> ExamRecording:
+        chosen, laid = table, None
+        if following.patient is not None:
+            other = replace(table.setup, patient=following.patient, labels=None, names=None, series=None)
+            chosen = _OnTheTable(other, load_patient(other, following.progress))
+            laid = _laid_down(chosen, clock, seed)
+            laid[1].prepare()
+        elif following.position is not None:
+            chosen = _OnTheTable(replace(table.setup, position=following.position.value), table.patient)
         identity = exam_identity(chosen.setup, chosen.patient, new_uid(), clock.utc_now())
         exam = ExamRecording(identity, exam_details(chosen.setup, chosen.patient), chosen.status(), exams)
         try:
-            loop.new_exam(KermaLedger(), exam.journal, source)
+            loop.new_exam(KermaLedger(), exam.journal, None if laid is None else laid[1])
         except ValueError:
             exam.discard()
             raise
         # From here on nothing can fail: patient, beam and records change together.
-        if source is not None:
-            table.setup, table.patient = chosen.setup, chosen.patient
-            console.take(source)
+        table.setup, table.patient = chosen.setup, chosen.patient
+        if laid is not None:
+            console.take(laid[1])
+            bedside.take(laid[0], laid[2])
+        else:
+            console.carm.set_position(table.setup.patient_position)
         exam.begin(loop)
         return exam
 
     loop.start()
-    first = open_exam(None)
+    first = open_exam(NextExam())
     carm.prepare()
-    return FluoroscopyRoom(RoomParts(loop, chain, clock, open_exam, patient_rows, console), first)
+    parts = RoomParts(loop, chain, clock, open_exam, patient_rows, console, bedside=bedside)
+    return FluoroscopyRoom(parts, first)
+
+
+def _laid_down(table: "_OnTheTable", clock: Clock, seed: int | None) -> tuple[RoomScene, VirtualCArm, int]:
+    """Return the patient's scene, a C-arm on it, and when its time began."""
+    scene = RoomScene(table.patient, seed=0 if seed is None else seed)
+    carm = virtual_carm(table.setup, table.patient, clock, seed, scene)
+    return scene, carm, clock.monotonic_ns()
 
 
 @dataclass(slots=True)
@@ -191,7 +209,7 @@ def open_clip_room(path: Path, exams: Path | None = None) -> FluoroscopyRoom:
 
     loop = LiveLoop(source, chain, KermaLedger(), clock, new_uid, settings=LoopSettings(window_of=window_of))
 
-    def open_session(_: str | None) -> ClipSession:
+    def open_session(_: NextExam) -> ClipSession:
         loop.new_exam(KermaLedger(), None)
         return ClipSession(clip, path, exams if exams is not None else exams_folder())
 
@@ -205,4 +223,4 @@ def open_clip_room(path: Path, exams: Path | None = None) -> FluoroscopyRoom:
         clip=clip_status(clip),
         taken=lambda frame: clip_taken(clip, source.clip_index(frame)),
     )
-    return FluoroscopyRoom(parts, open_session(None))
+    return FluoroscopyRoom(parts, open_session(NextExam()))

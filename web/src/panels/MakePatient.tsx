@@ -91,7 +91,9 @@ function Form({ choices, onBack, onDone }: { choices: MakingChoices; onBack: () 
     void link.command("make_patient", recipe).then((reply) => {
       if (reply.ok) return;
       const field = typeof reply.result.field === "string" ? reply.result.field : "";
-      setFault({ field, text: reply.error ?? "this patient was refused" });
+      const text = reply.error ?? "this patient was refused";
+      // Under its own field a name the page does not show would only puzzle.
+      setFault({ field, text: text.startsWith(`${field} `) ? text.slice(field.length + 1) : text });
     });
   };
   const faultOf = (name: string): string | null => (fault?.field === name ? fault.text : null);

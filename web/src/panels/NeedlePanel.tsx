@@ -17,9 +17,13 @@ export function NeedlePanel() {
   const needle = now.needle ?? null;
   return (
     <>
-      <Marker off={off} />
-      {needle === null ? <Placing off={off} /> : <InHand needle={needle} off={off} />}
-      {needle !== null && <Inject needle={needle} off={off} />}
+      {needle === null ? <><Marker off={off} /><Placing off={off} /></> : (
+        <>
+          <InHand needle={needle} off={off} />
+          <Inject needle={needle} off={off} />
+          <Marker off={off} />
+        </>
+      )}
       <Teaching off={off} />
     </>
   );

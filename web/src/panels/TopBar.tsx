@@ -35,12 +35,12 @@ export function TopBar() {
           {patient !== null && patient.position !== UNKNOWN && <span class="patient-position">{positionText(patient.position)}</span>}
           <span class="chevron" aria-hidden="true">▾</span>
         </button>
-        <Condition />
         <span class="carm-model" title="C-arm">{now?.carm.model ?? ""}</span>
         <CloseExam />
       </div>
       <strong class="simulated">{now?.simulated === false ? "RECORDED" : "SIMULATED"} – not for clinical use</strong>
       <div class="top-state" role="status" aria-live="assertive">
+        <Condition />
         {now !== null && !operator.value && <span class="watching">watching</span>}
         {now !== null && now.viewers > 0 && operator.value && <span class="watching">{now.viewers} watching</span>}
         <span class={`state state-${look}`}><span class="dot" aria-hidden="true" />{word}</span>

@@ -85,6 +85,7 @@ export class Body3D {
     OWN_SKIN.opacity = near ? 0.35 : 1;
     OWN_SKIN.depthWrite = !near;
     this.spine.visible = near;
+    this.trunk.visible = !near || this.own === null;
   }
 
   /** Lie as `position` says; returns how far the body reaches down, mm. */
