@@ -13,10 +13,13 @@ from fluoroscope.patient.library import (
     DEFAULT_PATIENT,
     ImportedCT,
     Patient,
+    PatientRecord,
     is_fetched,
     open_patient,
     patients,
 )
+from fluoroscope.patient.named import parameters_to_json, teaching_patients
+from fluoroscope.patient.parts import Articulation
 from fluoroscope.patient.tissues import load_tissues
 
 __all__ = ["MATRICES", "RoomSetup", "describe_patient", "load_patient", "patient_rows"]
@@ -85,8 +88,8 @@ def load_patient(setup: RoomSetup, progress: Progress | None = None) -> Patient:
     if progress is None:
         if setup.patient is None:
             warn(
-                "no patient named: the built-in torso is used. "
-                "A real CT: fluoroscope patients fetch thoracolumbar, then fluoroscope run thoracolumbar"
+                f"no patient named: {DEFAULT_PATIENT}, a modelled one, is used (built once, about 20 s). "
+                "Others: fluoroscope patients list"
             )
         with loading_bar() as bar:
             return load_patient(setup, bar)
@@ -112,9 +115,27 @@ def patient_rows() -> list[dict[str, Any]]:
             "available": is_fetched(record),
             "source": record.source,
             "licence": record.licence,
+            **_kind(record),
         }
         for record in patients()
     ]
+
+
+def _kind(record: PatientRecord) -> dict[str, Any]:
+    """Return what a card says beside the description: group, whether it is synthetic, facts, weeks of a pregnancy."""
+    parameters = record.parameters
+    if parameters is None:
+        return {"group": "scanned", "synthetic": False, "facts": [], "pregnancy_weeks": None}
+    facts = [f"{parameters.sex}, {parameters.age_years:.0f} y"]
+    facts += [] if parameters.bmi is None else [f"BMI {parameters.bmi:g}"]
+    facts += [f"{one.kind.replace('_', ' ')} {one.level}".strip() for one in parameters.pathologies]
+    taught = any(one.name == record.name for one in teaching_patients())
+    return {
+        "group": "modelled" if taught else "made",
+        "synthetic": True,
+        "facts": facts,
+        "pregnancy_weeks": parameters.pregnancy_weeks or None,
+    }
 
 
 def describe_patient(setup: RoomSetup) -> dict[str, Any]:
@@ -135,6 +156,20 @@ def describe_patient(setup: RoomSetup) -> dict[str, Any]:
         "megabytes": round((volume.values.nbytes + 2 * patient.basis.water.nbytes) / 2**20, 1),
         "structures": [] if labels is None else [labels.names[n] for n in sorted(labels.names) if n],
         "bone_share": round(float(np.count_nonzero(patient.basis.bone) / patient.basis.bone.size), 4),
+        "modelled": patient.modelled,
+        "parameters": None if patient.parameters is None else parameters_to_json(patient.parameters),
+        "facts": dict(patient.facts),
+        **_movement(patient.articulation),
+    }
+
+
+def _movement(articulation: Articulation | None) -> dict[str, Any]:
+    if articulation is None:
+        return {"parts": [], "joints": [], "landmarks": 0}
+    return {
+        "parts": [part.name for part in articulation.parts],
+        "joints": [joint.name for joint in articulation.joints],
+        "landmarks": len(articulation.landmarks),
     }
 
 

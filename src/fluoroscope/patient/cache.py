@@ -17,7 +17,9 @@ from fluoroscope.patient.folders import cache_folder
 
 __all__ = ["file_key", "lookup", "store"]
 
-_KEPT = 6
+_KEPT = 12
+_KEPT_BYTES = 8 << 30
+"""A modelled patient with all his moving parts takes some 0.5 GB."""
 
 
 def file_key(*parts: object) -> str:
@@ -70,9 +72,16 @@ def store(key: str, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]
             temporary.replace(root / key)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    others = sorted((p for p in root.iterdir() if not p.name.startswith(".")), key=lambda p: p.stat().st_mtime)
-    for old in others[:-_KEPT]:
-        shutil.rmtree(old, ignore_errors=True)
+    _drop_oldest(root)
+
+
+def _drop_oldest(root: Path) -> None:
+    entries = sorted((p for p in root.iterdir() if not p.name.startswith(".")), key=lambda p: p.stat().st_mtime)
+    size = 0
+    for number, entry in enumerate(reversed(entries)):
+        size += sum(file.stat().st_size for file in entry.iterdir())
+        if number and (number >= _KEPT or size > _KEPT_BYTES):
+            shutil.rmtree(entry, ignore_errors=True)
 
 
 def _root() -> Path:

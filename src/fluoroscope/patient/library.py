@@ -1,25 +1,38 @@
 """The patients one can name, and the one way to open any patient."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fluoroscope.geometry.table import PatientPosition
 from fluoroscope.patient import cache
 from fluoroscope.patient import fetch as fetching
+from fluoroscope.patient.anatomy.parameters import PatientParameters
 from fluoroscope.patient.body_mask import remove_table
 from fluoroscope.patient.fetch import Member, Package
-from fluoroscope.patient.formats import read_volume
+from fluoroscope.patient.formats import is_volume_file, read_volume
 from fluoroscope.patient.labels import LabelMap
 from fluoroscope.patient.labels import read_labels as read_label_file
+from fluoroscope.patient.modelling import build, model_version
+from fluoroscope.patient.named import (
+    MADE_SOURCE,
+    NamedPatient,
+    made_patients,
+    parameters_from_json,
+    parameters_to_json,
+    teaching_patients,
+)
+from fluoroscope.patient.opened import FolderReader, ImportedCT, LabelReader, Patient, PatientRecord
+from fluoroscope.patient.parts import Articulation
+from fluoroscope.patient.patient_folder import is_patient_folder, read_patient_folder
 from fluoroscope.patient.reference import spine_reference_mm
 from fluoroscope.patient.stored import PatientFileError, Progress, silent
+from fluoroscope.patient.stored_parts import articulation_from, parts_of
 from fluoroscope.patient.tissues import TissueTable, packaged_tissues, to_basis
-from fluoroscope.patient.torso import TORSO_REFERENCE_MM, TORSO_VERSION, make_torso
+from fluoroscope.patient.torso import TORSO_REFERENCE_MM, make_torso  # TRANSITION
 from fluoroscope.patient.volume import BasisVolume, Volume
 
 __all__ = [
@@ -29,107 +42,17 @@ __all__ = [
     "PatientRecord",
     "fetch",
     "is_fetched",
+    "model_patient",
     "open_patient",
     "patients",
 ]
 
-DEFAULT_PATIENT = "torso"
+DEFAULT_PATIENT = "anna" if find_spec("fluoroscope.patient.anatomy.build") else "torso"  # TRANSITION
+PITCH_MM = 1.0
+"""Of modelled patients, unless told otherwise."""
 
 # Part of the cache key: raise it when anything between file and basis volume changes its result.
-_DERIVATION = 1
-
-
-@dataclass(frozen=True, slots=True)
-class PatientRecord:
-    """What is known about a patient before opening it.
-
-    Attributes
-    ----------
-    name, description
-        Short name for the command line, one line for people.
-    source, licence
-        Where it comes from and on what terms.
-    reference_mm
-        Point put at the isocentre, LPS mm; None when it is found on opening.
-    position
-        How the patient lies for a procedure unless told otherwise.
-    package
-        Where it is fetched from; None when nothing has to be fetched.
-    """
-
-    name: str
-    description: str
-    source: str
-    licence: str
-    reference_mm: tuple[float, float, float] | None = None
-    position: PatientPosition = PatientPosition.HFP
-    package: Package | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ImportedCT:
-    """What a reader of DICOM folders hands over.
-
-    Attributes
-    ----------
-    volume
-        int16 HU.
-    name, patient_id, description
-        As the objects say; may be empty.
-    position
-        How the patient lay in the scanner, None when not said.
-    """
-
-    volume: Volume
-    name: str = ""
-    patient_id: str = ""
-    description: str = ""
-    position: PatientPosition | None = None
-
-
-class FolderReader(Protocol):
-    """Reads a DICOM folder; ``dicom.ct_series.read_patient_folder`` is one."""
-
-    def __call__(self, folder: Path, *, progress: Progress | None = None) -> ImportedCT:
-        """Return the CT in the folder."""
-        ...
-
-
-LabelReader = Callable[[Path, Volume], LabelMap]
-"""Reads labels onto a CT's grid."""
-
-
-@dataclass(frozen=True, slots=True)
-class Patient:
-    """A patient ready for the beam.
-
-    Attributes
-    ----------
-    record
-        Name, source, licence, how the patient lies.
-    patient_id
-        Identifier, empty when unknown.
-    volume
-        int16 HU, table removed unless kept.
-    basis
-        The same as water and bone.
-    labels
-        Structures on the same grid, or None.
-    reference_mm
-        (3,) LPS mm to put at the isocentre.
-    """
-
-    record: PatientRecord
-    patient_id: str
-    volume: Volume
-    basis: BasisVolume
-    labels: LabelMap | None
-    reference_mm: NDArray[np.float64]
-
-    def __post_init__(self) -> None:
-        if self.reference_mm.shape != (3,) or not np.isfinite(self.reference_mm).all():
-            raise ValueError(f"reference_mm must be three finite numbers, got {self.reference_mm}")
-        self.reference_mm.setflags(write=False)
+_DERIVATION = 2
 
 
 _FILES = "tests/reference_files"
@@ -175,14 +98,7 @@ _THORACOLUMBAR = Package(
     ),
 )
 
-_RECORDS = (
-    PatientRecord(
-        DEFAULT_PATIENT,
-        "modelled torso, T9 to the femoral heads, built from analytic shapes at 1.2 mm",
-        "made by this program",
-        "Apache-2.0",
-        TORSO_REFERENCE_MM,
-    ),
+_SCANNED = (
     PatientRecord(
         "lumbar",
         "CT of T12 to the femoral heads with a hip screw, 3 mm, 61 labelled structures",
@@ -202,13 +118,24 @@ _RECORDS = (
 )
 
 
+_TORSO = PatientRecord("torso", "modelled torso", "made by this program", "Apache-2.0", TORSO_REFERENCE_MM)
+
+
 def patients() -> tuple[PatientRecord, ...]:
-    """Return the patients that have a name, the built-in one first."""
-    return _RECORDS
+    """Return the patients that have a name: modelled for teaching, made by the user, scanned; the default first."""
+    modelled = tuple(_modelled_record(one) for one in (*teaching_patients(), *made_patients()))
+    return (_TORSO, *modelled, *_SCANNED)  # TRANSITION
+
+
+def _modelled_record(one: NamedPatient) -> PatientRecord:
+    # The model puts the middle of L3 at the origin.
+    return PatientRecord(
+        one.name, one.description, MADE_SOURCE, "Apache-2.0", (0.0, 0.0, 0.0), parameters=one.parameters
+    )
 
 
 def _record(name: str) -> PatientRecord | None:
-    return next((record for record in _RECORDS if record.name == name), None)
+    return next((record for record in patients() if record.name == name), None)
 
 
 def is_fetched(record: PatientRecord) -> bool:
@@ -233,7 +160,7 @@ def fetch(name: str, *, progress: Progress | None = None) -> Path | None:
     """
     record = _record(name)
     if record is None:
-        known = ", ".join(r.name for r in _RECORDS if r.package is not None)
+        known = ", ".join(r.name for r in _SCANNED)
         raise PatientFileError(f"{name}: no patient of this name can be fetched; choose one of {known}")
     if record.package is None:
         return None
@@ -253,10 +180,9 @@ class _Job:
     series: str | None
 
     def key(self) -> str:
-        origin: object = self.ct if self.ct is not None else TORSO_VERSION
         names = self.names if self.names is None or isinstance(self.names, Path) else str(self.names)
         return cache.file_key(
-            _DERIVATION, self.record.name, origin, self.labels, names, self.keep_table, self.table.key(), self.series
+            _DERIVATION, self.record.name, self.ct, self.labels, names, self.keep_table, self.table.key(), self.series
         )
 
 
@@ -272,7 +198,7 @@ def open_patient(
     series: str | None = None,
     progress: Progress | None = None,
 ) -> Patient:
-    """Open a patient by name, volume file or DICOM folder.
+    """Open a patient by name, volume file, DICOM folder, or a folder written by ``patients make``.
 
     What was made of it is kept in the cache folder and mapped from there the next time, as long as no file
     changed.
@@ -280,7 +206,7 @@ def open_patient(
     Parameters
     ----------
     name_or_path
-        A name of `patients`, a NIfTI, NRRD or MetaImage file, or a DICOM folder.
+        A name of `patients`, a NIfTI, NRRD or MetaImage file, a DICOM folder, or a patient's folder.
     labels
         Label map of the CT; a named patient brings its own.
     names
@@ -306,12 +232,78 @@ def open_patient(
     """
     report = progress or silent
     job = _job(str(name_or_path), labels, names, keep_table, table, series)
+    parameters = job.record.parameters
+    if parameters is not None:
+        return model_patient(parameters, record=job.record, progress=progress)
     key = job.key()
     known = cache.lookup(key)
     if known is not None:
-        report(1.0, f"{job.record.name} from the cache")
-        return _restore(job, *known)
-    patient, imported_name = _make(job, read_folder, read_labels, report)
+        patient = _restore(job.record, *known)
+        if patient is not None:
+            report(1.0, f"{job.record.name} from the cache")
+            return patient
+    if job.ct is not None and is_patient_folder(job.ct):
+        patient = _from_folder(job.ct, job.table, report)
+    else:
+        patient = _scanned(job, read_folder, read_labels, report)
+    return _kept(key, patient, report)
+
+
+def model_patient(
+    parameters: PatientParameters,
+    *,
+    record: PatientRecord | None = None,
+    pitch_mm: float = PITCH_MM,
+    keep: bool = True,
+    progress: Progress | None = None,
+) -> Patient:
+    """Build a modelled patient, or map it from the cache when it was built before.
+
+    Parameters
+    ----------
+    parameters
+        Who.
+    record
+        Name and description; those of ``parameters`` when absent.
+    pitch_mm
+        Of the voxels, 0.6 to 3.
+    keep
+        Whether he is put into the cache.
+    progress
+        Told the fraction done and what is being done.
+
+    Raises
+    ------
+    ParameterError
+        A pitch out of range, or parameters nobody can be built from.
+    """
+    report = progress or silent
+    known_as = record or _modelled_record(NamedPatient.of(parameters))
+    key = cache.file_key("modelled", _DERIVATION, model_version(), parameters_to_json(parameters), pitch_mm)
+    known = cache.lookup(key)
+    if known is not None:
+        patient = _restore(known_as, *known)
+        if patient is not None:
+            report(1.0, f"{known_as.name} from the cache")
+            return patient
+    built = build(parameters, pitch_mm, lambda f, text: report(0.9 * f, text))
+    report(0.9, "converting to materials")
+    basis = to_basis(built.volume, labels=built.labels)
+    patient = Patient(
+        known_as,
+        f"SIM-{known_as.name}"[:64],
+        built.volume,
+        basis,
+        built.labels,
+        np.zeros(3),
+        built.articulation,
+        {**built.facts, "pitch_mm": pitch_mm, "model_version": model_version()},
+    )
+    return _kept(key, patient, report) if keep else patient
+
+
+def _kept(key: str, patient: Patient, report: Progress) -> Patient:
+    """Put a patient into the cache and return it."""
     arrays: dict[str, NDArray[Any]] = {
         "hu": patient.volume.values,
         "water": patient.basis.water,
@@ -321,17 +313,24 @@ def open_patient(
         "world_from_index": patient.volume.world_from_index.tolist(),
         "reference_mm": patient.reference_mm.tolist(),
         "patient_id": patient.patient_id,
-        "description": imported_name,
+        "record": {"name": patient.record.name, "description": patient.record.description},
+        "parameters": None if patient.parameters is None else parameters_to_json(patient.parameters),
+        "facts": dict(patient.facts),
     }
     if patient.labels is not None:
         arrays["labels"] = patient.labels.values
         facts["names"] = {str(number): name for number, name in patient.labels.names.items()}
+    if patient.articulation is not None:
+        moving, facts["articulation"] = parts_of(patient.articulation)
+        arrays |= moving
+    report(0.95, "keeping it for the next time")
+    name = patient.record.name
     try:
         cache.store(key, arrays, facts)
     except OSError as error:
-        report(1.0, f"{job.record.name} is open, but could not be kept in the cache ({error.strerror})")
+        report(1.0, f"{name} is open, but could not be kept in the cache ({error.strerror})")
     else:
-        report(1.0, f"{job.record.name} is open")
+        report(1.0, f"{name} is open")
     return patient
 
 
@@ -356,13 +355,15 @@ def _job(
     if record is None:
         path = Path(name)
         if not path.exists():
-            known = ", ".join(r.name for r in _RECORDS)
+            known = ", ".join(r.name for r in patients())
             raise PatientFileError(f"{name}: no such file and no patient of this name; choose one of {known} or a path")
         record = PatientRecord(path.name, f"CT from {path.name}", str(path), "the user's own data")
+        _refuse_labels(label_path if path.is_dir() and is_patient_folder(path) else None)
         return _Job(record, path, label_path, name_table, keep_table, tissues, series)
     if record.package is None:
-        if label_path is not None:
-            raise PatientFileError(f"{label_path}: the modelled patient takes no label file; leave it out")
+        _refuse_labels(label_path)
+        if table is not None and record.parameters is not None:
+            raise PatientFileError(f"{name}: a modelled patient brings its own materials; leave the tissue table out")
         return _Job(record, None, None, None, keep_table, tissues, series)
     folder = fetching.fetched(record.name, record.package)
     if folder is None:
@@ -374,25 +375,39 @@ def _job(
     return _Job(record, files[0], label_path, name_table, keep_table, tissues, series)
 
 
-def _make(
-    job: _Job, read_folder: FolderReader | None, read_labels: LabelReader | None, report: Progress
-) -> tuple[Patient, str]:
-    """Read, mask and convert."""
-    if job.ct is None:
+def _refuse_labels(path: Path | None) -> None:
+    if path is not None:
+        raise PatientFileError(f"{path}: the modelled patient takes no label file; leave it out")
+
+
+def _scanned(job: _Job, read_folder: FolderReader | None, read_labels: LabelReader | None, report: Progress) -> Patient:
+    """Read a CT, take the table away, convert, and find what can move."""
+    if job.ct is None:  # TRANSITION
         volume, labels = make_torso(progress=lambda f, text: report(0.7 * f, text))
-        imported = ImportedCT(volume)
-        job_labels: LabelMap | None = labels
-    else:
-        imported = _import(job.ct, read_folder, lambda f, text: report(0.5 * f, text))
-        job_labels = _labels(job, imported.volume, read_labels, report)
+        basis = to_basis(volume, table=job.table, labels=labels)
+        return Patient(job.record, "", volume, basis, labels, np.array(TORSO_REFERENCE_MM))
+    imported = _import(job.ct, read_folder, lambda f, text: report(0.4 * f, text))
+    labels = _labels(job, imported.volume, read_labels, report)
     volume = imported.volume
-    if job.ct is not None and not job.keep_table:
-        volume = remove_table(volume, progress=lambda f, text: report(0.6 + 0.1 * f, text))
-    basis = to_basis(volume, table=job.table, labels=job_labels, progress=lambda f, text: report(0.7 + 0.2 * f, text))
+    if not job.keep_table:
+        volume = remove_table(volume, progress=lambda f, text: report(0.5 + 0.1 * f, text))
+    basis = to_basis(volume, table=job.table, labels=labels, progress=lambda f, text: report(0.6 + 0.2 * f, text))
     reference = job.record.reference_mm
-    place = np.array(reference) if reference is not None else spine_reference_mm(volume, job_labels)
-    description = imported.description or imported.name
-    return Patient(job.record, imported.patient_id, volume, basis, job_labels, place), description
+    place = np.array(reference) if reference is not None else spine_reference_mm(volume, labels)
+    report(0.8, "finding what can move")
+    articulation = _articulation(volume, basis, labels)
+    return Patient(job.record, imported.patient_id, volume, basis, labels, place, articulation)
+
+
+def _articulation(volume: Volume, basis: BasisVolume, labels: LabelMap | None) -> Articulation | None:
+    """Return how a CT can move; None when no vertebra is labelled."""
+    if not find_spec("fluoroscope.patient.ct_parts"):  # TRANSITION
+        return None
+    if labels is None or not any(name.startswith("vertebrae_") for name in labels.names.values()):
+        return None
+    from fluoroscope.patient.ct_parts import articulate_ct
+
+    return articulate_ct(volume, basis, labels)
 
 
 def _import(path: Path, read_folder: FolderReader | None, report: Progress) -> ImportedCT:
@@ -407,27 +422,61 @@ def _labels(job: _Job, volume: Volume, read_labels: LabelReader | None, report: 
     if job.labels is None:
         return None
     report(0.5, f"reading {job.labels.name}")
-    if read_labels is not None and not _is_volume(job.labels):
+    if read_labels is not None and not is_volume_file(job.labels):
         return read_labels(job.labels, volume)
     return read_label_file(job.labels, volume, names=job.names)
 
 
-def _is_volume(path: Path) -> bool:
-    from fluoroscope.patient.formats import is_volume_file
+def _from_folder(path: Path, table: TissueTable, report: Progress) -> Patient:
+    """Open a folder with a manifest of ours."""
+    arrays, manifest = read_patient_folder(path, lambda f, text: report(0.6 * f, text))
+    try:
+        matrix = np.array(manifest["world_from_index"], dtype=np.float64)
+        volume = Volume(arrays["hu"], matrix)
+        names = {int(number): str(name) for number, name in manifest["names"].items()}
+        labels = LabelMap(arrays["labels"], names) if "labels" in arrays else None
+        parameters = manifest.get("parameters")
+        record = PatientRecord(
+            str(manifest["name"]),
+            str(manifest["description"]),
+            str(manifest["source"]),
+            str(manifest["licence"]),
+            parameters=None if parameters is None else parameters_from_json(parameters),
+        )
+        basis = to_basis(volume, table=table, labels=labels)
+        moving = manifest.get("articulation")
+        articulation = _articulation(volume, basis, labels) if moving is None else articulation_from(arrays, moving)
+        place = np.array(manifest["reference_mm"], dtype=np.float64)
+        known = str(manifest.get("patient_id", ""))
+        return Patient(record, known, volume, basis, labels, place, articulation, manifest.get("facts", {}))
+    except (KeyError, TypeError, ValueError) as error:
+        if isinstance(error, PatientFileError):
+            raise
+        words = " ".join(str(error).split())[:140]
+        raise PatientFileError(f"{path}: damaged patient folder ({words}); make or export it again") from error
 
-    return is_volume_file(path)
 
-
-def _restore(job: _Job, arrays: dict[str, NDArray[Any]], facts: dict[str, Any]) -> Patient:
-    matrix = np.array(facts["world_from_index"])
-    labels = None
-    if "labels" in arrays:
-        labels = LabelMap(arrays["labels"], {int(number): name for number, name in facts["names"].items()})
-    return Patient(
-        job.record,
-        str(facts["patient_id"]),
-        Volume(arrays["hu"], matrix),
-        BasisVolume(arrays["water"], arrays["bone"], matrix),
-        labels,
-        np.array(facts["reference_mm"]),
-    )
+def _restore(record: PatientRecord, arrays: dict[str, NDArray[Any]], facts: dict[str, Any]) -> Patient | None:
+    """Return a patient out of the cache; None when the entry does not hold together."""
+    try:
+        matrix = np.array(facts["world_from_index"])
+        labels = None
+        if "labels" in arrays:
+            labels = LabelMap(arrays["labels"], {int(number): name for number, name in facts["names"].items()})
+        moving = facts.get("articulation")
+        if record.parameters is None and facts["parameters"] is not None:
+            told = facts["record"]
+            parameters = parameters_from_json(facts["parameters"])
+            record = PatientRecord(told["name"], told["description"], record.source, MADE_SOURCE, parameters=parameters)
+        return Patient(
+            record,
+            str(facts["patient_id"]),
+            Volume(arrays["hu"], matrix),
+            BasisVolume(arrays["water"], arrays["bone"], matrix),
+            labels,
+            np.array(facts["reference_mm"]),
+            None if moving is None else articulation_from(arrays, moving),
+            facts["facts"],
+        )
+    except (KeyError, TypeError, ValueError):
+        return None

@@ -36,6 +36,11 @@ class NamedPatient:
     description: str
     parameters: PatientParameters
 
+    @classmethod
+    def of(cls, parameters: PatientParameters) -> "NamedPatient":
+        """Return the name and description that parameters have of themselves."""
+        return cls(name_of(parameters), _description(parameters), parameters)
+
 
 def parameters_to_json(parameters: PatientParameters) -> dict[str, Any]:
     """Return parameters as plain values; pathologies as "kind:level:amount"."""
@@ -95,7 +100,7 @@ def keep_made(parameters: PatientParameters) -> NamedPatient:
     OSError
         When the folder cannot be written.
     """
-    made = NamedPatient(name_of(parameters), _description(parameters), parameters)
+    made = NamedPatient.of(parameters)
     folder = _made_folder()
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     content = {"description": made.description, **parameters_to_json(parameters)}
