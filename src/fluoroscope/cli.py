@@ -27,7 +27,8 @@ app.add_typer(patients_app, name="patients")
 app.add_typer(exams_app, name="exams")
 
 PatientArgument = Annotated[
-    str | None, typer.Argument(metavar="PATIENT", help="Built-in name, NIfTI/NRRD/MHA file, or DICOM folder.")
+    str | None,
+    typer.Argument(metavar="PATIENT", help="Built-in name, NIfTI/NRRD/MHA file, DICOM folder, or made patient."),
 ]
 LabelsOption = Annotated[Path | None, typer.Option(help="Label map of the CT: NIfTI, NRRD, MHA or DICOM SEG.")]
 PositionOption = Annotated[
@@ -209,6 +210,82 @@ def patients_list(json_output: JsonOption = False) -> None:
     )
 
 
+@patients_app.command("make")
+def patients_make(
+    out: Annotated[Path, typer.Option(help="New folder for the patient's files.")],
+    seed: Annotated[int, typer.Option(help="Decides everything that is not given.")] = 0,
+    sex: Annotated[str, typer.Option(help="female or male.")] = "female",
+    age: Annotated[float, typer.Option("--age", help="Years, 4 to 95.")] = 45.0,
+    height_cm: Annotated[float | None, typer.Option(help="100 to 215 cm.")] = None,
+    weight_kg: Annotated[float | None, typer.Option(help="14 to 220 kg; this or --bmi.")] = None,
+    bmi: Annotated[float | None, typer.Option(help="12 to 60 kg/m².")] = None,
+    lordosis_deg: Annotated[float | None, typer.Option(help="L1 to S1, 5 to 80.")] = None,
+    pelvic_incidence_deg: Annotated[float | None, typer.Option(help="25 to 90.")] = None,
+    scoliosis_cobb_deg: Annotated[float, typer.Option(help="-60 to 60, convex to the left when positive.")] = 0.0,
+    scoliosis_apex: Annotated[str, typer.Option(help="A lumbar level.")] = "L2",
+    lumbar_vertebrae: Annotated[int, typer.Option(help="4, 5 or 6.")] = 5,
+    pregnancy_weeks: Annotated[float, typer.Option(help="0 for none, 8 to 40.")] = 0.0,
+    pathology: Annotated[
+        list[str] | None, typer.Option(help="kind[:level][:amount], such as listhesis:L4:2; again for more.")
+    ] = None,
+    pitch_mm: Annotated[float, typer.Option(help="Size of a voxel, 0.6 to 3 mm.")] = 1.0,
+    dicom: Annotated[bool, typer.Option("--dicom", help="Also a DICOM CT series and segmentation.")] = False,
+    stl: Annotated[bool, typer.Option("--stl", help="Also the bones' surfaces.")] = False,
+    json_output: JsonOption = False,
+) -> None:
+    """Model a patient and write NIfTI, labels, landmarks and moving parts: the same seed, the same files."""
+    from fluoroscope.app.patient_export import make_patient_folder
+    from fluoroscope.patient.named import parameters_from_json
+
+    parameters = parameters_from_json(
+        {
+            "seed": seed,
+            "sex": sex,
+            "age_years": age,
+            "height_cm": height_cm,
+            "weight_kg": weight_kg,
+            "bmi": bmi,
+            "lordosis_deg": lordosis_deg,
+            "pelvic_incidence_deg": pelvic_incidence_deg,
+            "scoliosis_cobb_deg": scoliosis_cobb_deg,
+            "scoliosis_apex": scoliosis_apex,
+            "lumbar_vertebrae": lumbar_vertebrae,
+            "pregnancy_weeks": pregnancy_weeks,
+            "pathologies": pathology or [],
+        }
+    )
+    _print_facts(make_patient_folder(parameters, pitch_mm, out, dicom=dicom, stl=stl), json_output)
+
+
+@patients_app.command("export")
+def patients_export(
+    patient: Annotated[str, typer.Argument(metavar="PATIENT", help="Name, file, DICOM folder or patient's folder.")],
+    out: Annotated[Path, typer.Option(help="New folder for the files.")],
+    what: Annotated[str, typer.Option(help="Of nifti, json, parts, dicom, seg, stl; parted by commas.")] = (
+        "nifti,json,parts"
+    ),
+    labels: LabelsOption = None,
+    keep_table: KeepTableOption = False,
+    series: SeriesOption = None,
+    names: NamesOption = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Write a patient, modelled or a CT, as files for other programs."""
+    from fluoroscope.app.patient_export import export_patient
+    from fluoroscope.app.setup import RoomSetup
+
+    setup = RoomSetup(patient, labels, keep_table=keep_table, series=series, names=names)
+    kinds = frozenset(word.strip() for word in what.split(",") if word.strip())
+    _print_facts(export_patient(setup, out, kinds), json_output)
+
+
+def _print_facts(facts: dict[str, Any], json_output: bool) -> None:
+    if json_output:
+        print_json(facts)
+    else:
+        print_table(str(facts["name"]), ["what", "value"], _flat(facts))
+
+
 @patients_app.command("show")
 def patients_show(
     patient: Annotated[str, typer.Argument(metavar="PATIENT", help="Name, file or DICOM folder.")],
@@ -225,10 +302,7 @@ def patients_show(
     facts = describe_patient(
         RoomSetup(patient, labels, keep_table=keep_table, series=series, names=names, tissues=tissues)
     )
-    if json_output:
-        print_json(facts)
-    else:
-        print_table(str(facts["name"]), ["what", "value"], _flat(facts))
+    _print_facts(facts, json_output)
 
 
 @patients_app.command("fetch")
