@@ -70,7 +70,7 @@ def test_the_marker_is_seen_where_it_was_clicked_and_moves_to_the_head_and_left(
 def test_a_ray_of_the_room_view_meets_the_back_of_a_prone_patient(room):
     room.command("marker_place", {"ray": {"from_mm": [0.0, -900.0, 0.0], "toward_mm": [0.0, 0.0, 0.0]}})
     x, y, z = room.status()["marker"]["position_mm"]
-    assert (x, z) == pytest.approx((0.0, 0.0), abs=0.1)
+    assert (x, z) == pytest.approx((0.0, 0.0), abs=0.5)
     assert y < -10.0
     with pytest.raises(RefusedError, match="no skin"):
         room.command("marker_place", {"ray": {"from_mm": [0.0, -900.0, 0.0], "toward_mm": [0.0, -901.0, 0.0]}})

@@ -11,6 +11,7 @@ from fluoroscope.acquisition.clock import Clock
 from fluoroscope.app.console import Console
 from fluoroscope.app.room_scene import RoomScene
 from fluoroscope.app.skin import Skin
+from fluoroscope.geometry.pose import CArmPose
 from fluoroscope.geometry.projection import ProjectionGeometry
 from fluoroscope.geometry.rigid import Matrix, apply, inverse
 from fluoroscope.geometry.table import patient_from_equipment
@@ -20,7 +21,10 @@ __all__ = ["Bedside"]
 
 Vector = NDArray[np.float64]
 
+MARKER = "marker"
 _OVER_S = 2.0
+_SAME_WAY = 1.0 - 1e-6
+"""Cosine of a tenth of a degree."""
 _LIFT_MM = 60.0
 """A marker is lifted so far off the skin before it is laid down beside where it was."""
 
@@ -46,12 +50,19 @@ class Bedside:
         """Go on with another patient: his C-arm's scene began at ``began_ns``."""
         self.scene, self._began_ns = scene, began_ns
         self.skin = Skin(scene.patient.volume)
-        self._marker: Vector | None = None
-        self._out: Vector = np.array([0.0, 1.0, 0.0])
         self._held_since_s: float | None = None
         self._bent = (0.0, 0.0)
         self._truth = False
         self._shape: bytes | None = None
+        self._down: Vector | None = None
+        self.lean()
+
+    def lean(self) -> None:
+        """Tell the scene which way is down: contrast medium runs there as table and patient lie now."""
+        down: Vector = self.patient_from_equipment()[:3, :3] @ np.array([0.0, 1.0, 0.0])
+        if self._down is None or float(self._down @ down) < _SAME_WAY:
+            self._down = down
+            self.scene.field.set_down(down, time_s=self.now_s)
 
     def look_through(self, seen_by: Callable[[], ProjectionGeometry | None]) -> None:
         """Take the geometry of the picture on LIVE from ``seen_by``; a place on it is a ray in the patient."""
@@ -65,12 +76,13 @@ class Bedside:
     @property
     def marker_mm(self) -> Vector | None:
         """(3,) the marker, LPS mm; None when there is none."""
-        return self._marker
+        at = self.scene.field.markers(self.now_s).get(MARKER)
+        return None if at is None else np.asarray(at)
 
     @property
-    def needle_in(self) -> bool:
-        """Whether a needle is in the patient."""
-        return False
+    def carm_pose(self) -> CArmPose:
+        """Where the C-arm stands."""
+        return self._console.carm.pose
 
     @property
     def tells_truth(self) -> bool:
@@ -103,25 +115,24 @@ class Bedside:
 
     def marker_place(self, **place: Any) -> None:
         """Lay the marker on the skin."""
-        at, out = self.skin_at(**place)
-        self._lay(at, out)
+        self._lay(self.skin_at(**place)[0])
 
     def marker_move(self, *, left_mm: float = 0.0, head_mm: float = 0.0) -> None:
         """Move the marker over the skin."""
-        if self._marker is None:
+        at = self.marker_mm
+        if at is None:
             raise RefusedError("there is no marker: place it first")
+        out = self.skin.outward(at)
         # Along the skin: to the left on a back that slopes goes down its slope.
-        left, head = (_along_skin(way, self._out) for way in ((1.0, 0.0, 0.0), (0.0, 0.0, 1.0)))
-        start = self._marker + left_mm * left + head_mm * head + _LIFT_MM * self._out
-        met = self.skin.met(start, -self._out)
+        left, head = (_along_skin(way, out) for way in ((1.0, 0.0, 0.0), (0.0, 0.0, 1.0)))
+        met = self.skin.met(at + left_mm * left + head_mm * head + _LIFT_MM * out, -out)
         if met is None:
             raise RefusedError("there is no skin: the marker stays where it is")
-        self._lay(met, self.skin.outward(met))
+        self._lay(met)
 
     def marker_remove(self) -> None:
         """Take the marker away."""
-        self._marker = None
-        self.scene.take_marker()
+        self.scene.field.unmark(MARKER)
 
     def show_truth(self, *, on: bool) -> None:
         """Teach: tell what a real room does not know, or stop telling it."""
@@ -141,7 +152,7 @@ class Bedside:
             at = np.asarray(position_mm)
             return at, self.skin.outward(at)
         if ray is not None:
-            placed = self._patient_from_equipment()
+            placed = self.patient_from_equipment()
             start, toward = (apply(placed, ray[key]) for key in ("from_mm", "toward_mm"))
             if not np.linalg.norm(toward - start) > 0.0:
                 raise RefusedError("ray: from_mm and toward_mm must differ")
@@ -163,7 +174,7 @@ class Bedside:
 
     def equipment(self, points_mm: Any) -> list[Any]:
         """Return patient points (..., 3) in the equipment frame, JSON-ready."""
-        told: list[Any] = apply(inverse(self._patient_from_equipment()), points_mm).round(2).tolist()
+        told: list[Any] = apply(inverse(self.patient_from_equipment()), points_mm).round(2).tolist()
         return told
 
     def movement(self) -> dict[str, Any] | None:
@@ -191,7 +202,7 @@ class Bedside:
 
     def status(self) -> dict[str, Any]:
         """Return the parts of the status that belong to the bedside."""
-        marker = self._marker
+        marker = self.marker_mm
         return {
             "marker": None if marker is None else {"position_mm": self.equipment(marker)},
             "teaching": {"show_truth": self._truth},
@@ -217,11 +228,12 @@ class Bedside:
             raise RefusedError("this patient lies still: no parts of him are known that could move")
         return self.scene.living
 
-    def _lay(self, at: Vector, out: Vector) -> None:
-        self._marker, self._out = at, out
-        self.scene.lay_marker(at, out)
+    def _lay(self, at: Vector) -> None:
+        out = self.skin.outward(at)
+        self.scene.field.mark(at + _LIFT_MM * out, -out, time_s=self.now_s, name=MARKER)
 
-    def _patient_from_equipment(self) -> Matrix:
+    def patient_from_equipment(self) -> Matrix:
+        """Return (4, 4) from the equipment frame to patient coordinates, as the table stands now."""
         carm = self._console.carm
         return patient_from_equipment(carm.table, carm.position, carm.setup.reference_mm)
 

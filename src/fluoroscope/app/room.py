@@ -14,6 +14,8 @@ from fluoroscope.app.bedside import Bedside
 from fluoroscope.app.console import Console, taken_with
 from fluoroscope.app.dose_words import dose_status
 from fluoroscope.app.exam import Exam, StoredImage
+from fluoroscope.app.needle_hand import NeedleHand
+from fluoroscope.app.patient_cards import PatientCards
 from fluoroscope.app.recipe_form import form_asset, read_recipe
 from fluoroscope.app.reference import ReferenceMonitor, ReferencePicture
 from fluoroscope.app.terminal import Progress
@@ -67,8 +69,8 @@ class RoomParts:
         Of the patient on the table of a virtual C-arm; None for a clip.
     make
         Makes a patient and returns the name by which he is opened; None where nobody can be made.
-    thumbnail
-        Returns the PNG of a named patient, None while there is none.
+    cards
+        Of the patients that can be chosen; None where there is nobody to choose.
     """
 
     def __init__(
@@ -84,12 +86,12 @@ class RoomParts:
         *,
         bedside: Bedside | None = None,
         make: Callable[[PatientParameters, Progress], str] | None = None,
-        thumbnail: Callable[[str], bytes | None] = lambda _: None,
+        cards: PatientCards | None = None,
     ) -> None:
         self.loop, self.chain, self.clock = loop, chain, clock
         self.open_exam, self.patients = open_exam, patients
         self.console, self.clip, self.taken = console, dict(clip or {}), taken
-        self.bedside, self.make, self.thumbnail = bedside, make, thumbnail
+        self.bedside, self.make, self.cards = bedside, make, cards
 
 
 class FluoroscopyRoom:
@@ -141,10 +143,14 @@ class FluoroscopyRoom:
             commands["set_field"] = self._set_field
         if parts.bedside is not None:
             parts.bedside.look_through(self._live_geometry)
+            self._hand = NeedleHand(parts.bedside)
             commands |= {name: getattr(parts.bedside, name) for name in Bedside.COMMANDS}
+            commands |= {name: getattr(self._hand, name) for name in NeedleHand.COMMANDS}
             commands["set_position"] = self._set_position
         if parts.make is not None:
             commands["make_patient"] = self._make_patient
+        if parts.cards is not None:
+            commands["draw_cards"] = self._draw_cards
         self._commands = commands
         self._say_pregnancy()
 
@@ -189,6 +195,8 @@ class FluoroscopyRoom:
             raise
         except (ValueError, OSError, TypeError) as fault:
             raise RefusedError(" ".join(str(fault).split())) from fault
+        if self._parts.bedside is not None:
+            self._parts.bedside.lean()
         with self._changed:
             self._changed.notify_all()
         return result or {}
@@ -210,10 +218,13 @@ class FluoroscopyRoom:
         bedside = self._parts.bedside
         if name == "making.json":
             return None if self._parts.make is None else form_asset()
+        if name == "needles.json":
+            return None if bedside is None else self._hand.kinds()
         if name == "shape.json":
             return None if bedside is None else bedside.shape()
         if name.startswith("patients/") and name.endswith(".png"):
-            picture = self._parts.thumbnail(name[len("patients/") : -len(".png")])
+            cards = self._parts.cards
+            picture = None if cards is None else cards.picture(name[len("patients/") : -len(".png")])
             return None if picture is None else Asset(picture, "image/png")
         return None
 
@@ -377,8 +388,7 @@ class FluoroscopyRoom:
         if position not in PatientPosition.__members__:
             known = ", ".join(PatientPosition.__members__)
             raise RefusedError(f"position {position}: choose one of {known}", "position")
-        bedside = self._parts.bedside
-        if bedside is not None and bedside.needle_in:
+        if self._hand.needle_in:
             raise RefusedError("take the needle out before the patient is turned")
         # Every record says how its patient lies: lying otherwise, he has another exam.
         self._begin_exam(NextExam(position=PatientPosition[position]), "turning the patient: one moment")
@@ -391,6 +401,19 @@ class FluoroscopyRoom:
         self._making = {"text": "begins", "fraction": 0.0}
         threading.Thread(target=self._made, args=(parameters,), name="making a patient", daemon=True).start()
 
+    def _draw_cards(self) -> None:
+        cards, loop = self._parts.cards, self._parts.loop
+
+        def may_go_on() -> bool:
+            # X-ray has the processor first.
+            while not loop.wait_for(LiveState.READY, LiveState.HOLD, LiveState.FAULT, timeout_s=1.0):
+                if self._closed.is_set():
+                    return False
+            return not self._closed.is_set()
+
+        if cards is not None:
+            cards.draw(may_go_on)
+
     def _made(self, parameters: PatientParameters) -> None:
         """Make a patient while the room goes on, then open his exam when no X-ray is on."""
 
@@ -401,6 +424,8 @@ class FluoroscopyRoom:
         try:
             if self._parts.make is not None:
                 name = self._parts.make(parameters, progress)
+            if self._parts.cards is not None:
+                self._parts.cards.forget()
             while not loop.wait_for(LiveState.READY, LiveState.HOLD, LiveState.FAULT, timeout_s=1.0):
                 if self._closed.is_set():
                     return
@@ -501,6 +526,7 @@ class FluoroscopyRoom:
             "patient": patient | {"movement": bedside.movement()},
             "positions": [position.value for position in PatientPosition],
             **bedside.status(),
+            **self._hand.status(),
         }
         return told if self._parts.make is None else told | {"making": self._making}
 

@@ -1,25 +1,24 @@
 """What is in the beam of a virtual C-arm: a living patient, and what is done to him with instruments."""
 
 from collections import defaultdict
-from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fluoroscope.patient.instruments.shaft import skin_marker
+from fluoroscope.patient.instruments.field import OperatingField
+from fluoroscope.patient.instruments.tissue_probe import TissueProbe
 from fluoroscope.patient.library import Patient
 from fluoroscope.patient.motion import LivingPatient, MotionSettings
 from fluoroscope.patient.motion.organs import ORGANS
 from fluoroscope.patient.parts import Articulation
-from fluoroscope.patient.scene import Body, Scene, Shape
+from fluoroscope.patient.scene import Body, Point, Scene, SceneTruth
 
 __all__ = ["RoomScene"]
 
 
 class RoomScene:
-    """A patient on the table as a function of time: `MovingScene` with ground truth.
+    """A patient on the table, with what is put into him, as a function of time: `MovingScene` with ground truth.
 
-    A patient whose parts are not known rests.
+    A patient whose parts are not known rests. Commands go to ``living`` and ``field``, with the scene's time.
 
     Parameters
     ----------
@@ -33,35 +32,44 @@ class RoomScene:
 
     def __init__(self, patient: Patient, settings: MotionSettings | None = None, seed: int = 0) -> None:
         self.patient = patient
-        articulation = getattr(patient, "articulation", None)
+        articulation = patient.articulation
         self.living = None if articulation is None else LivingPatient(articulation, settings, seed)
-        self.bends = articulation is not None and len(articulation.joints) > 0
-        self.breathes = articulation is not None and any(part.frame in ORGANS for part in articulation.parts)
+        self.field = OperatingField(
+            TissueProbe(patient.volume, patient.labels, articulation),
+            None if self.living is None else self.living.frames_at,
+        )
         self._resting = Scene((Body("patient", patient.basis),))
-        self._marker: tuple[Shape, ...] = ()
+
+    @property
+    def bends(self) -> bool:
+        """Whether the discs of the spine are known."""
+        return self.living is not None and len(self.living.articulation.joints) > 0
+
+    @property
+    def breathes(self) -> bool:
+        """Whether there is an organ that moves with the breath."""
+        return self.living is not None and any(part.frame in ORGANS for part in self.living.articulation.parts)
 
     def at(self, time_s: float) -> Scene:
         """Return the scene; a part that has not moved since the last call is the same object."""
         scene = self._resting if self.living is None else self.living.at(time_s)
-        return replace(scene, shapes=(*scene.shapes, *self._marker)) if self._marker else scene
+        known = SceneTruth() if scene.truth is None else scene.truth
+        shapes = self.field.shapes(time_s, known.frames)
+        medium = self.field.bodies(time_s, known.frames)
+        if not shapes and not medium:
+            return scene
+        needles, contrast = self.field.truth(time_s, known.frames)
+        truth = SceneTruth(known.frames, known.landmarks_mm, needles, contrast, known.motion)
+        return Scene((*scene.bodies, *medium), (*scene.shapes, *shapes), truth)
 
-    def lay_marker(self, at_mm: NDArray[np.float64], outward: NDArray[np.float64]) -> None:
-        """Lay a metal ball on the skin, whose unit normal is ``outward``."""
-        self._marker = skin_marker(at_mm, outward)
-
-    def take_marker(self) -> None:
-        """Take the ball away."""
-        self._marker = ()
-
-    def vertebrae(self) -> dict[str, tuple[float, float, float]]:
+    def vertebrae(self) -> dict[str, Point]:
         """Return the middles of the vertebral bodies as the patient rests, from the head down; empty when not known."""
-        articulation = None if self.living is None else self.living.articulation
-        return {} if articulation is None else _middles(articulation)
+        return {} if self.living is None else _middles(self.living.articulation)
 
 
-def _middles(articulation: Articulation) -> dict[str, tuple[float, float, float]]:
+def _middles(articulation: Articulation) -> dict[str, Point]:
     """Return the middle of each vertebra's endplate landmarks."""
-    corners: dict[str, list[tuple[float, float, float]]] = defaultdict(list)
+    corners: dict[str, list[Point]] = defaultdict(list)
     for name, mark in articulation.landmarks.items():
         level, _, what = name.partition("/")
         if "endplate" in what and level[0] in "TL":

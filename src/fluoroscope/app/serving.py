@@ -15,6 +15,8 @@ from fluoroscope.acquisition.frame import Frame, PixelIntensity
 from fluoroscope.app.bedside import Bedside
 from fluoroscope.app.clip import ClipSession, clip_status, clip_taken
 from fluoroscope.app.console import Console
+from fluoroscope.app.patient_cards import PatientCards
+from fluoroscope.app.patient_making import make_patient
 from fluoroscope.app.recording import ExamRecording, recover_exams
 from fluoroscope.app.room import FluoroscopyRoom, NextExam, RoomParts
 from fluoroscope.app.room_scene import RoomScene
@@ -134,6 +136,7 @@ def _opened(setup: RoomSetup, exams: Path | None, seed: int | None) -> Fluorosco
     bedside = Bedside(console, clock)
     bedside.take(scene, began_ns)
     loop = LiveLoop(carm, chain, KermaLedger(), clock, new_uid)
+    cards = PatientCards(clock)
 
     def open_exam(following: NextExam) -> ExamRecording:
         chosen, laid = table, None
@@ -158,13 +161,16 @@ def _opened(setup: RoomSetup, exams: Path | None, seed: int | None) -> Fluorosco
             bedside.take(laid[0], laid[2])
         else:
             console.carm.set_position(table.setup.patient_position)
+            bedside.lean()
         exam.begin(loop)
         return exam
 
     loop.start()
     first = open_exam(NextExam())
     carm.prepare()
-    parts = RoomParts(loop, chain, clock, open_exam, patient_rows, console, bedside=bedside)
+    parts = RoomParts(
+        loop, chain, clock, open_exam, cards.rows, console, bedside=bedside, make=make_patient, cards=cards
+    )
     return FluoroscopyRoom(parts, first)
 
 
@@ -191,6 +197,16 @@ class _OnTheTable:
             "position": self.setup.patient_position.value,
             "description": record.description,
             "source": record.source,
+            **self._kind(),
+        }
+
+    def _kind(self) -> dict[str, Any]:
+        known = next((row for row in patient_rows() if row["name"] == self.patient.record.name), {})
+        weeks = None if self.patient.parameters is None else self.patient.parameters.pregnancy_weeks or None
+        return {
+            "synthetic": True if self.patient.modelled else known.get("synthetic"),
+            "pregnancy_weeks": weeks,
+            "facts": known.get("facts", []),
         }
 
 

@@ -264,6 +264,7 @@ COMMANDS: dict[str, type[_Strict] | TypeAdapter[dict[str, float]]] = {
     "five_minute_reset": _Nothing,
     "set_patient": _Named,
     "make_patient": _Recipe,
+    "draw_cards": _Nothing,
     "set_position": _Position,
     "breathing": _Breathing,
     "bend": _Bend,
