@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fluoroscope.geometry.rigid import Matrix, rotation, translation
 from fluoroscope.patient.motion.breath import BreathClock, Cycles, Hold
 from fluoroscope.patient.motion.course import Step, piece_at, ramps, stepped, value_of
-from fluoroscope.patient.motion.organs import BREATHING, ORGANS, bowel_shift_mm
+from fluoroscope.patient.motion.organs import BREATHING, ORGANS, BowelWaves
 from fluoroscope.patient.motion.settings import MotionSettings
 from fluoroscope.patient.motion.spine import JointAngles, chain_frames, joint_ranges
 from fluoroscope.patient.motion.traction import Creep, Opening, disc_spring, opening, spine_force
@@ -83,7 +83,7 @@ class LivingPatient:
     def __init__(self, articulation: Articulation, settings: MotionSettings | None = None, seed: int = 0) -> None:
         self._articulation = articulation
         self._settings = settings if settings is not None else MotionSettings()
-        self._seed = seed
+        self._bowel = BowelWaves(self._settings.peristalsis_mm, seed)
         self._joints = articulation.joints
         self._ranges = joint_ranges(self._joints)
         self._springs = tuple(disc_spring(joint) for joint in self._joints)
@@ -186,8 +186,7 @@ class LivingPatient:
         frames = chain_frames(self._joints, angles, self._openings(plan, time_s))
         for name in ORGANS:
             carried = frames[self._carriers[name]]
-            moved_mm = bowel_shift_mm(name, time_s, self._settings.peristalsis_mm, self._seed)
-            moved_mm = moved_mm + breath * np.asarray(BREATHING.get(name, (0.0, 0.0, 0.0)))
+            moved_mm = self._bowel.shift_mm(name, time_s) + breath * np.asarray(BREATHING.get(name, (0.0, 0.0, 0.0)))
             if name == "aorta":
                 moved_mm = moved_mm + np.array([0.0, -beat, 0.0])
             frames[name] = carried @ translation(moved_mm) if moved_mm.any() else carried

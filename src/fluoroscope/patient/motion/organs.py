@@ -5,7 +5,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BREATHING", "ORGANS", "bowel_shift_mm"]
+__all__ = ["BREATHING", "ORGANS", "BowelWaves"]
 
 BREATHING: dict[str, tuple[float, float, float]] = {
     "diaphragm_left": (0.0, 0.0, -1.0),
@@ -31,17 +31,21 @@ ORGANS = (*BREATHING, "aorta")
 
 _WAVES = {"colon": ((31.0, 0.6), (53.0, 0.4)), "small_bowel": ((5.5, 0.4), (13.0, 0.6)), "stomach": ((20.0, 0.5),)}
 """Period in s and share of each peristaltic wave: small bowel about 11 and stomach 3 a minute; unverified."""
-_NAMES = tuple(_WAVES)
 
 
-def bowel_shift_mm(name: str, time_s: float, largest_mm: float, seed: int) -> NDArray[np.float64]:
-    """Return the slow shift (3,) of a bowel part, within ± ``largest_mm`` along each axis; zero for other organs."""
-    waves = _WAVES.get(name)
-    if waves is None or largest_mm == 0.0:
-        return np.zeros(3)
-    draw = np.random.Generator(np.random.PCG64([seed, 40 + _NAMES.index(name)]))
-    phases = draw.uniform(0.0, 2.0 * math.pi, (len(waves), 3))
-    shift = np.zeros(3)
-    for (period_s, share), phase in zip(waves, phases, strict=True):
-        shift += share * largest_mm * np.sin(2.0 * math.pi * time_s / period_s + phase)
-    return shift
+class BowelWaves:
+    """Slow shifts of stomach and bowel, within ± ``largest_mm`` along each axis."""
+
+    def __init__(self, largest_mm: float, seed: int) -> None:
+        self._largest_mm = largest_mm
+        self._phases = {
+            name: np.random.Generator(np.random.PCG64([seed, 40 + n])).uniform(0.0, 2.0 * math.pi, (len(waves), 3))
+            for n, (name, waves) in enumerate(_WAVES.items())
+        }
+
+    def shift_mm(self, name: str, time_s: float) -> NDArray[np.float64]:
+        """Return the shift (3,) of a part at a time; zero for other organs."""
+        shift = np.zeros(3)
+        for (period_s, share), phase in zip(_WAVES.get(name, ()), self._phases.get(name, ()), strict=True):
+            shift += share * self._largest_mm * np.sin(2.0 * math.pi * time_s / period_s + phase)
+        return shift

@@ -1,6 +1,7 @@
 """A small patient of blocks: five lumbar vertebrae, discs, slabs and organs, quick to make."""
 
 import numpy as np
+import pytest
 
 from fluoroscope.patient.parts import Articulation, DiscJoint, Landmark, Part
 from fluoroscope.patient.volume import BasisVolume
@@ -21,7 +22,7 @@ def height_of(level):
     return PITCH_MM * (LEVELS.index("L3") - LEVELS.index(level))
 
 
-def articulation(organs=("liver", "kidney_left", "colon", "abdominal_wall", "aorta"), degeneration=0.0):
+def make_articulation(organs=("liver", "kidney_left", "colon", "abdominal_wall", "aorta"), degeneration=0.0):
     parts = [Part("base", block((0.0, 0.0, -150.0)))]
     joints, landmarks = [], {}
     for number, level in enumerate(LEVELS):
@@ -41,3 +42,15 @@ def articulation(organs=("liver", "kidney_left", "colon", "abdominal_wall", "aor
     landmarks["sacrum/promontory"] = Landmark("sacrum/promontory", (0.0, -17.0, -120.0))
     parts += [Part(organ, block((60.0, -20.0, 10.0 * n), -50), organ) for n, organ in enumerate(organs)]
     return Articulation(tuple(parts), tuple(joints), landmarks)
+
+
+@pytest.fixture(name="make_articulation")
+def _make_articulation():
+    """Give `make_articulation`."""
+    return make_articulation
+
+
+@pytest.fixture
+def articulation():
+    """Give the patient of blocks."""
+    return make_articulation()
