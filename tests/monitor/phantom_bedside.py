@@ -8,6 +8,7 @@ import struct
 import threading
 import zlib
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 
@@ -24,7 +25,7 @@ NEEDLES = (
 PATIENTS = (
     ("drawn-spine", "A drawn spine, no patient", True, "modelled", ("woman", "45 years", "BMI 24"), None),
     ("drawn-pregnancy", "A drawn spine of a pregnant woman", True, "modelled", ("woman", "31 years"), 24.0),
-    ("far-away", "A patient that was not fetched", False, "ct", (), None),
+    ("far-away", "A patient that was not fetched", False, "scanned", (), None),
     ("عمود فقري مرسوم", "A right-to-left name and a very long description " * 3, True, "modelled", (), None),
 )
 POSITIONS = ("HFP", "HFS", "HFDL", "HFDR")
@@ -93,7 +94,6 @@ class PhantomBedside:
             "making": None if self._making is None else dict(self._making),
             "positions": list(POSITIONS),
             "marker": None if self._marker is None else {"position_mm": self._marker.tolist()},
-            "needles": [dict(needle) for needle in NEEDLES],
             "needle": self._needle_told(),
             "contrast": None if self._contrast is None else dict(self._contrast),
             "teaching": {"show_truth": self._truth},
@@ -141,6 +141,8 @@ class PhantomBedside:
             return Asset(png(shade.astype(np.uint8)), "image/png")
         if name == "making.json":
             return Asset(json.dumps(MAKING).encode(), "application/json")
+        if name == "needles.json":
+            return Asset(json.dumps(NEEDLES).encode(), "application/json")
         if name == "shape.json":
             angles = np.linspace(0, 2 * np.pi, 24, endpoint=False)
             ring = np.stack([SKIN_MM[0] * np.cos(angles), SKIN_MM[1] * np.sin(angles)], 1).round(1).tolist()
@@ -175,6 +177,9 @@ class PhantomBedside:
             self._do_close_exam()
             self._clear_bedside()
             self._changed.notify_all()
+
+    def _do_draw_cards(self) -> None:
+        pass
 
     def _do_set_position(self, position: str) -> None:
         if position not in POSITIONS:
@@ -298,7 +303,7 @@ def _told(row: tuple[Any, ...]) -> dict[str, Any]:
         "available": available,
         "group": group,
         "synthetic": group == "modelled",
-        "thumbnail": f"/room/patients/{name}.png" if available else None,
+        "thumbnail": f"/room/patients/{quote(name, safe='')}.png" if available else None,
         "facts": list(facts),
         "pregnancy_weeks": weeks,
     }

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 
 import { belongsToFocus, intention, type KeyPress } from "../src/room/keys";
-import { joined, limitReached, Movement, NUDGE_MS, throttled } from "../src/room/movement";
+import { joined, limitReached, Movement, NUDGE_MS, summed, throttled } from "../src/room/movement";
 import { HEARTBEAT_MS, Pedal, type PedalPorts } from "../src/room/pedal";
 
 const press = (key: string, more: Partial<KeyPress> = {}): KeyPress => ({
@@ -18,6 +18,16 @@ describe("intention", () => {
     expect(intention(press("l"), false)).toEqual({ do: "view", view: "lateral" });
     expect(intention(press("?", { shift: true }), false)).toEqual({ do: "help" });
     expect(intention(press("Q", { shift: true }), false)).toMatchObject({ axis: "table_longitudinal", fine: true });
+  });
+
+  it("gives arrows and PAGE keys to the needle while N is held", () => {
+    expect(intention(press("ArrowLeft"), false, true)).toEqual({ do: "move", axis: "needle_x", sign: -1, fine: false });
+    expect(intention(press("ArrowUp", { shift: true }), false, true)).toEqual({ do: "move", axis: "needle_y", sign: 1, fine: true });
+    expect(intention(press("PageUp"), false, true)).toMatchObject({ axis: "needle_depth", sign: 1 });
+    expect(intention(press("PageDown"), false, true)).toMatchObject({ axis: "needle_depth", sign: -1 });
+    expect(intention(press("PageUp"), false)).toBeNull();
+    expect(intention(press("n"), false, true)).toBeNull();
+    expect(intention(press(" "), false, true)).toEqual({ do: "pedal" });
   });
 
   it("leaves the browser's own keys alone, but never the pedal", () => {
@@ -132,6 +142,16 @@ describe("timed", () => {
     expect(limitReached(-95, -95, 95, 1)).toBeNull();
     expect(limitReached(95, -95, 95, 0.2)).toBe(95);
     expect(limitReached(94.9, -95, 95, 1)).toBeNull();
+  });
+
+  it("summed loses no step: what waits is added up", () => {
+    const sent: Readonly<Record<string, number>>[] = [];
+    const step = summed((steps) => sent.push(steps), NUDGE_MS);
+    step({ advance_mm: 1 });
+    step({ advance_mm: 1 });
+    step({ advance_mm: 1, rotate_deg: 5 });
+    vi.advanceTimersByTime(3 * NUDGE_MS);
+    expect(sent).toEqual([{ advance_mm: 1 }, { advance_mm: 2, rotate_deg: 5 }]);
   });
 
   it("joined loses no part to another", () => {

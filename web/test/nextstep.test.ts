@@ -28,6 +28,11 @@ describe("the next step", () => {
     expect(step({ ...busy, state: "EXPOSING" })).toBe("Release to hold the image");
   });
 
+  it("says that a patient is being made", () => {
+    expect(step({ making: { text: "bones", fraction: 0.3 } })).toBe("Making the patient");
+    expect(step({ making: null })).toBe("Hold SPACE for X-ray");
+  });
+
   it("asks for X-ray again when the C-arm was moved since", () => {
     expect(nextStep({ connected: true, narrow: false, moved: true, status: { ...READY, state: "HOLD", runs: [run] } }).kind).toBe("pedal");
   });

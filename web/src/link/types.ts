@@ -90,7 +90,7 @@ export interface PatientChoice {
   readonly name: string;
   readonly description: string;
   readonly available: boolean;
-  readonly group?: "modelled" | "ct" | null;
+  readonly group?: "modelled" | "made" | "scanned" | null;
   readonly synthetic?: boolean | null;
   /** Where its picture is fetched; null while there is none. */
   readonly thumbnail?: string | null;
@@ -114,6 +114,7 @@ export interface NeedleKind {
   readonly name: string;
   readonly label: string;
   readonly length_mm: number;
+  readonly group?: string;
 }
 
 /** Points are in the equipment frame. */
@@ -232,7 +233,6 @@ export interface Status {
   readonly making?: { readonly text: string; readonly fraction: number | null } | null;
   readonly positions?: readonly string[];
   readonly marker?: { readonly position_mm: Vec3 } | null;
-  readonly needles?: readonly NeedleKind[];
   readonly needle?: NeedleStatus | null;
   readonly contrast?: ContrastStatus | null;
   readonly teaching?: { readonly show_truth: boolean };

@@ -37,6 +37,12 @@ const numberOf = (text: string): number | null => (text.trim() === "" ? null : N
 export function MakePatient({ onBack, onDone }: { onBack: () => void; onDone: () => void }) {
   const choices = useChoices();
   const making = status.value?.making ?? null;
+  const begun = useRef(false);
+  if (making !== null) begun.current = true;
+  // When the room is done the new patient lies on the table.
+  useEffect(() => {
+    if (making === null && begun.current) onDone();
+  }, [making === null]);
   if (choices === "failed") return <p class="hint limited" role="alert">The room does not say what can be made.</p>;
   if (choices === null) return <p class="hint">One moment…</p>;
   if (making !== null) return <Progress text={making.text} fraction={making.fraction} onDone={onDone} />;
@@ -44,12 +50,6 @@ export function MakePatient({ onBack, onDone }: { onBack: () => void; onDone: ()
 }
 
 function Progress({ text, fraction, onDone }: { text: string; fraction: number | null; onDone: () => void }) {
-  // Gone when the room is done: the new patient lies on the table then.
-  const done = useRef(onDone);
-  done.current = onDone;
-  useEffect(() => () => {
-    if ((status.peek()?.making ?? null) === null) done.current();
-  }, []);
   const button = useRef<HTMLButtonElement>(null);
   useEffect(() => button.current?.focus(), []);
   return (

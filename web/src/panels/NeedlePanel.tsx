@@ -1,20 +1,28 @@
 /** A marker on the skin, a needle from it, and contrast medium through the needle. */
 
-import { useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 
-import type { NeedleStatus } from "../link/types";
+import type { NeedleKind, NeedleStatus } from "../link/types";
 import { moveNeedle, placeNeedle } from "../room/controls";
 import { fixed } from "../room/format";
 import { act } from "../room/room";
 import * as s from "../room/state";
 import { Choice } from "./Sliders";
 
+async function fetchKinds(): Promise<void> {
+  const answer = await fetch("/room/needles.json");
+  if (answer.ok) s.needleKinds.value = (await answer.json()) as NeedleKind[];
+}
+
 export function NeedlePanel() {
+  useEffect(() => {
+    if (s.needleKinds.peek().length === 0) void fetchKinds().catch(() => s.tell("the room does not say what needles there are", "warning"));
+  }, []);
   const now = s.status.value;
   if (now === null) return null;
-  if (now.needles === undefined || now.needles.length === 0) return <p class="hint">There is nobody here whom a needle could be put into.</p>;
+  if (now.needle === undefined) return <p class="hint">There is nobody here whom a needle could be put into.</p>;
   const off = !s.mayAct.value;
-  const needle = now.needle ?? null;
+  const { needle } = now;
   return (
     <>
       {needle === null ? <><Marker off={off} /><Placing off={off} /></> : (
@@ -76,19 +84,24 @@ function Marker({ off }: { off: boolean }) {
 
 function Placing({ off }: { off: boolean }) {
   const now = s.status.value;
-  const kinds = now?.needles ?? [];
+  const kinds = s.needleKinds.value;
+  const groups = [...new Set(kinds.map((kind) => kind.group ?? "Needles"))];
   const marked = (now?.marker ?? null) !== null;
   return (
     <section aria-label="Needle">
       <h3>Needle</h3>
       <label class="field"><span>Type</span>
         <select aria-label="Needle type" disabled={off} value={s.needleType.value ?? kinds[0]?.name ?? ""} onChange={(event) => (s.needleType.value = event.currentTarget.value)}>
-          {kinds.map((kind) => <option key={kind.name} value={kind.name}>{kind.label}</option>)}
+          {groups.map((group) => (
+            <optgroup key={group} label={group}>
+              {kinds.filter((kind) => (kind.group ?? "Needles") === group).map((kind) => <option key={kind.name} value={kind.name}>{kind.label}</option>)}
+            </optgroup>
+          ))}
         </select>
       </label>
       <Choice label="Points" value={s.needleToward.value} disabled={off}
         options={[{ value: "beam", text: "along the beam" }, { value: "skin", text: "straight in" }]} onChoose={(how) => (s.needleToward.value = how)} />
-      <div class="views">
+      <div class="views wrap">
         <button type="button" class={marked ? "accent" : ""} disabled={off || !marked} onClick={() => placeNeedle({ at_marker: true })}>At the marker</button>
         <Arm what="needle" where="picture" off={off}>Click on LIVE</Arm>
         <Arm what="needle" where="room" off={off}>In the room</Arm>

@@ -1,14 +1,17 @@
 /** Who can lie on the table: cards to choose from, and a form to make another. */
 
+import { useEffect } from "preact/hooks";
+
 import type { PatientChoice } from "../link/types";
-import { command } from "../room/room";
-import { makingPatient, patientsOpen, status } from "../room/state";
+import { command, link } from "../room/room";
+import { makingPatient, mayAct, patientsOpen, status } from "../room/state";
 import { Dialog } from "./Dialogs";
 import { MakePatient } from "./MakePatient";
 
 const GROUPS: readonly { id: PatientChoice["group"]; title: string }[] = [
-  { id: "modelled", title: "Modelled patients" },
-  { id: "ct", title: "Real CT" },
+  { id: "modelled", title: "Modelled for teaching" },
+  { id: "made", title: "Made here" },
+  { id: "scanned", title: "Real CT" },
   { id: null, title: "Others" },
 ];
 
@@ -29,6 +32,10 @@ export function Patients() {
 function Chooser({ onDone }: { onDone: () => void }) {
   const now = status.value;
   const all = now?.patients ?? [];
+  // Thumbnails that are missing come one after the other while the room is idle.
+  useEffect(() => {
+    if (mayAct.peek() && status.peek()?.making !== undefined) void link.command("draw_cards");
+  }, []);
   const choose = (name: string): void => {
     void command("set_patient", { name }).then((reply) => {
       if (reply.ok) onDone();
@@ -64,7 +71,7 @@ function Card({ choice, on, onChoose }: { choice: PatientChoice; on: boolean; on
   return (
     <button type="button" class={`card ${on ? "is-on" : ""}`} aria-pressed={on} disabled={!choice.available} onClick={onChoose}>
       <span class="card-picture">
-        {choice.thumbnail ? <img src={encodeURI(choice.thumbnail)} alt="" loading="lazy" /> : <span>no picture yet</span>}
+        {choice.thumbnail ? <img src={choice.thumbnail} alt="" loading="lazy" /> : <span>no picture yet</span>}
       </span>
       <span class="card-words">
         <bdi class="patient-name">{choice.name}</bdi>

@@ -6,7 +6,7 @@ import { moveJoints, moveNeedle, placeArmed } from "../room/controls";
 import { fixed } from "../room/format";
 import { connected, exposing, follow, joint, mayAct, near, placing, status } from "../room/state";
 import type { BodyShape } from "../link/types";
-import type { RoomScene } from "../room/scene3d";
+import { roomScene } from "../room/roomscene";
 import { effect } from "@preact/signals";
 import { Views } from "./CArmPanel";
 
@@ -16,9 +16,6 @@ type Grip =
   | { readonly kind: "carm"; readonly x: number; readonly y: number; readonly orbital: number; readonly angulation: number }
   | { readonly kind: "needle"; x: number; y: number };
 
-/** three.js is loaded once, after the page stands. */
-let scene: RoomScene | null = null;
-
 export function RoomView() {
   const canvasRef = useRef<HTMLCanvasElement>(null);
   useEffect(() => {
@@ -27,7 +24,7 @@ export function RoomView() {
   }, []);
   const grip = useRef<Grip | null>(null);
   const now = status.value;
-  const nearby = now?.needles !== undefined && now.needles.length > 0;
+  const nearby = now?.needle !== undefined;
   return (
     <section class={`roomview ${now !== null && now.room === null ? "is-clip" : ""}`} aria-label="Room">
       <div class={`roomview-stage ${placing.value?.where === "room" ? "is-armed" : ""}`}>
@@ -37,12 +34,12 @@ export function RoomView() {
             const box = event.currentTarget.getBoundingClientRect();
             const x = event.clientX - box.left;
             const y = event.clientY - box.top;
-            if (scene !== null && placing.peek()?.where === "room") {
-              placeArmed({ ray: scene.ray(x / box.width, y / box.height) });
+            if (roomScene.current !== null && placing.peek()?.where === "room") {
+              placeArmed({ ray: roomScene.current.ray(x / box.width, y / box.height) });
               return;
             }
             event.currentTarget.setPointerCapture(event.pointerId);
-            grip.current = scene?.holdsNeedle(x, y, box.width, box.height) === true
+            grip.current = roomScene.current?.holdsNeedle(x, y, box.width, box.height) === true
               ? { kind: "needle", x: event.clientX, y: event.clientY }
               : { kind: "carm", x: event.clientX, y: event.clientY, orbital: joint("orbital")?.value ?? 0, angulation: joint("angulation")?.value ?? 0 };
           }}
@@ -53,7 +50,7 @@ export function RoomView() {
             const dy = event.clientY - from.y;
             if (from.kind === "carm") turnTo(from.orbital + dx * DEG_PER_PX, from.angulation - dy * DEG_PER_PX);
             else {
-              const moved = scene?.drag(dx, dy, event.currentTarget.clientWidth, event.currentTarget.clientHeight) ?? null;
+              const moved = roomScene.current?.drag(dx, dy, event.currentTarget.clientWidth, event.currentTarget.clientHeight) ?? null;
               if (moved !== null) moveNeedle({ ...moved });
               from.x = event.clientX;
               from.y = event.clientY;
@@ -101,6 +98,7 @@ function showRoom(canvas: HTMLCanvasElement): () => void {
   const draw = (): void => {
     pending = false;
     const now = status.peek();
+    const scene = roomScene.current;
     if (scene === null || now === null || now.room === null || now.table === null || gone) return;
     const detectorMm = now.detector.fields[0]?.size_mm ?? 300;
     scene.show({
@@ -109,7 +107,7 @@ function showRoom(canvas: HTMLCanvasElement): () => void {
     });
     // Another patient has another shape.
     const uid = `${now.patient?.id} ${now.patient?.name}`;
-    if (uid === shapeOf || now.needles === undefined) return;
+    if (uid === shapeOf || now.needle === undefined) return;
     shapeOf = uid;
     void fetchShape().then((known) => {
       shape = known;
@@ -123,25 +121,25 @@ function showRoom(canvas: HTMLCanvasElement): () => void {
     pending = true;
     setTimeout(draw, exposing.peek() ? 120 : 30);
   });
-  const watch = new ResizeObserver(() => scene?.resize(canvas.clientWidth, canvas.clientHeight));
+  const watch = new ResizeObserver(() => roomScene.current?.resize(canvas.clientWidth, canvas.clientHeight));
   watch.observe(canvas);
   void import("../room/scene3d").then((module) => {
     if (gone) return;
     try {
-      scene = new module.RoomScene(canvas);
+      roomScene.current = new module.RoomScene(canvas);
     } catch {
       canvas.hidden = true; // No WebGL: the words and sliders below say the same.
       return;
     }
-    scene.resize(canvas.clientWidth, canvas.clientHeight);
+    roomScene.current.resize(canvas.clientWidth, canvas.clientHeight);
     draw();
   });
   return () => {
     gone = true;
     stop();
     watch.disconnect();
-    scene?.dispose();
-    scene = null;
+    roomScene.current?.dispose();
+    roomScene.current = null;
   };
 }
 

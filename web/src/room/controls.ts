@@ -96,7 +96,7 @@ export function placeArmed(place: Readonly<Record<string, unknown>>): void {
 }
 
 export function placeNeedle(place: Readonly<Record<string, unknown>>): void {
-  const type = s.needleType.peek() ?? status.peek()?.needles?.[0]?.name;
+  const type = s.needleType.peek() ?? s.needleKinds.peek()[0]?.name;
   if (type !== undefined) act("needle_place", { type, toward: s.needleToward.peek(), ...place });
 }
 

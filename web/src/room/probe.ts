@@ -3,6 +3,7 @@
 import type { Channel } from "../link/decode";
 import type { PaintRecord } from "./latency";
 import { latency, painters } from "./room";
+import { roomScene } from "./roomscene";
 
 export interface Probe {
   /** Greys as painted, read back from the canvas, row by row. */
@@ -15,6 +16,9 @@ export interface Probe {
   kind(channel: Channel): string | null;
   index(channel: Channel): number;
   paints(): PaintRecord[];
+  /** Whether the room view stands and looks from near; where the needle's hub is drawn on it, px. */
+  nearRoom(): boolean;
+  hub(): { x: number; y: number } | null;
 }
 
 declare global {
@@ -34,5 +38,7 @@ export function attachProbe(): void {
     kind: (channel) => painters[channel].picture?.kind ?? null,
     index: (channel) => painters[channel].picture?.index ?? -1,
     paints: () => latency.take(),
+    nearRoom: () => roomScene.current?.isNear === true,
+    hub: () => roomScene.current?.hubSeen() ?? null,
   };
 }

@@ -193,6 +193,18 @@ export class RoomScene {
     return { from_mm: this.camera.position.toArray(), toward_mm: toward.toArray() };
   }
 
+  /** Whether it was last drawn from near. */
+  get isNear(): boolean {
+    return this.last?.near === true;
+  }
+
+  /** Where the needle's hub is on the canvas, px; null without a needle. */
+  hubSeen(): { x: number; y: number } | null {
+    const needle = this.last?.needle ?? null;
+    const canvas = this.renderer.domElement;
+    return needle === null ? null : this.seen(vec(needle.hub_mm), canvas.clientWidth, canvas.clientHeight);
+  }
+
   /** Whether the needle's hub is within reach of a place of the canvas, px. */
   holdsNeedle(x: number, y: number, width: number, height: number): boolean {
     const needle = this.last?.needle ?? null;
@@ -224,7 +236,7 @@ export class RoomScene {
   }
 
   private seen(point: Vector3, width: number, height: number): { x: number; y: number } {
-    const p = point.project(this.camera);
+    const p = point.clone().project(this.camera);
     return { x: ((p.x + 1) / 2) * width, y: ((1 - p.y) / 2) * height };
   }
 }

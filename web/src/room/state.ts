@@ -4,7 +4,7 @@ import { computed, signal } from "@preact/signals";
 
 import type { Channel, PictureKind } from "../link/decode";
 import type { LinkState } from "../link/socket";
-import type { Joint, ShownPicture, Status } from "../link/types";
+import type { Joint, NeedleKind, ShownPicture, Status } from "../link/types";
 import { UPRIGHT, type Orientation } from "../picture/orientation";
 import type { DisplayWindow } from "../picture/window";
 
@@ -62,6 +62,8 @@ export const panel = signal<PanelId>("carm");
 export const placing = signal<{ readonly what: "marker" | "needle"; readonly where: "picture" | "room" } | null>(null);
 /** Whether the room view looks at the needle from near. */
 export const near = signal(false);
+/** What can be put in: `/room/needles.json`, fetched once. */
+export const needleKinds = signal<readonly NeedleKind[]>([]);
 export const needleType = signal<string | null>(null);
 export const needleToward = signal<"beam" | "skin">("beam");
 export const makingPatient = signal(false);
