@@ -99,7 +99,9 @@ def lattice(radius_px):  # type: ignore[no-untyped-def]
         return 8, 5
     if radius_px >= 1.0:
         return 13, 8
-    return 34, 21
+    if radius_px >= 0.3:
+        return 34, 21
+    return 89, 55
 
 
 @njit(**WITHIN)
