@@ -110,6 +110,9 @@ class OperatingField:
             called = name or self._free_name(type_name)
             wire = Needle(kind, self._probe, called)
             path, direction = needle.channel()
+            space = self._probe.at_rest(path[-1]).tissue
+            if space in ("skin", "ligament", "bone", "disc"):
+                raise ValueError(f"the opening of {needle.name} lies in {space}: nothing can be threaded there")
             wire.thread(path, direction, needle.frame)
             self._keep(called, wire)
             return called

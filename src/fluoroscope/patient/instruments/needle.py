@@ -381,17 +381,17 @@ class Needle:
             self._events.append(event)
 
     def _find_way(self, step: float) -> bool:
-        """Turn a flexible tip by at most 3 deg a step so that it stays in its space; False when it cannot."""
+        """Turn a flexible tip so that it stays in its space, as little as will do; False when it cannot."""
         left, head = self._across()
         best, best_score = None, 0.0
-        for around in range(9):
-            tilt = 0.0 if around == 0 else np.deg2rad(12.0 * step / STEP_MM * 0.25)
+        for around in range(17):
+            tilt = 0.0 if around == 0 else (0.05 if around <= 8 else 0.3) * step / STEP_MM
             spin = np.pi / 4.0 * around
             way = np.cos(tilt) * self._direction + np.sin(tilt) * (np.cos(spin) * left + np.sin(spin) * head)
-            ahead = self._path[-1] + np.arange(1, 17)[:, None] * 0.5 * way
+            ahead = self._path[-1] + np.arange(1, 13)[:, None] * 0.5 * way
             free = [self._probe.at_rest(point).tissue == self._space for point in ahead]
             run = next((n for n, inside in enumerate(free) if not inside), len(free))
-            score = run + 0.5 * (around == 0)
+            score = run - 4.0 * tilt
             if run and score > best_score:
                 best, best_score = way, score
         if best is None:
