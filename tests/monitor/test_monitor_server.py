@@ -118,6 +118,27 @@ def test_a_command_that_breaks_ends_the_xray_and_the_server_lives(room, enter, c
     assert page.command("view", name="ap")["ok"] is True
 
 
+def test_a_refusal_names_the_field_it_is_about(enter):
+    page = enter()
+    reply = page.command("make_patient", bmi=99)
+    assert (reply["ok"], reply["result"]) == (False, {"field": "bmi"})
+    assert "12 to 60" in reply["error"]
+    assert page.command("needle_move", advance_mm=1)["result"] == {}
+
+
+def test_what_the_room_tells_beside_the_status_needs_the_session(server, enter):
+    cookie = enter().cookie
+    address = f"{server.address}room/patients/drawn-spine.png"
+    assert httpx.get(address).status_code == 403
+    answer = httpx.get(address, headers={"Cookie": cookie})
+    assert answer.headers["content-type"] == "image/png"
+    assert answer.content.startswith(b"\x89PNG")
+    again = httpx.get(address, headers={"Cookie": cookie, "If-None-Match": answer.headers["etag"]})
+    assert again.status_code == 304
+    for path in ("room/patients/nobody.png", "room/", "room/%2e%2e/secret", "room/nothing"):
+        assert httpx.get(f"{server.address}{path}", headers={"Cookie": cookie}).status_code == 404
+
+
 def test_a_new_patient_clears_both_monitors(enter):
     page = enter()
     press(page)

@@ -68,7 +68,7 @@ class RoomScene:
 
 
 def _middles(articulation: Articulation) -> dict[str, Point]:
-    """Return the middle of each vertebra's endplate landmarks."""
+    """Return the middle of each vertebra: that of its endplates' landmarks."""
     corners: dict[str, list[Point]] = defaultdict(list)
     for name, mark in articulation.landmarks.items():
         level, _, what = name.partition("/")
