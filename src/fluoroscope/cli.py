@@ -114,8 +114,9 @@ def simulate(
     procedure: Annotated[str, typer.Option(help="Procedure written to the records.")] = "Fluoroscopy of spine",
     seed: Annotated[int, typer.Option(help="Seed of noise and UIDs.")] = 0,
     scenario: Annotated[
-        Path | None, typer.Option(help="YAML file that moves C-arm, technique and needle over time.")
+        Path | None, typer.Option(help="YAML file: C-arm, technique, patient, needle and contrast over time.")
     ] = None,
+    breathing: Annotated[bool, typer.Option(help="The patient breathes, his heart beats; or lies still.")] = True,
     json_output: JsonOption = False,
 ) -> None:
     """Make moving X-ray without a screen: XA, dose report, picture and ground truth."""
@@ -123,7 +124,7 @@ def simulate(
     from fluoroscope.app.simulation import Run, simulate_run
 
     setup = RoomSetup(patient, labels, position, carm, matrix, keep_table, series, names, tissues)
-    run_ = Run(primary_deg, secondary_deg, seconds, pulse_rate_hz, procedure, seed, scenario)
+    run_ = Run(primary_deg, secondary_deg, seconds, pulse_rate_hz, procedure, seed, scenario, breathing)
     summary = simulate_run(setup, run_, out)
     if json_output:
         print_json(summary)

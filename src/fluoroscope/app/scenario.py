@@ -1,4 +1,4 @@
-"""A scenario file: C-arm, table, technique and needle moved over time, for headless runs."""
+"""A scenario file: C-arm, table, technique, patient, needle and contrast medium over time, for headless runs."""
 
 from pathlib import Path
 from typing import Literal
@@ -8,8 +8,9 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from fluoroscope.beam.technique import PULSE_RATES_HZ
+from fluoroscope.patient.instruments.catalogue import instrument
 
-__all__ = ["Needle", "Scenario", "ScenarioError", "Step", "read_scenario"]
+__all__ = ["Injection", "Needle", "NeedleStep", "PatientShift", "Scenario", "ScenarioError", "Step", "read_scenario"]
 
 
 class ScenarioError(ValueError):
@@ -20,16 +21,76 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+Point = tuple[float, float, float]
+
+
 class Needle(_Strict):
     """A straight steel needle, LPS mm from the patient's point at the isocentre of a table at zero."""
 
-    tip_mm: tuple[float, float, float]
-    entry_mm: tuple[float, float, float]
+    tip_mm: Point
+    entry_mm: Point
     diameter_mm: float = Field(default=0.72, gt=0.0, le=10.0)
 
 
+class NeedleStep(_Strict):
+    """What a step says of the needle.
+
+    Without ``type`` in any step: a straight steel rod from ``entry_mm`` to ``tip_mm``. With it: an instrument of the
+    catalogue is set on the skin at ``entry_mm``, aimed at ``tip_mm``, and from then on pushed, turned and emptied of
+    its stylet; what it meets bends and stops it.
+    """
+
+    type: str | None = None
+    entry_mm: Point | None = None
+    tip_mm: Point | None = None
+    diameter_mm: float = Field(default=0.72, gt=0.0, le=10.0)
+    advance_mm: float | None = Field(default=None, ge=-300.0, le=300.0)
+    rotate_deg: float | None = Field(default=None, ge=-360.0, le=360.0)
+    stylet: Literal["in", "out"] | None = None
+    remove: bool = False
+
+    @field_validator("type")
+    @classmethod
+    def _known(cls, name: str | None) -> str | None:
+        if name is not None:
+            instrument(name)
+        return name
+
+    @model_validator(mode="after")
+    def _complete(self) -> "NeedleStep":
+        if (self.entry_mm is None) != (self.tip_mm is None):
+            raise ValueError("entry_mm and tip_mm: give both or neither")
+        if self.type is not None and self.entry_mm is None:
+            raise ValueError("type: give entry_mm and tip_mm (where it is aimed at) too")
+        return self
+
+    @property
+    def rod(self) -> Needle | None:
+        """The straight rod this step names, if it names one."""
+        if self.type is not None or self.entry_mm is None or self.tip_mm is None:
+            return None
+        return Needle(tip_mm=self.tip_mm, entry_mm=self.entry_mm, diameter_mm=self.diameter_mm)
+
+
+class Injection(_Strict):
+    """Contrast medium let out of the needle from the step's time on."""
+
+    volume_ml: float = Field(gt=0.0, le=50.0)
+    concentration_mgi_ml: float = Field(default=300.0, gt=0.0, le=400.0)
+    rate_ml_s: float = Field(default=0.2, gt=0.0, le=10.0)
+
+
+class PatientShift(_Strict):
+    """Where the patient moves himself to on the table: LPS mm, and degrees about his long axis."""
+
+    x_mm: float = Field(default=0.0, ge=-300.0, le=300.0)
+    y_mm: float = Field(default=0.0, ge=-300.0, le=300.0)
+    z_mm: float = Field(default=0.0, ge=-300.0, le=300.0)
+    turn_deg: float = Field(default=0.0, ge=-45.0, le=45.0)
+
+
 class Step(_Strict):
-    """What holds at ``at_s``; angles, shifts and needle move linearly to the next step that names them."""
+    """What holds at ``at_s``; angles, table, bending, traction and rod move steadily to the next step naming them."""
 
     at_s: float = Field(ge=0.0)
     primary_deg: float | None = Field(default=None, ge=-360.0, le=360.0)
@@ -37,7 +98,15 @@ class Step(_Strict):
     lateral_mm: float | None = None
     longitudinal_mm: float | None = None
     height_mm: float | None = None
-    needle: Needle | None = None
+    tilt_deg: float | None = None
+    cradle_deg: float | None = None
+    breathing: Literal["breathe", "hold", "hold_expiration", "cough"] | None = None
+    flexion_deg: float | None = None
+    side_bend_deg: float | None = None
+    traction_n: float | None = Field(default=None, ge=0.0, le=900.0)
+    shift: PatientShift | None = None
+    needle: NeedleStep | None = None
+    inject: Injection | None = None
     pedal: bool | None = None
     pulse_rate_hz: float | None = None
     dose_level: Literal["low", "normal", "high"] | None = None
@@ -65,15 +134,28 @@ class Scenario(_Strict):
             raise ValueError("steps must be in order of at_s")
         if times and times[-1] > self.seconds:
             raise ValueError(f"the last step is at {times[-1]} s, after the end at {self.seconds} s")
+        in_place = False
+        for step in self.steps:
+            needle = step.needle
+            moved = needle is not None and (needle.advance_mm or needle.rotate_deg or needle.stylet or needle.remove)
+            in_place = in_place or (needle is not None and needle.type is not None)
+            if not in_place and (moved or step.inject is not None):
+                raise ValueError(
+                    f"the step at {step.at_s} s needs an instrument: an earlier step must give needle.type"
+                )
         return self
 
     def number_at(self, name: str, time_s: float, default: float) -> float:
         """Return a number of `Step`, linear between the steps that name it."""
-        known = [(step.at_s, float(getattr(step, name))) for step in self.steps if getattr(step, name) is not None]
+        known = self.named(name)
         if not known:
             return default
         times, values = zip(*known, strict=True)
         return float(np.interp(time_s, times, values))
+
+    def named(self, name: str) -> list[tuple[float, float]]:
+        """Return (at_s, value) of every step that names a number."""
+        return [(step.at_s, float(getattr(step, name))) for step in self.steps if getattr(step, name) is not None]
 
     def setting_at(self, name: str, time_s: float) -> object | None:
         """Return a setting of `Step` that holds since the last step naming it; None before the first."""
@@ -81,13 +163,13 @@ class Scenario(_Strict):
         return held[-1] if held else None
 
     def needle_at(self, time_s: float) -> Needle | None:
-        """Return the needle, moved linearly between the steps that name it; None before the first."""
-        known = [(step.at_s, step.needle) for step in self.steps if step.needle is not None]
+        """Return the steel rod, moved linearly between the steps that name it; None before the first."""
+        known = [(step.at_s, step.needle.rod) for step in self.steps if step.needle and step.needle.rod]
         if not known or time_s < known[0][0]:
             return None
         times = [at_s for at_s, _ in known]
 
-        def between(points: list[tuple[float, float, float]]) -> tuple[float, float, float]:
+        def between(points: list[Point]) -> Point:
             x, y, z = (float(np.interp(time_s, times, [point[axis] for point in points])) for axis in range(3))
             return (x, y, z)
 

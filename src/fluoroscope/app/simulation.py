@@ -5,9 +5,9 @@ import math
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,20 +21,18 @@ from fluoroscope.acquisition.event import IrradiationEvent
 from fluoroscope.acquisition.frame import Frame
 from fluoroscope.acquisition.truth import GroundTruth
 from fluoroscope.app.recording import described_run, dose_event
-from fluoroscope.app.scenario import Needle, Scenario, ScenarioError, Step, read_scenario
+from fluoroscope.app.scenario import Scenario, ScenarioError, Step, read_scenario
+from fluoroscope.app.scripted_scene import ScriptedScene
 from fluoroscope.app.setup import RoomSetup, load_patient
 from fluoroscope.app.terminal import Progress, loading_bar
-from fluoroscope.app.virtual import RestingScene, exam_identity, patient_dicom_id, versions, virtual_carm
-from fluoroscope.beam.basis import basis_of
-from fluoroscope.beam.materials import MATERIALS
+from fluoroscope.app.virtual import exam_identity, patient_dicom_id, versions, virtual_carm
 from fluoroscope.beam.technique import PULSE_RATES_HZ
 from fluoroscope.geometry.pose import CArmPose
 from fluoroscope.geometry.positioner import edge_markers, patient_axes, positioner_angles, view_text
-from fluoroscope.geometry.table import TablePose
+from fluoroscope.geometry.table import TablePose, patient_from_equipment
 from fluoroscope.imagechain.chain import ImageChain
 from fluoroscope.live.irradiation import IrradiationBuilder
 from fluoroscope.patient.library import Patient
-from fluoroscope.patient.scene import Cylinder, Scene
 from fluoroscope.records.identity import SIMULATED_TEXT, ExamIdentity
 from fluoroscope.records.png import write_png
 from fluoroscope.records.rdsr import write_rdsr
@@ -67,6 +65,8 @@ class Run:
         Of noise and UIDs, 0 or more.
     scenario
         YAML file, or None.
+    breathing
+        Whether a patient whose parts are known breathes by himself, and his heart and bowel move.
     """
 
     primary_deg: float = 0.0
@@ -76,6 +76,7 @@ class Run:
     procedure: str = "Fluoroscopy of the spine"
     seed: int = 0
     scenario: Path | None = None
+    breathing: bool = True
 
     def __post_init__(self) -> None:
         if self.seconds is not None and not 0.0 < self.seconds <= 3600.0:
@@ -85,29 +86,6 @@ class Run:
             raise ValueError(f"--pulse-rate-hz {self.pulse_rate_hz:g}: choose one of {rates}")
         if self.seed < 0:
             raise ValueError(f"--seed {self.seed}: choose 0 or more")
-
-
-class _NeedleScene:
-    """The resting patient with the scenario's needle."""
-
-    def __init__(self, patient: Patient, scenario: Scenario) -> None:
-        self._resting = RestingScene(patient)
-        self._scenario = scenario
-        self._reference = patient.reference_mm
-        self._steel = basis_of(MATERIALS["steel_304"])
-
-    def at(self, time_s: float) -> Scene:
-        """Return patient and needle at ``time_s``."""
-        scene = self._resting.at(time_s)
-        needle = self._scenario.needle_at(time_s)
-        return scene if needle is None else replace(scene, shapes=(self._cylinder(needle),))
-
-    def _cylinder(self, needle: Needle) -> Cylinder:
-        def placed(point: tuple[float, float, float]) -> tuple[float, float, float]:
-            x, y, z = (float(part) for part in self._reference + np.asarray(point))
-            return (x, y, z)
-
-        return Cylinder(placed(needle.entry_mm), placed(needle.tip_mm), needle.diameter_mm / 2.0, self._steel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +159,8 @@ def _expose(
 ) -> tuple[list[_Press], list[GroundTruth]]:
     clock = SteppedClock(EPOCH)
     truths: list[GroundTruth] = []
-    carm = virtual_carm(setup, patient, clock, run.seed, _NeedleScene(patient, scenario), truths.append)
+    scene = ScriptedScene(patient, scenario, breathing=run.breathing, seed=run.seed)
+    carm = virtual_carm(setup, patient, clock, run.seed, scene, truths.append)
     # The whole way first: a pose out of reach is said before anything is made.
     for step in scenario.steps:
         _place(carm, run, scenario, step.at_s)
@@ -191,7 +170,7 @@ def _expose(
         carm.prepare()
         for number, (begin_s, end_s) in enumerate(_presses(scenario), start=1):
             clock.advance(max(0, round(begin_s * 1e9) - clock.monotonic_ns()))
-            maker = _PressMaker(carm, clock, run, scenario, progress)
+            maker = _PressMaker(carm, clock, run, scenario, scene, progress)
             made.append(maker.expose(number, begin_s, end_s, scratch / f"press-{number}.raw"))
     return made, truths
 
@@ -200,15 +179,16 @@ class _PressMaker:
     """Holds the pedal of a virtual C-arm from one time to another."""
 
     def __init__(
-        self, carm: VirtualCArm, clock: SteppedClock, run: Run, scenario: Scenario, progress: Progress
+        self,
+        carm: VirtualCArm,
+        clock: SteppedClock,
+        run: Run,
+        scenario: Scenario,
+        scene: ScriptedScene,
+        progress: Progress,
     ) -> None:
-        self._carm, self._clock, self._run, self._scenario, self._progress = (
-            carm,
-            clock,
-            run,
-            scenario,
-            progress,
-        )
+        self._carm, self._clock, self._run = carm, clock, run
+        self._scenario, self._scene, self._progress = scenario, scene, progress
 
     def expose(self, number: int, begin_s: float, end_s: float, scratch: Path) -> _Press:
         """Return the press with its frames, whose pixels lie in ``scratch``."""
@@ -248,6 +228,7 @@ class _PressMaker:
     def _set(self, time_s: float) -> float:
         """Bring everything to where it is at ``time_s``; return the pulse rate."""
         _place(self._carm, self._run, self._scenario, time_s)
+        self._scene.catch_up(time_s, _down(self._carm))
         level = self._scenario.setting_at("dose_level", time_s)
         if isinstance(level, str):
             self._carm.control.dose_level = DoseLevel[level.upper()]
@@ -260,11 +241,20 @@ def _place(carm: VirtualCArm, run: Run, scenario: Scenario, time_s: float) -> No
         lateral_mm=scenario.number_at("lateral_mm", time_s, 0.0),
         longitudinal_mm=scenario.number_at("longitudinal_mm", time_s, 0.0),
         height_mm=scenario.number_at("height_mm", time_s, 0.0),
+        tilt_deg=scenario.number_at("tilt_deg", time_s, 0.0),
+        cradle_deg=scenario.number_at("cradle_deg", time_s, 0.0),
     )
     primary_deg = scenario.number_at("primary_deg", time_s, run.primary_deg)
     secondary_deg = scenario.number_at("secondary_deg", time_s, run.secondary_deg)
     carm.set_table(table)
     carm.move_to(replace(carm.pose, primary_deg=primary_deg, secondary_deg=secondary_deg, isocenter_mm=(0.0, 0.0, 0.0)))
+
+
+def _down(carm: VirtualCArm) -> NDArray[np.float64]:
+    """Return the unit way down to the floor, in patient coordinates."""
+    placed = patient_from_equipment(carm.table, carm.position)
+    down: NDArray[np.float64] = placed[:3, :3] @ np.array([0.0, 1.0, 0.0])
+    return down
 
 
 def _write(
@@ -337,6 +327,7 @@ def _summary(
             "licence": patient.record.licence,
         },
         "carm": setup.carm,
+        "breathing": run.breathing and patient.articulation is not None,
         "procedure": run.procedure,
         "seed": run.seed,
         "versions": versions(),
@@ -346,7 +337,8 @@ def _summary(
 def _truth(truths: list[GroundTruth]) -> dict[str, Any]:
     return {
         "statement": f"Ground truth of a simulation. {NOT_A_MEDICAL_DEVICE}",
-        "conventions": "LPS mm; pixel_from_world maps (x, y, z, 1) to (row·w, column·w, w)",
+        "conventions": "LPS mm; pixel_from_world maps (x, y, z, 1) to (row·w, column·w, w); "
+        "frames: world_from_rest, the identity as the patient rests; landmarks_px: (row, column)",
         "frames": [
             {
                 "frame_uid": truth.frame_uid,
@@ -358,10 +350,34 @@ def _truth(truths: list[GroundTruth]) -> dict[str, Any]:
                 "tube_voltage_kv": truth.technique.tube_voltage_kv,
                 "mas_per_pulse": truth.technique.mas_per_pulse,
                 "bodies": {name: [list(row) for row in matrix] for name, matrix in truth.body_poses.items()},
+                "frames": {name: matrix.tolist() for name, matrix in truth.frames.items()},
+                "landmarks_mm": {name: _rounded(point) for name, point in truth.landmarks_mm.items()},
+                "landmarks_px": {name: _rounded(point) for name, point in truth.landmarks_px.items()},
+                "needles": [_plain(needle) for needle in truth.needles],
+                "contrast": _plain(truth.contrast),
+                "motion": _plain(truth.motion),
             }
             for truth in truths
         ],
     }
+
+
+def _rounded(point: tuple[float, ...]) -> list[float | None]:
+    """Return a point to a tenth of a micrometre; None where it cannot be seen."""
+    return [round(value, 4) if math.isfinite(value) else None for value in point]
+
+
+def _plain(value: Any) -> Any:
+    """Return what JSON can hold of dataclasses, mappings, arrays and numbers that are none."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        return _plain(value.tolist())
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _write_json(path: Path, value: Any) -> None:

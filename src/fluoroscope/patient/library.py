@@ -47,7 +47,7 @@ __all__ = [
     "patients",
 ]
 
-DEFAULT_PATIENT = "anna" if find_spec("fluoroscope.patient.anatomy.build") else "torso"  # TRANSITION
+DEFAULT_PATIENT = "anna" if find_spec("fluoroscope.patient.anatomy.skeleton") else "torso"  # TRANSITION
 PITCH_MM = 1.0
 """Of modelled patients, unless told otherwise."""
 
@@ -383,9 +383,9 @@ def _refuse_labels(path: Path | None) -> None:
 def _scanned(job: _Job, read_folder: FolderReader | None, read_labels: LabelReader | None, report: Progress) -> Patient:
     """Read a CT, take the table away, convert, and find what can move."""
     if job.ct is None:  # TRANSITION
-        volume, labels = make_torso(progress=lambda f, text: report(0.7 * f, text))
-        basis = to_basis(volume, table=job.table, labels=labels)
-        return Patient(job.record, "", volume, basis, labels, np.array(TORSO_REFERENCE_MM))
+        body, marks = make_torso(progress=lambda f, text: report(0.7 * f, text))
+        amounts = to_basis(body, table=job.table, labels=marks)
+        return Patient(job.record, "", body, amounts, marks, np.array(TORSO_REFERENCE_MM))
     imported = _import(job.ct, read_folder, lambda f, text: report(0.4 * f, text))
     labels = _labels(job, imported.volume, read_labels, report)
     volume = imported.volume
@@ -401,8 +401,6 @@ def _scanned(job: _Job, read_folder: FolderReader | None, read_labels: LabelRead
 
 def _articulation(volume: Volume, basis: BasisVolume, labels: LabelMap | None) -> Articulation | None:
     """Return how a CT can move; None when no vertebra is labelled."""
-    if not find_spec("fluoroscope.patient.ct_parts"):  # TRANSITION
-        return None
     if labels is None or not any(name.startswith("vertebrae_") for name in labels.names.values()):
         return None
     from fluoroscope.patient.ct_parts import articulate_ct
