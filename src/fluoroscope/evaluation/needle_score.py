@@ -154,7 +154,7 @@ def needle_rows(
         found.append(
             {
                 "id": f"needle.{key}", "what": f"{what}, {scope}", "reference": reference, "tolerance": tolerance,
-                "value": value, "unit": unit, "pass": bool(value <= tolerance),
+                "value": float(value), "unit": unit, "pass": bool(value <= tolerance),
             }
         )  # fmt: skip
     return found

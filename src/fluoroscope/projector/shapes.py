@@ -96,12 +96,26 @@ def lattice(radius_px):  # type: ignore[no-untyped-def]
     if radius_px >= 6.0:
         return 1, 0
     if radius_px >= 3.0:
-        return 8, 5
+        return 5, 3
     if radius_px >= 1.0:
+        return 8, 5
+    if radius_px >= 0.7:
         return 13, 8
-    if radius_px >= 0.3:
+    if radius_px >= 0.25:
         return 34, 21
     return 89, 55
+
+
+@njit(**WITHIN)
+def off_segment2(r, c, r1, c1, r2, c2):  # type: ignore[no-untyped-def]
+    """Square of the distance of a pixel from a segment."""
+    along_r, along_c = r2 - r1, c2 - c1
+    length2 = along_r * along_r + along_c * along_c
+    share = 0.0
+    if length2 > 0.0:
+        share = min(1.0, max(0.0, ((r - r1) * along_r + (c - c1) * along_c) / length2))
+    away_r, away_c = r - r1 - share * along_r, c - c1 - share * along_c
+    return away_r * away_r + away_c * away_c
 
 
 @njit(**WITHIN)
@@ -148,7 +162,7 @@ def add_chords(shapes, pixel_from_world, world_from_pixel, source, far_mm, pitch
                     ray[:] = world_from_pixel[:, 0] * r + world_from_pixel[:, 1] * c + world_from_pixel[:, 2]
                     steepest = max(steepest, (ray * ray).sum())
             half_px = radius / nearest * far_mm / pitch_mm
-            reach = 1.1 * half_px * steepest + 2.0
+            reach = 1.1 * half_px * steepest + 0.75
             count, stride = lattice(half_px)
         first = int(max(0.0, min(r1, r2) - reach))
         last = int(min(rows - 1.0, max(r1, r2) + reach))
@@ -160,6 +174,8 @@ def add_chords(shapes, pixel_from_world, world_from_pixel, source, far_mm, pitch
                 e1, e2 = c1 + t1 * (c2 - c1), c1 + t2 * (c2 - c1)
                 low_c, high_c = min(e1, e2) - reach, max(e1, e2) + reach
             for column in range(int(max(0.0, low_c)), int(min(columns - 1.0, high_c)) + 1):
+                if not whole_field and off_segment2(row, column, r1, c1, r2, c2) > reach * reach:
+                    continue
                 path = pixel_mean(shape, source, world_from_pixel, row, column, count, stride, far_mm, ray)
                 if path > 0.0:
                     out[0, row, column] += path * shape[15]
