@@ -1,0 +1,102 @@
+"""Triangle surfaces of solids, from their signed distance."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from skimage.measure import marching_cubes
+
+from fluoroscope.patient.anatomy.built import Surface
+from fluoroscope.patient.anatomy.solids import Solid
+
+__all__ = ["clearance_mm", "distance_of", "surface_of"]
+
+LIPSCHITZ = 1.35
+"""Bound of how fast a solid's distance changes within 8 mm of its surface; measured in tests/patient/anatomy."""
+
+
+def distance_of(solids: Sequence[Solid], points_mm: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return (n,) signed distances of points (n, 3) to the union of solids, mm."""
+    nearest = solids[0].distance(points_mm)
+    for solid in solids[1:]:
+        nearest = np.minimum(nearest, solid.distance(points_mm))
+    return nearest
+
+
+def surface_of(solids: Sequence[Solid], pitch_mm: float = 1.0) -> Surface:
+    """Return the closed surface of solids that together are one bone.
+
+    Parameters
+    ----------
+    solids
+        At least one.
+    pitch_mm
+        Of the grid the distance is taken on, 0.2 to 5.
+
+    Raises
+    ------
+    ValueError
+        For a pitch out of range or no solids.
+    """
+    if not solids or not 0.2 <= pitch_mm <= 5.0:
+        raise ValueError(f"a surface needs a solid and a pitch of 0.2 to 5 mm, not {pitch_mm} mm")
+    boxes = [solid.box() for solid in solids]
+    low = np.min([box[0] for box in boxes], axis=0) - 2.0 * pitch_mm
+    high = np.max([box[1] for box in boxes], axis=0) + 2.0 * pitch_mm
+    axes = [np.arange(a, b + pitch_mm, pitch_mm) for a, b in zip(low, high, strict=True)]
+    grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
+    values = distance_of(solids, grid.reshape(-1, 3)).reshape(grid.shape[:3])
+    # Inside is below zero: the surface faces where the values rise.
+    vertices, faces, _, _ = marching_cubes(values, 0.0, spacing=(pitch_mm,) * 3, gradient_direction="ascent")
+    placed = (vertices + low).astype(np.float32)
+    return Surface(placed, np.ascontiguousarray(faces, dtype=np.int32))
+
+
+def clearance_mm(
+    first: Sequence[Solid],
+    second: Sequence[Solid],
+    *,
+    first_moved: NDArray[np.float64] | None = None,
+    finest_mm: float = 0.15,
+) -> float:
+    """Return a proven lower bound of the room between two bones; 0 where none can be proven.
+
+    A cube is clear of the intersection when at its centre one of the distances is more than what it can fall by
+    toward the corners (`LIPSCHITZ`). Cubes that are not clear are cut in eight, down to ``finest_mm``.
+
+    Parameters
+    ----------
+    first, second
+        Solids of one bone each.
+    first_moved
+        (4, 4) ``world_after_from_world`` of the first bone; at rest when None.
+    finest_mm
+        Size of cube at which the search gives up and returns 0.
+
+    Returns
+    -------
+    float
+        The larger of the two distances is above this everywhere: the bones do not meet if it is positive.
+    """
+    back = np.eye(4) if first_moved is None else np.linalg.inv(first_moved)
+    low, high = (np.stack(side) for side in zip(*(solid.box() for solid in second), strict=True))
+    corner, top = low.min(axis=0), high.max(axis=0)
+    size = 8.0
+    axes = [np.arange(a + 0.5 * size, b + size, size) for a, b in zip(corner, top, strict=True)]
+    centers = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
+    shift = np.array([[i, j, k] for i in (-0.25, 0.25) for j in (-0.25, 0.25) for k in (-0.25, 0.25)])
+    bound = np.inf
+    while len(centers):
+        apart = np.maximum(
+            distance_of(first, centers @ back[:3, :3].T + back[:3, 3]), distance_of(second, centers)
+        )
+        room = apart - LIPSCHITZ * size * np.sqrt(3.0) / 2.0
+        clear = room > 0.0
+        if clear.any():
+            bound = min(bound, float(room[clear].min()))
+        centers = centers[~clear]
+        if len(centers) and (size <= finest_mm or (apart[~clear] < 0.0).any()):
+            return 0.0
+        centers = (centers[:, np.newaxis] + size * shift).reshape(-1, 3)
+        size *= 0.5
+    return bound
