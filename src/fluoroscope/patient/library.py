@@ -12,10 +12,12 @@ from fluoroscope.patient import cache
 from fluoroscope.patient import fetch as fetching
 from fluoroscope.patient.anatomy.parameters import PatientParameters
 from fluoroscope.patient.body_mask import remove_table
+from fluoroscope.patient.ct_parts import articulate_ct
 from fluoroscope.patient.fetch import Member, Package
 from fluoroscope.patient.formats import is_volume_file, read_volume
 from fluoroscope.patient.labels import LabelMap
 from fluoroscope.patient.labels import read_labels as read_label_file
+from fluoroscope.patient.level_names import vertebra_numbers
 from fluoroscope.patient.modelling import build, model_version
 from fluoroscope.patient.named import (
     MADE_SOURCE,
@@ -401,10 +403,8 @@ def _scanned(job: _Job, read_folder: FolderReader | None, read_labels: LabelRead
 
 def _articulation(volume: Volume, basis: BasisVolume, labels: LabelMap | None) -> Articulation | None:
     """Return how a CT can move; None when no vertebra is labelled."""
-    if labels is None or not any(name.startswith("vertebrae_") for name in labels.names.values()):
+    if labels is None or not vertebra_numbers(labels):
         return None
-    from fluoroscope.patient.ct_parts import articulate_ct
-
     return articulate_ct(volume, basis, labels)
 
 
