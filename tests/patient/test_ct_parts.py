@@ -83,7 +83,9 @@ def test_the_hole_looks_like_tissue(lumbar):
     hole = labels.values == labels.number("vertebrae_L3")
     assert np.percentile(left_water[hole], 1) > 850.0
     assert np.percentile(left_water[hole], 99) < 1150.0
-    assert np.abs(left_bone[hole]).mean() < 0.1 * basis.bone[hole].mean()
+    # Muscle itself holds some 20 units of the bone basis (two hundredths of cortical bone).
+    assert np.abs(left_bone[hole]).mean() < 30.0
+    assert basis.bone[hole].mean() > 100.0
 
 
 @pytest.mark.data

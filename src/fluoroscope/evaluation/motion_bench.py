@@ -64,7 +64,8 @@ def ellipsoid(
     grain = np.random.Generator(np.random.PCG64(shape[0])).integers(-rough, rough + 1, shape, dtype=np.int16)
 
     def filled(value: int) -> NDArray[np.int16]:
-        return ((value + (grain if value else 0)) * inside).astype(np.int16)
+        values: NDArray[np.int16] = ((value + (grain if value else 0)) * inside).astype(np.int16)
+        return values
 
     return BasisVolume(filled(water), filled(bone), affine)
 
@@ -86,7 +87,7 @@ def solid_articulation() -> Articulation:
     parts.append(Part("soft_S1", ellipsoid((0.0, 0.0, -2.6 * _PITCH_MM), (170.0, 110.0, 36.0), 1.4, 30, rough=20)))
     for joint in joints[1:]:
         frame = f"disc_{joint.name}"
-        parts.append(Part(frame, ellipsoid(joint.world_from_disc[:3, 3], (24.0, 18.0, 5.0), 0.6, 60), frame))
+        parts.append(Part(frame, ellipsoid(joint.world_from_disc[:3, 3].tolist(), (24.0, 18.0, 5.0), 0.6, 60), frame))
     parts += [Part(name, ellipsoid(*place, 1.2, 60, rough=20), name) for name, place in _ORGANS.items()]
     return Articulation(tuple(parts), tuple(joints))
 

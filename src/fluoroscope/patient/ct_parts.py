@@ -22,10 +22,10 @@ _HIGHEST = "T11"
 _PELVIS = ("sacrum", "vertebrae_S1", "hip_left", "hip_right", "femur_left", "femur_right", "S1")
 _EDGE_MM = 1.5
 _NEAR_MM, _FAR_MM = 5.0, 15.0
-_SOFT = (700, 150)
+_SOFT = (800, 80)
 """Least water and most bone, in units of `SCALE`, of what may fill a hole: no gas, no bone."""
 
-Box = tuple[slice, slice, slice]
+Box = tuple[slice, ...]
 Rest = tuple[NDArray[np.int16], NDArray[np.int16]]
 
 

@@ -15,6 +15,10 @@ from fluoroscope.projector.shapes import add_shapes
 __all__ = ["SceneProjector", "project_scene"]
 
 
+_SETTLED = 8
+"""Pulses a body must have stood still before it joins the picture of those that rest: pauses cost nothing."""
+
+
 class SceneProjector:
     """Keeps what a run of frames can share: prepared volumes, and the bodies that rested since the last frame.
 
@@ -32,6 +36,8 @@ class SceneProjector:
         self._geometry: ProjectionGeometry | None = None
         self._resting: dict[int, Body] = {}
         self._sum: NDArray[np.float32] | None = None
+        self._last: dict[int, Body] = {}
+        self._stood: dict[int, int] = {}
 
     @property
     def memory_bytes(self) -> int:
@@ -82,6 +88,7 @@ class SceneProjector:
             self._run(scene.bodies, geometry, picture, fresh=True)
             self._keep(scene.bodies, geometry, picture)
         else:
+            self._join(scene.bodies, geometry)
             still = [body for body in scene.bodies if self._rests(body)]
             moving = [body for body in scene.bodies if not self._rests(body)]
             if len(still) < len(self._resting) or self._sum is None:
@@ -94,6 +101,19 @@ class SceneProjector:
         add_shapes(scene.shapes, geometry, picture)
         return picture
 
+    def _join(self, bodies: Sequence[Body], geometry: ProjectionGeometry) -> None:
+        """Add bodies that have settled to the picture of those that rest."""
+        for body in bodies:
+            same = same_body(self._last.get(id(body.volume)), body)
+            self._stood[id(body.volume)] = self._stood.get(id(body.volume), 0) + 1 if same else 0
+        self._last = {id(body.volume): body for body in bodies}
+        self._stood = {key: count for key, count in self._stood.items() if key in self._last}
+        settled = [b for b in bodies if not self._rests(b) and self._stood[id(b.volume)] >= _SETTLED]
+        # One that rested elsewhere is still in the picture until it is made anew.
+        if self._sum is not None and settled and not any(id(body.volume) in self._resting for body in settled):
+            self._run(settled, geometry, self._sum, fresh=False)
+            self._resting |= {id(body.volume): body for body in settled}
+
     def _run(
         self, bodies: Sequence[Body], geometry: ProjectionGeometry, out: NDArray[np.float32], *, fresh: bool
     ) -> None:
@@ -101,11 +121,7 @@ class SceneProjector:
         project_bodies(moved, geometry, out, fresh=fresh, pitch=self._pitch, level=self._level)
 
     def _rests(self, body: Body) -> bool:
-        known = self._resting.get(id(body.volume))
-        return known is not None and (
-            known is body
-            or (known.volume is body.volume and np.array_equal(known.world_from_body, body.world_from_body))
-        )
+        return same_body(self._resting.get(id(body.volume)), body)
 
     def _keep(self, bodies: Sequence[Body], geometry: ProjectionGeometry, picture: NDArray[np.float32]) -> None:
         self._geometry, self._resting = geometry, {id(body.volume): body for body in bodies}
@@ -121,6 +137,13 @@ class SceneProjector:
         present = {id(body.volume) for body in scene.bodies}
         for gone in self._prepared.keys() - present:
             del self._prepared[gone]
+
+
+def same_body(known: Body | None, body: Body) -> bool:
+    """Whether a body is the one known, in the same place."""
+    return known is not None and (
+        known is body or (known.volume is body.volume and np.array_equal(known.world_from_body, body.world_from_body))
+    )
 
 
 def same_geometry(one: ProjectionGeometry, two: ProjectionGeometry) -> bool:
