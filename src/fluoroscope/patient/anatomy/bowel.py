@@ -122,7 +122,7 @@ def small_bowel(room: Cavity, random: np.random.Generator, over: NDArray[np.bool
     """Fill the middle of the cavity with loops, some of them with gas."""
     s = room.scale
     segments, contents = [], []
-    for loop in range(46):
+    for loop in range(72):
         place = np.array([random.uniform(-0.58, 0.58), random.uniform(0.2, 0.86), random.uniform(-135.0, 30.0)])
         turn = random.normal(0.0, 1.0, 3)
         points = []
@@ -131,7 +131,7 @@ def small_bowel(room: Cavity, random: np.random.Generator, over: NDArray[np.bool
             turn = 0.55 * turn + random.normal(0.0, 0.8, 3)
             place = np.clip(place + turn * (0.10, 0.13, 13.0), (-0.62, 0.14, -142.0), (0.62, 0.9, 40.0))
         piece = chain(_smooth_path(np.array(points), 4), s * random.uniform(8.5, 13.0))
-        gas = random.random() < 0.20
+        gas = random.random() < 0.16
         level = np.clip(random.normal(-0.1, 0.4, len(piece)), -0.8, 0.9) if gas else np.full(len(piece), 1.2)
         level = np.where(_wander(random, len(piece), 0.8) > -0.2, level, 1.2)
         start = _lengths(piece) + 1000.0 * loop
@@ -220,9 +220,12 @@ def _paint_tube(hu, labels, first, pitch, segments, content, how, rows, noise, o
                     share = min(1.0, max(0.0, content[best, 2] + 0.35 * rough))
                     soft = textured(rows[1], noise, x, y, z)
                     soft += share * (textured(rows[2], noise, x, y, z) - soft)
-                    level = content[best, 1]
+                    after = min(best + 1, segments.shape[0] - 1)
+                    if content[after, 0] < content[best, 0] or content[after, 0] - content[best, 0] > 99.0:
+                        after = best
+                    level = content[best, 1] + along * (content[after, 1] - content[best, 1])
                     gas = 0.0
-                    if level < 1.0:
+                    if level < 1.15:
                         height = y - middle - level * radius + 2.5 * noise_at(noise, x * 0.16 + 3.0, y * 0.16, z * 0.16)
                         gas = min(1.0, max(0.0, 0.5 + height / pitch))
                     lumen = soft + gas * (textured(rows[3], noise, x, y, z) - soft)

@@ -86,16 +86,16 @@ def _back(
     """Erector spinae beside, multifidus next to the spinous processes."""
     label = structure(f"autochthon_{name}").label
     top = here.beside(here.names[0], side * 24.0, 40.0, 60.0)
-    outer = [top] + [here.at(one, side * 33.0, 43.0, 0.0) for one in here.names]
+    outer = [top] + [here.at(one, side * 35.0, 43.0, 0.0) for one in here.names]
     outer += [here.at("sacrum", side * 30.0, 30.0, -18.0), here.at("sacrum", side * 14.0, 34.0, -55.0)]
-    thick = [15.0, *np.linspace(15.0, 18.5, len(here.names)), 13.0, 4.0]
+    thick = [15.0, *np.linspace(16.0, 20.5, len(here.names)), 13.0, 4.0]
     inner = [here.beside(here.names[0], side * 9.0, 40.0, 60.0)]
     inner += [here.at(one, side * 13.0, 44.0, 0.0) for one in here.names] + [
         here.at("sacrum", side * 11.0, 31.0, -25.0)
     ]
     streaks = _streaky(build)
     s = here.scale
-    for points, radii, stretch in ((outer, thick, (1.45, 1.0, 1.0)), (inner, [14.0] * len(inner), (0.9, 1.1, 1.0))):
+    for points, radii, stretch in ((outer, thick, (1.55, 1.0, 1.0)), (inner, [14.0] * len(inner), (0.9, 1.1, 1.0))):
         paint_soft(
             canvas,
             noise,

@@ -283,7 +283,7 @@ def _diaphragm(canvas: Canvas, noise: Grain, here: Posts, room: Cavity, name: st
     """Dome of one side with the lung above it."""
     s = room.scale
     top = float(here.beside(here.names[0], 0, 0, 0)[2]) + (10.0 if side < 0 else -2.0) * s
-    lowest = top - 95.0 * s
+    lowest = top - 110.0 * s
     planes = canvas.hu.shape[0]
     first = int(np.clip((lowest - canvas.origin_mm[2]) / canvas.pitch_mm, 0, planes - 1))
     middle = int((float(np.interp(top, room.z_mm, room.middle_mm)) - canvas.origin_mm[0]) / canvas.pitch_mm)
@@ -319,11 +319,11 @@ def _paint_dome(hu, labels, first, pitch, how, rows, noise, free):  # type: igno
                 x = first[0] + k * pitch
                 out = (x - how[0]) * how[1]
                 u = (out - 0.50 * how[2]) / (0.55 * how[2])
-                v = (y - how[3]) / how[4]
-                dome = how[5] - s * (26.0 * u * u + 14.0 * v * v + (70.0 * v * v * v if v > 0.0 else 0.0))
+                v = min(1.1, (y - how[3]) / how[4])
+                dome = how[5] - s * (26.0 * u * u + 14.0 * v * v + (42.0 * v * v * v if v > 0.0 else 0.0))
                 height = z - dome
                 # The heart and the great vessels stand between the lungs.
-                between = (24.0 if y > how[6] else 24.0 + min(34.0, 0.8 * (how[6] - y))) * s
+                between = (30.0 if y > how[6] else 30.0 + min(30.0, 0.8 * (how[6] - y))) * s
                 height = min(height, out - between)
                 if height < -0.5 * pitch:
                     continue
