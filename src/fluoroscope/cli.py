@@ -229,7 +229,7 @@ def patients_make(
     pathology: Annotated[
         list[str] | None, typer.Option(help="kind[:level][:amount], such as listhesis:L4:2; again for more.")
     ] = None,
-    pitch_mm: Annotated[float, typer.Option(help="Size of a voxel, 0.6 to 3 mm.")] = 1.0,
+    pitch_mm: Annotated[float, typer.Option(help="Size of a voxel, 0.8 to 3 mm.")] = 1.0,
     dicom: Annotated[bool, typer.Option("--dicom", help="Also a DICOM CT series and segmentation.")] = False,
     stl: Annotated[bool, typer.Option("--stl", help="Also the bones' surfaces.")] = False,
     json_output: JsonOption = False,

@@ -124,7 +124,7 @@ def test_a_damaged_folder_is_told_in_one_line(command, exported, harm, said):
         (["--bmi", "99"], "bmi 99: choose 12 to 60"),
         (["--age", "200"], "age_years 200: choose 4 to 95"),
         (["--sex", "x"], "sex 'x': choose female or male"),
-        (["--pitch-mm", "9"], "pitch_mm 9: choose 0.6 to 3"),
+        (["--pitch-mm", "9"], "pitch_mm 9: choose 0.8 to 3"),
         (["--pathology", "listhesis:L4:9"], "listhesis: amount 9; choose 1 to 4"),
         (["--pathology", "gout"], "pathology 'gout': no such kind"),
         (["--weight-kg", "70", "--bmi", "25"], "weight_kg and bmi"),

@@ -268,7 +268,7 @@ def model_patient(
     record
         Name and description; those of ``parameters`` when absent.
     pitch_mm
-        Of the voxels, 0.6 to 3.
+        Of the voxels, 0.8 to 3.
     keep
         Whether he is put into the cache.
     progress

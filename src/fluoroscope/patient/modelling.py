@@ -11,7 +11,7 @@ from fluoroscope.patient.stored import Progress
 
 __all__ = ["PITCHES_MM", "build", "model_version"]
 
-PITCHES_MM = (0.6, 3.0)
+PITCHES_MM = (0.8, 3.0)
 """Finest and coarsest voxels a patient is built of."""
 
 
