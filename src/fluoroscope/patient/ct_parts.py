@@ -4,6 +4,7 @@ Every part is rounded once and taken from the rest in whole numbers, so that at 
 exactly.
 """
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -91,7 +92,7 @@ def _chain(labels: LabelMap, numbers: dict[str, int], world_from_index: NDArray[
 
 
 def _cloud(
-    labels: LabelMap, wanted: list[int], boxes: list[Box | None], world_from_index: NDArray[np.float64]
+    labels: LabelMap, wanted: list[int], boxes: Sequence[Box | None], world_from_index: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     clouds = [np.zeros((0, 3))]
     for number in wanted:
@@ -140,7 +141,7 @@ def _lifted(rest: Rest, labels: LabelMap, wanted: list[tuple[str, int]], basis: 
         box = boxes[number - 1] if number <= len(boxes) else None
         if box is None:
             continue
-        around: Box = tuple(  # type: ignore[assignment]
+        around: Box = tuple(
             slice(max(0, part.start - int(more)), min(size, part.stop + int(more)))
             for part, more, size in zip(box, grow, labels.values.shape, strict=True)
         )
