@@ -19,8 +19,10 @@ from fluoroscope.patient.anatomy.parameters import PatientParameters
 from fluoroscope.patient.anatomy.solids import shape_row
 from fluoroscope.patient.anatomy.structures import structure
 from fluoroscope.patient.anatomy.vertebra import (
+    FacetPlace,
     VertebraMorphometry,
     back_wall_mm,
+    facets_below,
     scale_of,
     shape_numbers,
     vertebra_solids,
@@ -29,10 +31,10 @@ from fluoroscope.patient.parts import REST, DiscJoint, Landmark
 
 __all__ = ["Spine", "assemble_spine", "joint_shape", "make_spine", "sacral_joint", "vertebra_bone"]
 
-FACET_GAP_MM, TIP_GAP_MM = 2.0, 6.5
+FACET_GAP_MM, TIP_GAP_MM = 2.0, 4.6
 """Between the two bones of a facet joint (1.5-2.5 mm with both cartilages), and beyond the tips of the processes.
 
-The tips move by 35 mm times half the range of bending and its margin, 7°: 4.3 mm.
+The tips move by 28 mm times half the range of bending and its margin, 6.4°: 3.1 mm.
 """
 
 
@@ -171,17 +173,24 @@ def vertebra_bone(level: str, spine: Spine) -> Bone:
     above = None
     if n > 0:
         joint = spine.facet_joints[f"{spine.levels[n - 1]}_{level}"]
-        above = (joint.left_deg, joint.right_deg)
+        above = _place(joint, frame)
         cuts.append(joint_shape(joint, frame, upper=False))
     solids = vertebra_solids(
         spine.vertebrae[level],
         shape_numbers()[level],
-        upper_facets_deg=above,
+        above=above,
+        below=_place(below, frame),
         joints=tuple(cuts),
         world_from_vertebra=frame,
         label=structure(name).label,
     )
     return Bone(name, solids, name)
+
+
+def _place(joint: FacetJoint, world_from_vertebra: NDArray[np.float64]) -> FacetPlace:
+    """Return a pair of joints as a vertebra sees it."""
+    middle = np.linalg.inv(world_from_vertebra) @ joint.world_from_joint @ np.array([0.0, joint.radius_mm, 0.0, 1.0])
+    return FacetPlace(joint.half_distance_mm, float(middle[1]), joint.left_deg, joint.right_deg, 0.5 * FACET_GAP_MM)
 
 
 def sacral_joint(spine: Spine, world_from_solid: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -266,15 +275,11 @@ def _facet_joint(
     shape, s = shape_numbers()[level], scale_of(m)
     axis = middle @ translation(np.array([0.0, 0.2 * m.lower_depth_mm, -0.15 * disc.posterior_mm]))
     # The joint's middle: on the outer, front face of the lower process, found in the vertebra and carried over.
-    wall = back_wall_mm(m, shape)
-    canal_back = wall + m.canal_depth_mm
-    x = 0.5 * m.canal_width_mm + shape["joint_x"] * s
-    place = (
-        np.linalg.inv(axis) @ frame @ np.array([0.0, canal_back + shape["joint_y"] * s, -0.5 * m.height_mm - 6.0, 1.0])
-    )
+    own = facets_below(m, shape)
+    place = np.linalg.inv(axis) @ frame @ np.array([0.0, own.y_mm, -0.5 * m.height_mm - 6.0, 1.0])
     radius = float(np.hypot(place[1], place[2]))
     top, bottom = shape["joint_top"] * s, -shape["joint_bottom"] * s
-    return FacetJoint(axis, x, radius, m.facet_left_deg, m.facet_right_deg, top, bottom)
+    return FacetJoint(axis, own.x_mm, radius, m.facet_left_deg, m.facet_right_deg, top, bottom)
 
 
 def _canal(

@@ -18,8 +18,10 @@ from fluoroscope.patient.anatomy.distances import BODY
 from fluoroscope.patient.anatomy.solids import Solid, bar, shape_row
 
 __all__ = [
+    "FacetPlace",
     "VertebraMorphometry",
     "back_wall_mm",
+    "facets_below",
     "shape_numbers",
     "vertebra_holes",
     "vertebra_shapes",
@@ -102,8 +104,79 @@ def _body(m: VertebraMorphometry, shape: Shape) -> NDArray[np.float64]:
     return shape_row(BODY, numbers, melt_mm=4.0 * s, shell_mm=ENDPLATE_MM)
 
 
+@dataclass(frozen=True, slots=True)
+class FacetPlace:
+    """Where a pair of facet joints lies, in a vertebra's frame: ``x_mm`` from the midline, ``y_mm``; angles to
+    the sagittal plane, left and right; half the gap between the bones.
+    """
+
+    x_mm: float
+    y_mm: float
+    left_deg: float
+    right_deg: float
+    half_gap_mm: float = 1.0
+
+    def along(self, side: float) -> NDArray[np.float64]:
+        """Return the direction (3,) of the joint on the left (+1) or right (−1), seen from above."""
+        angle = np.radians(self.left_deg if side > 0.0 else self.right_deg)
+        return np.array([side * np.sin(angle), np.cos(angle), 0.0])
+
+    def process(self, side: float, off_mm: float, z_mm: float) -> NDArray[np.float64]:
+        """Return the middle (3,) of a process whose face is the joint, ``off_mm`` behind it (before it: below 0)."""
+        along = self.along(side)
+        out = off_mm + (self.half_gap_mm if off_mm > 0.0 else -self.half_gap_mm)
+        return np.array([side * self.x_mm - side * along[1] * out, self.y_mm + side * along[0] * out, z_mm])
+
+
+def facets_below(m: VertebraMorphometry, shape: Shape) -> FacetPlace:
+    """Return the place of the joints below a vertebra."""
+    s = scale_of(m)
+    back = back_wall_mm(m, shape) + m.canal_depth_mm
+    return FacetPlace(
+        0.5 * m.canal_width_mm + shape["joint_x"] * s, back + shape["joint_y"] * s, m.facet_left_deg, m.facet_right_deg
+    )
+
+
+def _facets_above(m: VertebraMorphometry, shape: Shape) -> FacetPlace:
+    """Return the place of the joints above a vertebra that has no neighbour there."""
+    s = scale_of(m)
+    back = back_wall_mm(m, shape) + m.canal_depth_mm
+    return FacetPlace(0.5 * m.canal_width_mm + 4.0 * s, back + 2.0 * s, m.facet_left_deg, m.facet_right_deg)
+
+
+def _articular(
+    m: VertebraMorphometry, shape: Shape, side: float, above: FacetPlace, below: FacetPlace
+) -> list[NDArray[np.float64]]:
+    """Return upper and lower articular process of one side and the pars between them (the neck of the dog)."""
+    s, h, half_canal = scale_of(m), 0.5 * m.height_mm, 0.5 * m.canal_width_mm
+    canal_back = back_wall_mm(m, shape) + m.canal_depth_mm
+    z = shape["pedicle_z"] * h
+    root = np.array([side * (half_canal + shape["sap_x"] * s), canal_back + shape["sap_y"] * s, z])
+    thin, tip_thin = max(shape["sap_thin"], 3.0) * s, shape["sap_tip_thin"] * s
+    superior = bar(
+        above.process(side, -thin, z + 1.0 * s),
+        above.process(side, -tip_thin, h + shape["sap_tip_z"] * s),
+        above.along(side),
+        (min(shape["sap_long"], 9.0) * s, thin),
+        (shape["sap_tip_long"] * s, tip_thin),
+    )
+    thick, tip_thick = max(shape["iap_thin"], 3.0) * s, shape["iap_tip_thin"] * s
+    end = below.process(side, min(thick, 5.0 * s), -0.45 * h)
+    low = below.process(side, tip_thick, -h - shape["iap_tip_z"] * s)
+    inferior = bar(
+        end,
+        low,
+        below.along(side),
+        (max(shape["iap_long"], 4.0) * s, min(thick, 5.0 * s)),
+        (shape["iap_tip_long"] * s, tip_thick),
+    )
+    root[1] = min(root[1], canal_back + 3.0 * s)
+    pars = bar(root, end, (side, 0.0, 0.0), (max(shape["pars_wide"], 4.2) * s, max(shape["pars_thick"], 3.4) * s))
+    return [superior, pars, inferior]
+
+
 def _side(
-    m: VertebraMorphometry, shape: Shape, side: float, upper_deg: float, lower_deg: float
+    m: VertebraMorphometry, shape: Shape, side: float, above: FacetPlace, below: FacetPlace
 ) -> list[NDArray[np.float64]]:
     """Return pedicle, articular and transverse process and half a lamina of one side (+1 left, −1 right)."""
     s, h, half_canal = scale_of(m), 0.5 * m.height_mm, 0.5 * m.canal_width_mm
@@ -116,41 +189,19 @@ def _side(
     lean = float(np.tan(np.radians(m.pedicle_medial_deg)))
     isthmus_x, isthmus_y = half_canal + 0.5 * m.pedicle_width_mm, wall + 4.0 * s
     z = shape["pedicle_z"] * h
-    width, height = 0.5 * m.pedicle_width_mm, 0.5 * m.pedicle_height_mm
+    back = max(isthmus_y + 5.0 * s, canal_back - 1.0 * s)
+    # Only its part at the body leans in; behind the isthmus it runs on to the articular pillar.
     pedicle = bar(
         at(isthmus_x - 8.0 * s * lean, isthmus_y - 8.0 * s, z),
-        at(isthmus_x + 5.0 * s * lean, isthmus_y + 5.0 * s, z + shape["pedicle_rise"] * s),
+        at(isthmus_x + (back - isthmus_y) * lean, back, z + min(shape["pedicle_rise"], 2.0) * s),
         (side, -lean, 0.0),
-        (width, height),
+        (0.5 * m.pedicle_width_mm, 0.5 * m.pedicle_height_mm),
         melt_mm=3.0 * s,
-    )
-    upper_along = np.array([side * np.sin(np.radians(upper_deg)), np.cos(np.radians(upper_deg)), 0.0])
-    lower_along = np.array([side * np.sin(np.radians(lower_deg)), np.cos(np.radians(lower_deg)), 0.0])
-    root = at(half_canal + shape["sap_x"] * s, canal_back + shape["sap_y"] * s, z + shape["sap_z"] * s)
-    upper_tip = at(half_canal + shape["sap_tip_x"] * s, canal_back + shape["sap_tip_y"] * s, h + shape["sap_tip_z"] * s)
-    superior = bar(
-        root,
-        upper_tip,
-        upper_along,
-        (shape["sap_long"] * s, shape["sap_thin"] * s),
-        (shape["sap_tip_long"] * s, shape["sap_tip_thin"] * s),
-    )
-    lower_tip = at(
-        half_canal + shape["iap_tip_x"] * s, canal_back + shape["iap_tip_y"] * s, -h - shape["iap_tip_z"] * s
-    )
-    pars_end = at(half_canal + shape["iap_x"] * s, canal_back + shape["iap_y"] * s, shape["iap_z"] * s)
-    pars = bar(root, pars_end, (side, 0.0, 0.0), (shape["pars_wide"] * s, shape["pars_thick"] * s), roundness=0.9)
-    inferior = bar(
-        pars_end,
-        lower_tip,
-        lower_along,
-        (shape["iap_long"] * s, shape["iap_thin"] * s),
-        (shape["iap_tip_long"] * s, shape["iap_tip_thin"] * s),
     )
     tip_thick = min(shape["tp_tip_y_half"], shape["tp_tip_z_half"]) * s
     transverse = bar(
-        at(isthmus_x + shape["tp_x"] * s, wall + shape["tp_y"] * s, shape["tp_z"] * s),
-        at(0.5 * m.transverse_span_mm - tip_thick, wall + shape["tp_tip_y"] * s, shape["tp_tip_z"] * s),
+        at(isthmus_x + shape["tp_x"] * s, 0.5 * (wall + shape["tp_y"] * s + canal_back - 4.0 * s), shape["tp_z"] * s),
+        at(0.5 * m.transverse_span_mm - tip_thick, canal_back + (shape["tp_tip_y"] - 11.0) * s, shape["tp_tip_z"] * s),
         (0.0, 0.0, 1.0),
         (shape["tp_z_half"] * s, shape["tp_y_half"] * s),
         (shape["tp_tip_z_half"] * s, shape["tp_tip_y_half"] * s),
@@ -162,11 +213,11 @@ def _side(
         (shape["lamina_high"] * s, shape["lamina_thick"] * s),
         (shape["lamina_mid_high"] * s, shape["lamina_mid_thick"] * s),
     )
-    return [pedicle, superior, pars, inferior, transverse, lamina]
+    return [pedicle, *_articular(m, shape, side, above, below), transverse, lamina]
 
 
 def vertebra_shapes(
-    m: VertebraMorphometry, shape: Shape, upper_facets_deg: tuple[float, float] | None = None
+    m: VertebraMorphometry, shape: Shape, above: FacetPlace | None = None, below: FacetPlace | None = None
 ) -> NDArray[np.float64]:
     """Return the shapes (n, 24) of a vertebra.
 
@@ -174,13 +225,13 @@ def vertebra_shapes(
     ----------
     m, shape
         Its dimensions and shape numbers.
-    upper_facets_deg
-        Angles of the joints above, left and right; of the joints below when None.
+    above, below
+        Its facet joints; where its own dimensions put them when None.
     """
     s = scale_of(m)
     wall = back_wall_mm(m, shape)
     canal_back = wall + m.canal_depth_mm
-    above = upper_facets_deg or (m.facet_left_deg, m.facet_right_deg)
+    upper, lower = above or _facets_above(m, shape), below or facets_below(m, shape)
     tip = canal_back + m.spinous_length_mm
     spinous = bar(
         (0.0, canal_back + 3.0 * s, shape["spinous_z"] * s),
@@ -190,8 +241,8 @@ def vertebra_shapes(
         (shape["spinous_tip_wide"] * s, shape["spinous_tip_high"] * s),
     )
     rows = [_body(m, shape)]
-    rows += _side(m, shape, 1.0, above[0], m.facet_left_deg)
-    rows += _side(m, shape, -1.0, above[1], m.facet_right_deg)
+    rows += _side(m, shape, 1.0, upper, lower)
+    rows += _side(m, shape, -1.0, upper, lower)
     return np.array([*rows, spinous])
 
 
@@ -219,7 +270,8 @@ def vertebra_solids(
     m: VertebraMorphometry,
     shape: Shape,
     *,
-    upper_facets_deg: tuple[float, float] | None = None,
+    above: FacetPlace | None = None,
+    below: FacetPlace | None = None,
     joints: tuple[NDArray[np.float64], ...] = (),
     world_from_vertebra: NDArray[np.float64] | None = None,
     label: int = 0,
@@ -228,7 +280,7 @@ def vertebra_solids(
 
     Parameters
     ----------
-    m, shape, upper_facets_deg
+    m, shape, above, below
         As in `vertebra_shapes`.
     joints
         Shapes (24,) that keep its articular processes apart from the neighbours', from `spine`.
@@ -240,7 +292,7 @@ def vertebra_solids(
     s = scale_of(m)
     return (
         Solid(
-            vertebra_shapes(m, shape, upper_facets_deg),
+            vertebra_shapes(m, shape, above, below),
             SPONGIOSA_HU,
             CORTEX_HU,
             ARCH_CORTEX_MM,
