@@ -126,7 +126,7 @@ def test_a_needle_from_the_marker_to_the_fluid_is_seen_and_felt(served):
     section.get_by_role("button", name="Click on LIVE").click()
     glass = window.glass("live")
     page.mouse.click(glass["x"] + 0.6 * glass["width"], glass["y"] + 0.4 * glass["height"])
-    page.get_by_role("button", name="Marker 5 mm to head").click()
+    page.get_by_role("button", name="Marker to head 5 mm").click()
     (place,) = told(served, "marker_place")
     assert place["picture"]["row"] == pytest.approx(0.4, abs=0.01)
     assert place["picture"]["col"] == pytest.approx(0.6, abs=0.01)

@@ -121,7 +121,7 @@ def test_another_patient_leaves_nothing_of_the_one_before(served):
 def test_an_unfetched_patient_cannot_be_chosen_and_says_how_to_fetch_it(served):
     window = served.open()
     window.page.locator(".patient").click()
-    button = window.page.locator(".patients button").nth(1)
+    button = window.page.locator(".patients button", has_text="far-away")
     assert button.is_disabled()
     assert "fluoroscope patients fetch far-away" in button.inner_text()
 

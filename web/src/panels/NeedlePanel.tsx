@@ -70,11 +70,11 @@ function Marker({ off }: { off: boolean }) {
       <ArmedHint what="marker" />
       {there && (
         <div class="pad" role="group" aria-label="Move the marker by 5 mm, with SHIFT by 1 mm">
-          {([["to head", 0, 1], ["to feet", 0, -1], ["to patient's left", 1, 0], ["to patient's right", -1, 0]] as const).map(([text, left, head]) => (
-            <button type="button" key={text} class="plain" disabled={off} aria-label={`Marker 5 mm ${text}`} onClick={(event) => {
+          {([["to head", 0, 1], ["to feet", 0, -1], ["to left", 1, 0], ["to right", -1, 0]] as const).map(([text, left, head]) => (
+            <button type="button" key={text} class="plain" disabled={off} aria-label={`Marker ${text} 5 mm`} title="The patient's left and right; with SHIFT 1 mm" onClick={(event) => {
               const mm = event.shiftKey ? 1 : 5;
               act("marker_move", { left_mm: left * mm, head_mm: head * mm });
-            }}>{text.replace("patient's ", "")}</button>
+            }}>{text}</button>
           ))}
         </div>
       )}

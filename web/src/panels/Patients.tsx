@@ -67,7 +67,7 @@ function Chooser({ onDone }: { onDone: () => void }) {
 
 function Card({ choice, on, onChoose }: { choice: PatientChoice; on: boolean; onChoose: () => void }) {
   const weeks = choice.pregnancy_weeks ?? null;
-  const facts = (choice.facts ?? []).join(" · ");
+  const facts = (choice.facts ?? []).slice(0, 2).join(" · ");
   return (
     <button type="button" class={`card ${on ? "is-on" : ""}`} aria-pressed={on} disabled={!choice.available} onClick={onChoose}>
       <span class="card-picture">

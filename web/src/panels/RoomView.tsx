@@ -26,7 +26,7 @@ export function RoomView() {
   const now = status.value;
   const nearby = now?.needle !== undefined;
   return (
-    <section class={`roomview ${now !== null && now.room === null ? "is-clip" : ""}`} aria-label="Room">
+    <section class={`roomview ${now !== null && now.room === null ? "is-clip" : ""} ${near.value ? "is-near" : ""}`} aria-label="Room">
       <div class={`roomview-stage ${placing.value?.where === "room" ? "is-armed" : ""}`}>
         <canvas ref={canvasRef} aria-hidden="true"
           onPointerDown={(event) => {
