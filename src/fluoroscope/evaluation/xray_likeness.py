@@ -77,7 +77,9 @@ def _geometry(place: NDArray[np.float64], primary_deg: float) -> ProjectionGeome
     isocenter = (float(place[0]), float(place[1]), float(place[2]))
     # The field at the isocentre is what the detector shows, made smaller by the magnification.
     pitch = FIELD_MM / SIDE_PX * 1020.0 / 600.0
-    return projection_geometry(CArmPose(primary_deg, 0.0, 600.0, 1020.0, isocenter_mm=isocenter), DetectorGrid(SIDE_PX, SIDE_PX, pitch))
+    return projection_geometry(
+        CArmPose(primary_deg, 0.0, 600.0, 1020.0, isocenter_mm=isocenter), DetectorGrid(SIDE_PX, SIDE_PX, pitch)
+    )
 
 
 def thickness(volume: BasisVolume, place: NDArray[np.float64], primary_deg: float) -> NDArray[np.float64]:
@@ -120,14 +122,14 @@ class Statistics:
     spread: float
 
     def slope(self) -> float:
-        """Return the exponent of the spectrum between 0.03 and 0.25 per mm (what a 3 mm CT holds)."""
-        used = (self.frequency_per_mm > 0.03) & (self.frequency_per_mm < 0.25)
+        """Return the exponent of the spectrum between 0.02 and 0.12 per mm (what a 3 mm CT holds)."""
+        used = (self.frequency_per_mm > 0.02) & (self.frequency_per_mm < 0.12)
         fit = np.polyfit(np.log(self.frequency_per_mm[used]), np.log(self.power[used]), 1)
         return float(fit[0])
 
     def structure(self) -> float:
-        """Return the rms of detail between 0.05 and 0.25 per mm."""
-        used = (self.frequency_per_mm > 0.05) & (self.frequency_per_mm < 0.25)
+        """Return the rms of detail between 0.03 and 0.12 per mm."""
+        used = (self.frequency_per_mm > 0.03) & (self.frequency_per_mm < 0.12)
         at = self.frequency_per_mm[used]
         return float(np.sqrt(np.trapezoid(2.0 * np.pi * at * self.power[used], at)))
 
@@ -200,9 +202,30 @@ def rows(full: bool) -> list[Row]:
         for mean, tissue in hu_means(one).values()
     ]
     found = [
-        _row("patient.hu", f"mean CT number of {len(outside)} structures outside its range", "published ranges", 0.0, max(outside), "HU"),
-        _row("patient.depth", "skin to mid-canal on the label map, worst level", "Nayate 2016, Bailie", 3.0, max(map(depth_error_mm, built)), "mm"),
-        _row("patient.parts", "parts against the volume, AP and lateral", "the volume projected", 1.0, max(map(parts_error, built)), "%"),
+        _row(
+            "patient.hu",
+            f"mean CT number of {len(outside)} structures outside its range",
+            "published ranges",
+            0.0,
+            max(outside),
+            "HU",
+        ),
+        _row(
+            "patient.depth",
+            "skin to mid-canal on the label map, worst level",
+            "Nayate 2016, Bailie",
+            3.0,
+            max(map(depth_error_mm, built)),
+            "mm",
+        ),
+        _row(
+            "patient.parts",
+            "parts against the volume, AP and lateral",
+            "the volume projected",
+            1.0,
+            max(map(parts_error, built)),
+            "%",
+        ),
     ]
     return found + _likeness_rows(built[0])
 
@@ -218,9 +241,30 @@ def _likeness_rows(built: BuiltPatient) -> list[Row]:
             ratio = min(abs(np.log2(ours.structure() / other.structure())) for other in others)
             shared = max(float(np.minimum(ours.histogram, other.histogram).sum()) for other in others)
             found += [
-                _row(f"likeness.slope_{view}", f"exponent of the power spectrum, {view}", "nearer of two real CTs", 0.8, slope, "1"),
-                _row(f"likeness.detail_{view}", f"rms detail 0.05-0.25/mm, {view}", "nearer of two real CTs", 1.0, ratio, "octaves"),
-                _row(f"likeness.histogram_{view}", f"grey values not shared, {view}", "nearer of two real CTs", 0.5, 1.0 - shared, "1"),
+                _row(
+                    f"likeness.slope_{view}",
+                    f"exponent of the power spectrum, {view}",
+                    "nearer of two real CTs",
+                    0.8,
+                    slope,
+                    "1",
+                ),
+                _row(
+                    f"likeness.detail_{view}",
+                    f"rms detail 0.03-0.12/mm, {view}",
+                    "nearer of two real CTs",
+                    1.0,
+                    ratio,
+                    "octaves",
+                ),
+                _row(
+                    f"likeness.histogram_{view}",
+                    f"grey values not shared, {view}",
+                    "nearer of two real CTs",
+                    0.5,
+                    1.0 - shared,
+                    "1",
+                ),
             ]
     return found
 

@@ -88,6 +88,13 @@ def _wander(random: np.random.Generator, count: int, keep: float) -> NDArray[np.
     return course
 
 
+def _eased(level: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Let gas end in a slope instead of a step."""
+    for _ in range(2):
+        level = np.convolve(np.pad(level, 1, mode="edge"), [0.25, 0.5, 0.25], mode="valid")
+    return level
+
+
 def colon(room: Cavity, random: np.random.Generator, over: NDArray[np.bool_]) -> Bowel:
     """Lay the colon from caecum to rectum; course, width and content vary with the patient."""
     s = room.scale
@@ -113,6 +120,7 @@ def colon(room: Cavity, random: np.random.Generator, over: NDArray[np.bool_]) ->
     count = len(segments)
     gassy = _wander(random, count, 0.86) + random.normal(0.0, 0.35)
     level = np.where(gassy > 0.15, np.clip(0.75 - 0.9 * gassy, -0.9, 0.9), 1.2)
+    level = _eased(level)
     stool = np.clip(0.6 + 0.5 * _wander(random, count, 0.9), 0.0, 1.0)
     content = np.stack([_lengths(segments), level, stool, np.full(count, 5.0 * s)], axis=1)
     return Bowel(segments, np.round(content, 3), structure("colon").label, 2.0, 24.0 * s, 1.7 * s, over)
@@ -134,6 +142,7 @@ def small_bowel(room: Cavity, random: np.random.Generator, over: NDArray[np.bool
         gas = random.random() < 0.16
         level = np.clip(random.normal(-0.1, 0.4, len(piece)), -0.8, 0.9) if gas else np.full(len(piece), 1.2)
         level = np.where(_wander(random, len(piece), 0.8) > -0.2, level, 1.2)
+        level = _eased(level)
         start = _lengths(piece) + 1000.0 * loop
         segments.append(piece)
         contents.append(np.stack([start, level, np.full(len(piece), 0.05), np.full(len(piece), 1.3 * s)], axis=1))

@@ -92,10 +92,14 @@ def build_patient(
     parts = [soft[-1], *soft[:-1], *recorder.parts]
     report(0.97, "finishing")
     landmarks = dict(skeleton.landmarks) | _landmarks(skeleton, body, sac)
-    facts = dict(facts) | {
-        "skin_to_canal_mm": _depths(skeleton, body),
-        "skin_to_canal_formula_mm": skin_to_canal_mm(build),
-    }
+    facts = (
+        dict(facts)
+        | {"bmi": build.bmi, "weight_kg": build.weight_kg}
+        | {
+            "skin_to_canal_mm": _depths(skeleton, body),
+            "skin_to_canal_formula_mm": skin_to_canal_mm(build),
+        }
+    )
     return _finish(
         parameters, facts, canvas, recorder, Articulation(tuple(parts), skeleton.joints, landmarks), skeleton
     )
@@ -117,8 +121,15 @@ def _finish(
 
 
 def _build(parameters: PatientParameters, facts: dict[str, Any]) -> Build:
-    numbers = (float(facts[key]) for key in ("height_cm", "weight_kg", "bmi"))
-    return Build(parameters.sex, parameters.age_years, *numbers)
+    """Draw what is not given: BMI 26 ± 4.5 for adults; 15.5 rising to 21 from 6 to 18 years (unverified)."""
+    height_cm = float(facts["height_cm"])
+    drawn = np.random.Generator(np.random.PCG64([parameters.seed, 53])).normal()
+    grown = float(np.clip((parameters.age_years - 6.0) / 12.0, 0.0, 1.0))
+    usual = 26.0 + 4.5 * drawn if grown == 1.0 else 15.5 + 5.5 * grown + 1.3 * drawn
+    bmi = float(np.clip(usual, 14.0, 45.0)) if parameters.bmi is None else parameters.bmi
+    if parameters.weight_kg is not None:
+        bmi = parameters.weight_kg / (height_cm / 100.0) ** 2
+    return Build(parameters.sex, parameters.age_years, height_cm, bmi * (height_cm / 100.0) ** 2, bmi)
 
 
 def _trunk(skeleton: Skeleton, build: Build) -> Trunk:

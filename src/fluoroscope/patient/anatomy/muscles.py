@@ -58,7 +58,11 @@ def paint_muscles(canvas: Canvas, noise: Grain, skeleton: Skeleton, build: Build
     """Paint the tissue around the spine, then every muscle over it."""
     here = posts(skeleton, build)
     s = build.scale
-    spine = [here.at(name, 0.0, 2.0, 0.0) for name in here.names] + [here.at("sacrum", 0.0, 4.0, 0.0)]
+    spine = (
+        [here.at(here.names[0], 0.0, 2.0, 70.0)]
+        + [here.at(name, 0.0, 2.0, 0.0) for name in here.names]
+        + [here.at("sacrum", 0.0, 4.0, 0.0)]
+    )
     column = chain(spine, 21.0 * s)
     around = structure("paravertebral_tissue").label
     fat = texture("visceral_fat", streak_hu=10.0, streak_above=1.7, streak_mm=2.5, streak_length=2.0)

@@ -51,6 +51,11 @@ def dural_sac(skeleton: Skeleton, build: Build, parameters: PatientParameters, r
     canal = skeleton.canal
     order = np.argsort(-canal.centers_mm[:, 2])
     centers, half_w, half_d = (array[order] for array in (canal.centers_mm, canal.half_width_mm, canal.half_depth_mm))
+    # On upward, as it goes at its top, to beyond the volume.
+    rise = (centers[0] - centers[5]) / np.linalg.norm(centers[0] - centers[5])
+    more = centers[0] + np.arange(90.0, 0.0, -5.0)[:, np.newaxis] * rise
+    centers = np.vstack([more, centers])
+    half_w, half_d = (np.concatenate([np.full(len(more), one[0]), one]) for one in (half_w, half_d))
     z = centers[:, 2]
     here = posts(skeleton, build)
     pitch = float(np.mean(-np.diff([here.at(one, 0, 0, 0)[2] for one in here.names])))

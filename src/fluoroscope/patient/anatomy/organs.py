@@ -179,7 +179,7 @@ def _bladder(here: Posts, random: np.random.Generator) -> list[SoftShape]:
     radius = s * random.uniform(18.0, 34.0)
     over = only(CAVITY, _label("small_bowel"), _label("colon"), _label("bowel_gas"))
     wall = SoftShape(
-        chain(place, radius + 3.5), texture("soft_organ"), _label("urinary_bladder"), (1.15, 1, 0.85), over=over
+        chain(place, radius + 2.0), texture("soft_organ"), _label("urinary_bladder"), (1.15, 1, 0.85), over=over
     )
     within = only(_label("urinary_bladder"))
     return [
@@ -323,7 +323,11 @@ def _paint_dome(hu, labels, first, pitch, how, rows, noise, free):  # type: igno
                 dome = how[5] - s * (26.0 * u * u + 14.0 * v * v + (42.0 * v * v * v if v > 0.0 else 0.0))
                 height = z - dome
                 # The heart and the great vessels stand between the lungs.
-                between = (30.0 if y > how[6] else 30.0 + min(30.0, 0.8 * (how[6] - y))) * s
+                between = (
+                    30.0 + max(0.0, 1.1 * (y - how[6] - 30.0 * s) / s)
+                    if y > how[6]
+                    else 30.0 + min(30.0, 0.8 * (how[6] - y))
+                ) * s
                 height = min(height, out - between)
                 if height < -0.5 * pitch:
                     continue

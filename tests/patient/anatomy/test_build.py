@@ -1,0 +1,68 @@
+"""A modelled patient as built: same seed same bytes, parts that add up, tissues in range, depth by formula."""
+
+import hashlib
+
+import numpy as np
+import pytest
+
+from fluoroscope.evaluation.xray_likeness import depth_error_mm, hu_means, parts_error
+from fluoroscope.patient.anatomy.build import build_patient
+from fluoroscope.patient.anatomy.built import BuiltPatient
+from fluoroscope.patient.anatomy.hounsfield import tissue_numbers
+from fluoroscope.patient.anatomy.parameters import PatientParameters
+
+COARSE_MM = 2.0
+
+
+@pytest.fixture(scope="module")
+def built() -> BuiltPatient:
+    return build_patient(PatientParameters(seed=5, bmi=27.0), pitch_mm=COARSE_MM)
+
+
+def _digest(patient: BuiltPatient) -> str:
+    digest = hashlib.sha256()
+    digest.update(np.ascontiguousarray(patient.volume.values).tobytes())
+    digest.update(np.ascontiguousarray(patient.labels.values).tobytes())
+    for part in patient.articulation.parts:
+        digest.update(part.volume.water.tobytes())
+        digest.update(part.volume.bone.tobytes())
+    return digest.hexdigest()
+
+
+def test_the_same_seed_gives_the_same_bytes(built: BuiltPatient) -> None:
+    again = build_patient(PatientParameters(seed=5, bmi=27.0), pitch_mm=COARSE_MM)
+    assert _digest(again) == _digest(built)
+
+
+def test_another_seed_gives_another_patient(built: BuiltPatient) -> None:
+    other = build_patient(PatientParameters(seed=6, bmi=27.0), pitch_mm=COARSE_MM)
+    assert _digest(other) != _digest(built)
+
+
+def test_parts_add_up_to_the_volume(built: BuiltPatient) -> None:
+    assert parts_error(built) <= 1.0
+
+
+def test_base_comes_first_and_every_vertebra_is_a_part(built: BuiltPatient) -> None:
+    names = [part.name for part in built.articulation.parts]
+    assert names[0] == "base"
+    assert {"vertebrae_L1", "vertebrae_L5", "soft_L3", "colon", "liver", "disc_L3_L4"} <= set(names)
+
+
+def test_ct_numbers_lie_in_their_ranges(built: BuiltPatient) -> None:
+    numbers = tissue_numbers()
+    thin = {"skin", "spinal_cord", "cauda_equina", "epidural_space", "ligamentum_flavum", "interspinous_ligament"}
+    for name, (mean, tissue) in hu_means(built).items():
+        if name not in thin:  # thinner than these coarse voxels; the scorecard measures them at 1 mm
+            assert numbers[tissue].low_hu <= mean <= numbers[tissue].high_hu, name
+
+
+@pytest.mark.parametrize("bmi", [19.0, 38.0])
+def test_skin_to_canal_follows_the_formula(bmi: float) -> None:
+    assert depth_error_mm(build_patient(PatientParameters(seed=4, bmi=bmi), pitch_mm=COARSE_MM)) <= 3.0
+
+
+@pytest.mark.parametrize("pitch_mm", [0.5, 4.0])
+def test_pitch_out_of_range_is_refused(pitch_mm: float) -> None:
+    with pytest.raises(ValueError, match=r"0\.8 to 3 mm"):
+        build_patient(PatientParameters(), pitch_mm=pitch_mm)
