@@ -134,7 +134,7 @@ def _arthrotic(solid: Solid, amount: float, which: str) -> Solid:
 
 
 def _metastatic(solid: Solid, one: Pathology, stream: np.random.Generator) -> Solid:
-    """A focus in the body or over a pedicle: a lytic pedicle is the eye that winks in the frontal picture."""
+    """Put a focus in the body or over a pedicle: a lytic pedicle is the eye that winks in the frontal picture."""
     wide, deep, half = _body(solid)
     side = 1.0 if stream.random() < 0.5 else -1.0
     if stream.random() < 0.5:

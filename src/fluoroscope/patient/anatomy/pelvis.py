@@ -151,7 +151,7 @@ class HipShape:
         return self._turned(self.size.point(side * x, y, z), t * t * (3.0 - 2.0 * t))
 
     def named(self, name: str, side: float) -> NDArray[np.float64]:
-        """Return a named place (3,): "asis", "psis", "crest" …"""
+        """Return a named place (3,), such as "asis", "psis" or "crest"."""
         return self.place(_NODES[name], side)
 
     def _turned(self, point: NDArray[np.float64], share: float) -> NDArray[np.float64]:

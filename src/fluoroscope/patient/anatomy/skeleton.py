@@ -1,4 +1,4 @@
-"""The assembled skeleton of a modelled patient: spine, sacrum, coccyx, hips, femora and the lower ribs, and landmarks."""
+"""The assembled skeleton of a modelled patient: spine, sacrum, coccyx, hips, femora, lower ribs, and landmarks."""
 
 from dataclasses import replace
 
@@ -13,9 +13,9 @@ from fluoroscope.patient.anatomy.pelvis import HipShape, femur_solids, hip_solid
 from fluoroscope.patient.anatomy.ribs import rib_bones
 from fluoroscope.patient.anatomy.sacrum import PelvicSize, coccyx_solids, sacrum_solids
 from fluoroscope.patient.anatomy.solids import Solid
-from fluoroscope.patient.anatomy.spine import Spine, make_spine, vertebra_bone
+from fluoroscope.patient.anatomy.spine import Spine, make_spine, sacral_joint, vertebra_bone
 from fluoroscope.patient.anatomy.structures import structure
-from fluoroscope.patient.parts import Landmark
+from fluoroscope.patient.parts import REST, Landmark
 
 __all__ = ["FIXED", "make_skeleton"]
 
@@ -25,7 +25,7 @@ _BONE_HU = 190.0
 _SIDES = ((1.0, "left"), (-1.0, "right"))
 
 
-def make_skeleton(parameters: PatientParameters) -> tuple[Skeleton, dict[str, float]]:
+def make_skeleton(parameters: PatientParameters) -> tuple[Skeleton, dict[str, object]]:
     """Build all bones of a patient.
 
     Parameters
@@ -43,22 +43,52 @@ def make_skeleton(parameters: PatientParameters) -> tuple[Skeleton, dict[str, fl
     vertebrae = [vertebra_bone(level, spine) for level in spine.levels]
     size = pelvic_size(spine, parameters)
     world_from_sacrum = spine.frames[FIXED]
-    incidence = float(spine.facts["pelvic_incidence_deg"])
+    incidence = _incidence(spine)
     hip = HipShape(size, incidence)
-    pelvis = _pelvis(hip, world_from_sacrum, vertebrae[-1])
+    pelvis = _pelvis(hip, spine)
     upper = _upper(vertebrae[0], spine)
     ribs = _ribs([*upper, *vertebrae[:2]], trunk_scale(spine))
     bones = apply_pathologies([*upper, *vertebrae, *pelvis, *ribs], spine, parameters)
-    facts = {**spine.facts, **_facts(hip, world_from_sacrum)}
+    facts = {**spine.facts, **_build(spine, parameters), **_facts(hip, world_from_sacrum)}
     landmarks = {**spine.landmarks, **_landmarks(hip, world_from_sacrum)}
     return Skeleton(bones, dict(spine.frames), tuple(spine.joints), spine.canal, landmarks), facts
 
 
 def pelvic_size(spine: Spine, parameters: PatientParameters) -> PelvicSize:
-    """Return the size of the pelvis: its S1 endplate follows the lower endplate of the last vertebra, 49.4 mm wide in
-    the mean (Panjabi 1992, unverified); a woman's pelvis is wider for its height (5 %, unverified)."""
+    """Return the size of the pelvis.
+
+    Its S1 endplate follows the lower endplate of the last vertebra, 49.4 mm wide in the mean (Panjabi 1992, unverified);
+    a woman's pelvis is wider for its height (5 %, unverified).
+    """
     scale = spine.vertebrae[spine.levels[-1]].lower_width_mm / 49.4
     return PelvicSize(float(np.clip(scale, 0.4, 1.4)), 1.05 if parameters.sex == "female" else 1.0)
+
+
+def _incidence(spine: Spine) -> float:
+    return float(np.clip(_number(spine, "pelvic_incidence_deg"), 20.0, 95.0))
+
+
+def _number(spine: Spine, name: str) -> float:
+    value = spine.facts[name]
+    if not isinstance(value, float | int):
+        raise TypeError(f"the spine's {name} is no number: {value!r}")
+    return float(value)
+
+
+def _build(spine: Spine, parameters: PatientParameters) -> dict[str, object]:
+    """Return weight and BMI: as given, else drawn, median 25.5 kg/m² with a spread of 16 % (unverified).
+
+    A child's BMI grows from 15.5 at 5 years to that of adults (unverified).
+    """
+    height_m = 0.01 * _number(spine, "height_cm")
+    drawn = float(np.random.Generator(np.random.PCG64([parameters.seed, 7200])).standard_normal())
+    median = float(np.interp(parameters.age_years, [5.0, 20.0, 45.0], [15.5, 22.0, 25.5]))
+    bmi = parameters.bmi
+    if parameters.weight_kg is not None:
+        bmi = parameters.weight_kg / height_m**2
+    elif bmi is None:
+        bmi = median * float(np.exp(0.16 * np.clip(drawn, -2.0, 2.5)))
+    return {"bmi": float(bmi), "weight_kg": float(bmi * height_m**2)}
 
 
 def trunk_scale(spine: Spine) -> float:
@@ -70,9 +100,9 @@ def _label(name: str) -> int:
     return structure(name).label
 
 
-def _pelvis(hip: HipShape, world_from_sacrum: NDArray[np.float64], lowest: Bone) -> list[Bone]:
-    size = hip.size
-    joint = lower_joint(lowest, world_from_sacrum)
+def _pelvis(hip: HipShape, spine: Spine) -> list[Bone]:
+    size, world_from_sacrum = hip.size, spine.frames[FIXED]
+    joint = sacral_joint(spine, world_from_sacrum)
     bones = [
         Bone(
             "sacrum",
@@ -88,20 +118,6 @@ def _pelvis(hip: HipShape, world_from_sacrum: NDArray[np.float64], lowest: Bone)
         head = _world(world_from_sacrum, hip.head(side))
         bones.append(Bone(name, femur_solids(head, side, size.scale, hu=0.9 * _BONE_HU, label=_label(name)), FIXED))
     return bones
-
-
-def lower_joint(bone: Bone, world_from_other: NDArray[np.float64]) -> NDArray[np.float64] | None:
-    """Return the facet joints below a vertebra (24,) as the bone below sees them, in that bone's frame."""
-    solid = bone.solids[0]
-    other = np.linalg.inv(solid.world_from_solid) @ world_from_other
-    for row in solid.holes:
-        if row[0] == JOINT and row[21] < 0.0:
-            mirrored: NDArray[np.float64] = row.copy()
-            mirrored[1:4] = other[:3, :3].T @ (row[1:4] - other[:3, 3])
-            mirrored[4:13] = (row[4:13].reshape(3, 3) @ other[:3, :3]).ravel()
-            mirrored[21] = -row[21]
-            return mirrored
-    return None
 
 
 def _upper(t11: Bone, spine: Spine) -> list[Bone]:
@@ -154,7 +170,7 @@ def _world(world_from_sacrum: NDArray[np.float64], point: NDArray[np.float64]) -
     return moved
 
 
-def _facts(hip: HipShape, world_from_sacrum: NDArray[np.float64]) -> dict[str, float]:
+def _facts(hip: HipShape, world_from_sacrum: NDArray[np.float64]) -> dict[str, object]:
     """Measure slope, tilt and incidence in the sagittal plane of the patient lying down."""
     normal = world_from_sacrum[:3, 2]
     middle = 0.5 * (hip.head(1.0) + hip.head(-1.0))
@@ -187,6 +203,6 @@ def _landmarks(hip: HipShape, world_from_sacrum: NDArray[np.float64]) -> dict[st
         places[f"sacrum/foramen_S1_{word}"] = size.point(side * 23.5, 27.0, -33.0)
         places[f"hip_{word}/symphysis"] = hip.place((2.0, -48.0, -122.0), side)
     return {
-        name: Landmark(name, tuple(float(v) for v in _world(world_from_sacrum, point)), FIXED)  # type: ignore[arg-type]
+        name: Landmark(name, tuple(float(v) for v in _world(world_from_sacrum, point)), REST)  # type: ignore[arg-type]
         for name, point in places.items()
     }
