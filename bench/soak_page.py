@@ -1,6 +1,6 @@
 """Hold the pedal for minutes and watch what grows: the real room, 512², 30 pulses a second, headless Chromium.
 
-    python bench/soak_page.py --minutes 10 [--patient torso] [--matrix 512] [--rate 30] [--json FILE]
+    python bench/soak_page.py --minutes 10 [--patient anna] [--matrix 512] [--rate 30] [--json FILE]
 
 Every minute: pictures painted a second, latency from sent to painted (p50, p95 of the last 120 pictures, from the
 server), heap of the page after a garbage collection, DOM nodes and listeners, memory of the server's process. The last
@@ -121,7 +121,7 @@ def main() -> int:
     """Run as a script."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=int, default=10)
-    parser.add_argument("--patient", default="torso")
+    parser.add_argument("--patient", default="anna")
     parser.add_argument("--matrix", type=int, default=512)
     parser.add_argument("--rate", type=float, default=30.0)
     parser.add_argument("--json", type=Path, help="also write the rows here")

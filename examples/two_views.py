@@ -1,4 +1,4 @@
-"""Two views of a marker in the built-in torso: the known truth, then what two X-rays say of it.
+"""Two views of a marker in the modelled default patient: the known truth, then what two X-rays say of it.
 
 A steel ball is put into the patient. From its place in an AP and in a lateral picture its position is found again
 by meeting the two rays. Run: ``python examples/two_views.py``.
@@ -12,7 +12,7 @@ from fluoroscope.patient.library import open_patient
 from fluoroscope.patient.scene import Body, Scene, Sphere
 from fluoroscope.projector import project_scene
 
-patient = open_patient("torso")
+patient = open_patient("anna")
 isocenter = tuple(float(part) for part in patient.reference_mm)
 truth = patient.reference_mm + np.array([12.0, -8.0, 21.0])
 ball = Sphere(tuple(truth), 1.5, basis_of(MATERIALS["steel_304"]))

@@ -1,4 +1,4 @@
-"""Make the picture of docs/explanations/image-chain.md: one press on the built-in torso, stage by stage.
+"""Make the picture of docs/explanations/image-chain.md: one press on the modelled default patient, stage by stage.
 
 Run: ``python docs/pictures/make_image_chain.py`` (needs Pillow).
 """
@@ -39,7 +39,7 @@ def grey(values: np.ndarray, center: float, width: float) -> Image.Image:
 
 
 def main() -> None:
-    patient = open_patient("torso")
+    patient = open_patient("anna")
     x, y, z = (float(part) for part in patient.reference_mm)
     clock = SteppedClock(datetime(2026, 1, 1, tzinfo=UTC))
     scene = Resting(Scene((Body("patient", patient.basis),)))

@@ -46,9 +46,9 @@ class Shot:
 
 
 SHOTS = (
-    Shot("ap", "torso", 0.0),
-    Shot("lateral", "torso", -90.0),
-    Shot("oblique", "torso", 25.0),
+    Shot("ap", "anna", 0.0),
+    Shot("lateral", "anna", -90.0),
+    Shot("oblique", "anna", 25.0),
     Shot("lumbar-ap", "lumbar", 0.0),
     Shot("lumbar-lateral", "lumbar", -90.0, window=(33800.0, 7500.0)),
     # The CT ends at L2 and holds contrast medium: the aorta lies over the left of the spine.
@@ -100,7 +100,7 @@ def take_page(scratch: Path) -> None:
         if (known := Path(os.environ.get("FLUOROSCOPE_HOME", "")) / "patients").is_dir():
             shutil.copytree(known, patients)
         program = subprocess.Popen(
-            [sys.executable, "-m", "fluoroscope", "run", "torso", "--no-open", "--port", "0"],
+            [sys.executable, "-m", "fluoroscope", "run", "anna", "--no-open", "--port", "0"],
             stderr=subprocess.PIPE,
             text=True,
             env=os.environ | {"FLUOROSCOPE_HOME": str(scratch / "home")},

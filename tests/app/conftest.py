@@ -1,3 +1,4 @@
+import json
 import os
 import sys
 from pathlib import Path
@@ -10,9 +11,10 @@ from fluoroscope import cli
 
 @pytest.fixture(autouse=True)
 def _own_home(tmp_path_factory, monkeypatch):
-    """Every test has its own exams; the patient cache is shared by the run so that the torso is built once."""
+    """The patient cache is shared by the run, so that "small", a modelled adult of coarse voxels, is built once."""
     home = tmp_path_factory.getbasetemp() / "fluoroscope-home"
-    home.mkdir(exist_ok=True)
+    (home / "made").mkdir(parents=True, exist_ok=True)
+    (home / "made" / "small.json").write_text(json.dumps({"description": "coarse adult", "seed": 1, "pitch_mm": 3.0}))
     monkeypatch.setenv("FLUOROSCOPE_HOME", str(home))
     monkeypatch.setenv("XDG_CACHE_HOME", str(home / "cache"))
     monkeypatch.delenv("FLUOROSCOPE_DEBUG", raising=False)

@@ -1,6 +1,9 @@
 """``patients export``, folders that open as patients, and moving patients in ``simulate``, on a small labelled CT."""
 
 import json
+import os
+import subprocess
+import sys
 
 import nibabel
 import numpy as np
@@ -153,6 +156,30 @@ def test_export_refuses_what_it_cannot_do_and_leaves_nothing(command, small_ct, 
         assert code == 2
         assert said in err
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["full", "mine.txt"]
+
+
+_MAKE = "import sys; from fluoroscope.cli import main; main()"
+
+
+@pytest.mark.req("REQ-PAT-031")
+def test_the_same_seed_gives_the_same_files_in_two_processes(tmp_path):
+    for name in ("one", "two"):
+        made = [sys.executable, "-c", _MAKE, "patients", "make", "--seed", "7", "--bmi", "34", "--pitch-mm", "3"]
+        made += ["--pathology", "listhesis:L4:2", "--dicom", "--stl", "--out", str(tmp_path / name)]
+        # Each with a cache of its own: the second is built anew.
+        home = {**os.environ, "FLUOROSCOPE_HOME": str(tmp_path / f"home-{name}")}
+        done = subprocess.run(made, env=home, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    one, two = (sorted(p for p in (tmp_path / name).rglob("*") if p.is_file()) for name in ("one", "two"))
+    assert [p.relative_to(tmp_path / "one") for p in one] == [p.relative_to(tmp_path / "two") for p in two]
+    different = [p.name for p, q in zip(one, two, strict=True) if p.read_bytes() != q.read_bytes()]
+    assert different == []
+    manifest = json.loads((tmp_path / "one" / "patient.json").read_text())
+    assert "synthetic: not compared with real paired X-ray" in manifest["statement"]
+    patient = open_patient(tmp_path / "one")
+    assert patient.modelled
+    assert patient.parameters.pathologies[0].kind == "listhesis"
+    assert len(patient.articulation.parts) > 20
 
 
 # ---- movement ------------------------------------------------------------------------------------

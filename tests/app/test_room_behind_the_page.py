@@ -155,12 +155,12 @@ def test_another_patient_is_another_exam(room, exams):
     room.command("pedal", {"down": True})
     assert wait_for(lambda: room.status()["state"] == "EXPOSING")
     with pytest.raises(RefusedError):
-        room.command("set_patient", {"name": "torso"})
+        room.command("set_patient", {"name": "small"})
     room.command("pedal", {"down": False})
     # A tap too short for a pulse leaves no picture to hold.
     assert wait_for(lambda: room.status()["state"] in ("HOLD", "READY"))
-    room.command("set_patient", {"name": "torso"})
-    assert wait_for(lambda: room.status()["patient"]["name"] == "torso" and not room.status()["state_reason"], 60.0)
+    room.command("set_patient", {"name": "small"})
+    assert wait_for(lambda: room.status()["patient"]["name"] == "small" and not room.status()["state_reason"], 60.0)
     assert room.status()["exam"]["uid"] != first
     assert room.status()["dose"]["air_kerma_mgy"] == 0.0
     expose(room)
@@ -286,7 +286,7 @@ def test_a_patient_that_cannot_be_opened_leaves_the_one_before_on_the_table(room
     expose(room)
     body = room._parts.console.carm
     emptied = full_disk(monkeypatch, ExamFolder, "create")
-    room.command("set_patient", {"name": "torso"})
+    room.command("set_patient", {"name": "small"})
     assert wait_for(lambda: not room.status()["state_reason"], 60.0)
     assert any("could not be opened" in message["text"] for message in room.status()["messages"])
     # No exam is open: radiation would be in no record.

@@ -156,7 +156,7 @@ def test_a_needle_at_the_marker_and_medium_through_it(room):
 def test_another_patient_has_no_needle_of_the_one_before(room):
     place(room)
     room.command("marker_place", {})
-    room.command("set_patient", {"name": "torso"})
-    assert wait_for(lambda: room.status()["patient"]["name"] == "torso" and not room.status()["state_reason"])
+    room.command("set_patient", {"name": "small"})
+    assert wait_for(lambda: room.status()["patient"]["name"] == "small" and not room.status()["state_reason"])
     status = room.status()
     assert (status["needle"], status["marker"], status["contrast"]) == (None, None, None)

@@ -1,4 +1,4 @@
-"""`fluoroscope run` as a user starts it: the built-in torso, Chromium, the pedal, and what is then on disk."""
+"""`fluoroscope run` as a user starts it: the modelled default patient, Chromium, the pedal, and what is then on disk."""
 
 import os
 import re
@@ -112,7 +112,7 @@ def visible(seat: Seat, text: str) -> bool:
 
 @pytest.mark.req("HAZ-CLINIC-001", "HAZ-SIDE-001", "HAZ-BEAM-001")
 def test_from_pedal_to_the_records_and_back_as_a_clip(start, sit, tmp_path):
-    program = start(["run", "torso", "--matrix", "512"])
+    program = start(["run", "anna", "--matrix", "512"])
     seat = sit(program)
     assert visible(seat, "SIMULATED")
     seat.expose(3)

@@ -14,8 +14,10 @@ import pytest
 
 from fluoroscope.geometry.table import PatientPosition
 from fluoroscope.patient import fetch as fetching
+from fluoroscope.patient.anatomy.parameters import PatientParameters
 from fluoroscope.patient.fetch import FetchError, Member, Package
-from fluoroscope.patient.library import ImportedCT, fetch, is_fetched, open_patient, patients
+from fluoroscope.patient.library import ImportedCT, fetch, is_fetched, model_patient, open_patient, patients
+from fluoroscope.patient.named import keep_made
 from fluoroscope.patient.stored import PatientFileError
 from fluoroscope.patient.tissues import packaged_tissues
 
@@ -113,7 +115,7 @@ def test_a_folder_goes_to_the_reader_that_was_given(tmp_path):
 
 def test_what_is_not_there_is_said_in_one_line(tmp_path, monkeypatch):
     for name, pattern in (
-        ("nobody", "choose one of .*lumbar, thoracolumbar"),
+        ("nobody", "choose one of anna, .*lumbar, thoracolumbar"),
         ("lumbar", "fluoroscope patients fetch lumbar"),
         (tmp_path / "x.nii", "no such file"),
     ):
@@ -121,10 +123,48 @@ def test_what_is_not_there_is_said_in_one_line(tmp_path, monkeypatch):
             open_patient(name)
         assert "\n" not in str(caught.value)
     with pytest.raises(PatientFileError, match="no such label file"):
-        open_patient("torso", labels=tmp_path / "no.nii")
+        open_patient("anna", labels=tmp_path / "no.nii")
     with pytest.raises(PatientFileError, match="choose one of lumbar, thoracolumbar"):
         fetch("nobody")
-    assert fetch("torso") is None
+    assert fetch("anna") is None
+
+
+def test_the_teaching_patients_are_there_with_one_line_each():
+    modelled = [record for record in patients() if record.parameters is not None]
+    assert len(modelled) >= 10
+    assert modelled[0].name == "anna"
+    assert all(is_fetched(record) and "\n" not in record.description for record in modelled)
+    kinds = {one.kind for record in modelled for one in record.parameters.pathologies}
+    assert {"fracture", "listhesis", "stenosis", "vacuum", "lytic", "blastic", "fusion", "osteoporosis"} <= kinds
+    assert {record.parameters.lumbar_vertebrae for record in modelled} == {4, 5, 6}
+    assert any(record.parameters.pregnancy_weeks for record in modelled)
+    assert min(record.parameters.age_years for record in modelled) < 12
+
+
+@pytest.mark.req("REQ-PAT-030")
+def test_a_modelled_patient_is_built_once_and_comes_back_the_same(home):
+    parameters = PatientParameters(seed=5)
+    texts = []
+    first = model_patient(parameters, pitch_mm=3.0)
+    again = model_patient(parameters, pitch_mm=3.0, progress=lambda fraction, text: texts.append(text))
+    assert texts == [f"{first.record.name} from the cache"]
+    np.testing.assert_array_equal(first.volume.values, again.volume.values)
+    np.testing.assert_array_equal(first.labels.values, again.labels.values)
+    assert dict(first.labels.names) == dict(again.labels.names)
+    assert dict(first.articulation.landmarks) == dict(again.articulation.landmarks)
+    assert dict(first.facts) == dict(again.facts)
+    for one, two in zip(first.articulation.parts, again.articulation.parts, strict=True):
+        assert (one.name, one.frame) == (two.name, two.frame)
+        np.testing.assert_array_equal(one.volume.water, two.volume.water)
+        np.testing.assert_array_equal(one.volume.bone, two.volume.bone)
+        np.testing.assert_array_equal(one.volume.world_from_index, two.volume.world_from_index)
+    for one, two in zip(first.articulation.joints, again.articulation.joints, strict=True):
+        assert one.name == two.name
+        np.testing.assert_array_equal(one.world_from_disc, two.world_from_disc)
+    made = keep_made(parameters)
+    assert made.name in [record.name for record in patients()]
+    (home / "made" / "broken.json").write_text("{")
+    assert "broken" not in [record.name for record in patients()]
 
 
 def test_an_unwritable_cache_is_told_and_the_patient_still_opens(tmp_path, monkeypatch):

@@ -73,7 +73,7 @@ def first_frame_rows(*, cold: bool) -> list[Row]:
         first_frame_s(Path(scratch), {})  # fills the caches
         warm = [first_frame_s(Path(scratch), {}) for _ in range(3)]
         what = "from starting Python to the first live picture"
-        size, stages = "built-in torso → 1024²", "open the room, pedal down, first pulse through the chain"
+        size, stages = "modelled patient → 1024²", "open the room, pedal down, first pulse through the chain"
         rows.append(row("first_frame.warm", f"{what}, caches filled", size, stages, warm, "s"))
         if cold:
             empty = {

@@ -1,7 +1,6 @@
 """The patients one can name, and the one way to open any patient."""
 
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +33,6 @@ from fluoroscope.patient.reference import spine_reference_mm
 from fluoroscope.patient.stored import PatientFileError, Progress, silent
 from fluoroscope.patient.stored_parts import articulation_from, parts_of
 from fluoroscope.patient.tissues import TissueTable, packaged_tissues, to_basis
-from fluoroscope.patient.torso import TORSO_REFERENCE_MM, make_torso  # TRANSITION
 from fluoroscope.patient.volume import BasisVolume, Volume
 
 __all__ = [
@@ -49,9 +47,7 @@ __all__ = [
     "patients",
 ]
 
-DEFAULT_PATIENT = "anna" if find_spec("fluoroscope.patient.anatomy.skeleton") else "torso"  # TRANSITION
-PITCH_MM = 1.0
-"""Of modelled patients, unless told otherwise."""
+DEFAULT_PATIENT = "anna"
 
 # Part of the cache key: raise it when anything between file and basis volume changes its result.
 _DERIVATION = 2
@@ -120,19 +116,22 @@ _SCANNED = (
 )
 
 
-_TORSO = PatientRecord("torso", "modelled torso", "made by this program", "Apache-2.0", TORSO_REFERENCE_MM)
-
-
 def patients() -> tuple[PatientRecord, ...]:
     """Return the patients that have a name: modelled for teaching, made by the user, scanned; the default first."""
     modelled = tuple(_modelled_record(one) for one in (*teaching_patients(), *made_patients()))
-    return (_TORSO, *modelled, *_SCANNED)  # TRANSITION
+    return modelled + _SCANNED
 
 
 def _modelled_record(one: NamedPatient) -> PatientRecord:
     # The model puts the middle of L3 at the origin.
     return PatientRecord(
-        one.name, one.description, MADE_SOURCE, "Apache-2.0", (0.0, 0.0, 0.0), parameters=one.parameters
+        one.name,
+        one.description,
+        MADE_SOURCE,
+        "Apache-2.0",
+        (0.0, 0.0, 0.0),
+        parameters=one.parameters,
+        pitch_mm=one.pitch_mm,
     )
 
 
@@ -236,7 +235,7 @@ def open_patient(
     job = _job(str(name_or_path), labels, names, keep_table, table, series)
     parameters = job.record.parameters
     if parameters is not None:
-        return model_patient(parameters, record=job.record, progress=progress)
+        return model_patient(parameters, record=job.record, pitch_mm=job.record.pitch_mm, progress=progress)
     key = job.key()
     known = cache.lookup(key)
     if known is not None:
@@ -255,7 +254,7 @@ def model_patient(
     parameters: PatientParameters,
     *,
     record: PatientRecord | None = None,
-    pitch_mm: float = PITCH_MM,
+    pitch_mm: float = 1.0,
     keep: bool = True,
     progress: Progress | None = None,
 ) -> Patient:
@@ -364,7 +363,7 @@ def _job(
         return _Job(record, path, label_path, name_table, keep_table, tissues, series)
     if record.package is None:
         _refuse_labels(label_path)
-        if table is not None and record.parameters is not None:
+        if table is not None:
             raise PatientFileError(f"{name}: a modelled patient brings its own materials; leave the tissue table out")
         return _Job(record, None, None, None, keep_table, tissues, series)
     folder = fetching.fetched(record.name, record.package)
@@ -384,10 +383,8 @@ def _refuse_labels(path: Path | None) -> None:
 
 def _scanned(job: _Job, read_folder: FolderReader | None, read_labels: LabelReader | None, report: Progress) -> Patient:
     """Read a CT, take the table away, convert, and find what can move."""
-    if job.ct is None:  # TRANSITION
-        body, marks = make_torso(progress=lambda f, text: report(0.7 * f, text))
-        amounts = to_basis(body, table=job.table, labels=marks)
-        return Patient(job.record, "", body, amounts, marks, np.array(TORSO_REFERENCE_MM))
+    if job.ct is None:
+        raise PatientFileError(f"{job.record.name}: has no CT")
     imported = _import(job.ct, read_folder, lambda f, text: report(0.4 * f, text))
     labels = _labels(job, imported.volume, read_labels, report)
     volume = imported.volume

@@ -30,11 +30,12 @@ MADE_SOURCE = "modelled by this program; synthetic: not compared with real paire
 
 @dataclass(frozen=True, slots=True)
 class NamedPatient:
-    """A name, one line for people, and everything the model needs."""
+    """A name, one line for people, everything the model needs, and the size of his voxels."""
 
     name: str
     description: str
     parameters: PatientParameters
+    pitch_mm: float = 1.0
 
     @classmethod
     def of(cls, parameters: PatientParameters) -> "NamedPatient":
@@ -81,8 +82,9 @@ def teaching_patients() -> tuple[NamedPatient, ...]:
 
 
 def _named(name: str, entry: Mapping[str, Any]) -> NamedPatient:
-    values = {key: value for key, value in entry.items() if key != "description"}
-    return NamedPatient(name, str(entry["description"]), parameters_from_json(values))
+    values = {key: value for key, value in entry.items() if key not in ("description", "pitch_mm")}
+    pitch_mm = float(entry.get("pitch_mm", 1.0))
+    return NamedPatient(name, str(entry["description"]), parameters_from_json(values), pitch_mm)
 
 
 def name_of(parameters: PatientParameters) -> str:

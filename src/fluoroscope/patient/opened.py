@@ -38,6 +38,8 @@ class PatientRecord:
         Where it is fetched from; None when nothing has to be fetched.
     parameters
         Of a modelled patient, built when first opened; else None.
+    pitch_mm
+        Of a modelled patient's voxels.
     """
 
     name: str
@@ -48,6 +50,7 @@ class PatientRecord:
     position: PatientPosition = PatientPosition.HFP
     package: Package | None = None
     parameters: PatientParameters | None = None
+    pitch_mm: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
