@@ -180,7 +180,7 @@ def _open(name: str) -> Any:
     files = {"lumbar": ("example_ct.nii.gz", "example_seg_fast_force_split.nii.gz", "totalsegmentator"),
              "thoracolumbar": ("cxr.nii.gz", "mask.nii.gz", folder / "structures.csv")}[name]  # fmt: skip
     try:
-        return open_patient(folder / str(files[0]), labels=folder / str(files[1]), names=files[2])
+        return open_patient(folder / str(files[0]), labels=folder / str(files[1]), names=str(files[2]))
     except PatientFileError:
         return None
 

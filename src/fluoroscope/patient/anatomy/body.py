@@ -1,4 +1,4 @@
-"""The trunk: skin, subcutaneous fat, muscular wall and the cavity, plane by plane around a midline that follows the spine."""
+"""The trunk: skin, subcutaneous fat, muscular wall and the cavity, plane by plane around the spine."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Colon and small bowel: tubes with folds, holding stool, fluid and gas that has risen to the back of a prone patient."""
+"""Colon and small bowel: folded tubes with stool, fluid and gas that has risen to the back of a prone patient."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -172,7 +172,9 @@ def paint_bowel(canvas: Canvas, noise: Grain, bowel: Bowel) -> None:
 
 
 @numba.njit(**DOOR)
-def _paint_tube(hu, labels, first, pitch, segments, content, how, rows, noise, over):  # type: ignore[no-untyped-def]
+def _paint_tube(  # type: ignore[no-untyped-def]  # noqa: PLR0915
+    hu, labels, first, pitch, segments, content, how, rows, noise, over
+):
     near = np.empty(segments.shape[0], np.int64)
     for i in range(hu.shape[0]):
         z = first[2] + i * pitch

@@ -21,7 +21,8 @@ from fluoroscope.patient.anatomy.soft import Grain, grain
 from fluoroscope.patient.anatomy.solids import Canvas
 from fluoroscope.patient.anatomy.structures import structure, structures
 from fluoroscope.patient.labels import LabelMap
-from fluoroscope.patient.parts import REST, Articulation, Landmark, Part
+from fluoroscope.patient.motion.organs import ORGANS
+from fluoroscope.patient.parts import REST, Articulation, Landmark
 from fluoroscope.patient.stored import Progress, silent
 from fluoroscope.patient.volume import Volume
 
@@ -74,7 +75,9 @@ def build_patient(
     room = cavity(body, here)
     for organ in organs(canvas, noise, here, room, build, parameters.pregnancy_weeks, random):
         organ.paint()
-        recorder.step(organ.name, organ.name, organ.box, pitch_mm=max(ORGAN_PITCH_MM, pitch_mm))
+        recorder.step(
+            organ.name, organ.name if organ.name in ORGANS else REST, organ.box, pitch_mm=max(ORGAN_PITCH_MM, pitch_mm)
+        )
     report(0.45, "placing discs and bones")
     _paint_discs(recorder, noise, skeleton, parameters)
     pelvis = _paint_bones(recorder, skeleton, lambda share: report(0.5 + 0.3 * share, "placing discs and bones"))
@@ -141,7 +144,7 @@ def _trunk(skeleton: Skeleton, build: Build) -> Trunk:
 def _slabs(skeleton: Skeleton, build: Build, canvas: Canvas) -> Any:
     here = posts(skeleton, build)
     heights = {name: float(skeleton.frames[name][2, 3]) for name in here.names}
-    planes = canvas.origin_mm[2] + canvas.pitch_mm * np.arange(canvas.hu.shape[0])
+    planes = canvas.origin_mm[2] + canvas.pitch_mm * np.arange(canvas.hu.shape[0], dtype=np.float64)
     return soft_slabs(heights, float(skeleton.frames["sacrum"][2, 3]) - 8.0 * build.scale, planes)
 
 

@@ -35,7 +35,7 @@ class Cavity:
     scale: float
 
     def at(self, across: float, forward: float, z_mm: float) -> NDArray[np.float64]:
-        """Return a place: ``across`` −1 (right flank) to 1, ``forward`` 0 at the front of the spine to 1 at the wall."""
+        """Return a place: ``across`` −1 (right flank) to 1, ``forward`` 0 (front of the spine) to 1 (wall)."""
         middle, half, front, spine = (
             float(np.interp(z_mm, self.z_mm, table))
             for table in (self.middle_mm, self.half_width_mm, self.front_mm, self.spine_mm)

@@ -39,8 +39,9 @@ class TissueNumbers:
 def tissue_numbers() -> dict[str, TissueNumbers]:
     """Return every tissue of ``data/hounsfield.csv`` by name."""
     text = resources.files("fluoroscope.patient").joinpath("data/hounsfield.csv").read_text(encoding="utf-8")
-    numbers = ("mean_hu", "sd_hu", "grain_mm", "low_hu", "high_hu")
-    return {
-        row["tissue"]: TissueNumbers(row["tissue"], *(float(row[key]) for key in numbers), row["source"])
-        for row in csv.DictReader(text.splitlines())
-    }
+    return {row["tissue"]: _tissue(row) for row in csv.DictReader(text.splitlines())}
+
+
+def _tissue(row: dict[str, str]) -> TissueNumbers:
+    mean, sd, grain, low, high = (float(row[key]) for key in ("mean_hu", "sd_hu", "grain_mm", "low_hu", "high_hu"))
+    return TissueNumbers(row["tissue"], mean, sd, grain, low, high, row["source"])

@@ -123,7 +123,7 @@ def _paint_ligaments(canvas: Canvas, noise: Grain, here: Posts) -> None:
 
 
 def _paint_root(canvas: Canvas, noise: Grain, here: Posts, name: str, side: float, sac: Sac) -> None:
-    """The root that leaves below this vertebra's pedicle, in the fat of its foramen, with its ganglion."""
+    """Paint the root that leaves below this vertebra's pedicle, in the fat of its foramen, with its ganglion."""
     word = "left" if side > 0 else "right"
     known = structures().get(f"nerve_root_{word}_{name.removeprefix('vertebrae_')}")
     if known is None:
@@ -153,7 +153,7 @@ def _paint_root(canvas: Canvas, noise: Grain, here: Posts, name: str, side: floa
 
 
 def _paint_nerves(canvas: Canvas, noise: Grain, build: Build, sac: Sac, random: np.random.Generator) -> None:
-    """The cord, swollen before its tip, and the strands of the cauda equina; lying prone they sink to the front."""
+    """Paint the cord, swollen before its tip, and the strands of the cauda equina; lying prone they sink to the front."""
     s = build.scale
     z = sac.centers_mm[:, 2]
     above = z > sac.conus_mm[2] + 0.5

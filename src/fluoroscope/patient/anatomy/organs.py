@@ -200,8 +200,8 @@ def _arteries(here: Posts, build: Build, random: np.random.Generator) -> list[So
     blood = texture("blood")
     above = max(0.9, 3.2 - 0.05 * old)
     wall = Texture(45.0, 8.0, 2.0, 750.0, above, 3.5, 1.4) if old > 0 else blood
-    over = only(CAVITY, *(_label(n) for n in ("abdominal_fat", "small_bowel", "colon", "bowel_gas", "paravertebral_tissue")),
-                *(_label(n) for n in ("iliopsoas_left", "iliopsoas_right", "stomach", "liver")))  # fmt: skip
+    free = ("abdominal_fat", "small_bowel", "colon", "bowel_gas", "paravertebral_tissue", "iliopsoas_left")
+    over = only(CAVITY, *(_label(n) for n in (*free, "iliopsoas_right", "stomach", "liver")))
     fork = path[-1]
     shapes = [(_label("aorta"), chain(path, radius))]
     for name, side in SIDES:
@@ -228,8 +228,8 @@ def paint_cava(canvas: Canvas, noise: Grain, here: Posts) -> None:
     )
     paint_soft(canvas, noise, cava)
     for name, side in SIDES:
-        down = [path[-1], here.beside("sacrum", side * 34.0, -28.0, -6.0), here.beside("sacrum", side * 66.0, -50.0, -62.0),
-                here.beside("sacrum", side * 76.0, -78.0, -124.0)]  # fmt: skip
+        way = ((34.0, -28.0, -6.0), (66.0, -50.0, -62.0), (76.0, -78.0, -124.0))
+        down = [path[-1], *(here.beside("sacrum", side * x, y, z) for x, y, z in way)]
         paint_soft(
             canvas, noise, SoftShape(chain(down, 7.0 * s), texture("blood"), _label(f"iliac_vena_{name}"), over=over)
         )
@@ -268,7 +268,8 @@ def _uterus(here: Posts, room: Cavity, weeks: float, random: np.random.Generator
     shapes.append(SoftShape(chain(skull, head - 0.3 - 0.05 * weeks), soft, fetus, (0.9, 1.15, 1.0), over=only(bones)))
     for n in range(14):
         t = n / 13.0
-        place = np.array([np.interp(t, [0, 0.5, 1], [p[i] for p in back]) for i in range(3)]) + [0.0, 0.45 * head, 0.0]
+        place = np.array([np.interp(t, [0, 0.5, 1], [p[i] for p in back]) for i in range(3)])
+        place[1] += 0.45 * head
         shapes.append(
             SoftShape(chain(place, 0.06 * weeks + 0.6), bone, bones, over=only(fetus, _label("amniotic_fluid")))
         )

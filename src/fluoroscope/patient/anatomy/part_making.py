@@ -80,7 +80,8 @@ class Recorder:
         canvas = self.canvas
         for solid in bone.solids:
             canvas.paint(solid)
-        corner = _extent(canvas, label, np.linalg.inv(frame), box)
+        local_from_world: NDArray[np.float64] = np.linalg.inv(frame).astype(np.float64)
+        corner = _extent(canvas, label, local_from_world, box)
         if corner is None:
             return
         low, high = corner[0] - 2.5, corner[1] + 2.5
@@ -142,7 +143,8 @@ def _overlap(count: int, pitch_mm: float, wanted_mm: float) -> NDArray[np.float3
     low = np.arange(wider)[:, np.newaxis] * wanted_mm
     start = np.arange(count)[np.newaxis] * pitch_mm
     shared = np.minimum(low + wanted_mm, start + pitch_mm) - np.maximum(low, start)
-    return (np.clip(shared, 0.0, None) / wanted_mm).astype(np.float32)
+    weights: NDArray[np.float32] = (np.clip(shared, 0.0, None) / wanted_mm).astype(np.float32)
+    return weights
 
 
 def _resampled(change: NDArray[np.int16], canvas: Canvas, at: Box, pitch_mm: float) -> BasisVolume:

@@ -29,7 +29,8 @@ def grain(seed: int) -> Grain:
         for axis in range(3):
             noise = 0.25 * np.roll(noise, 1, axis) + 0.5 * noise + 0.25 * np.roll(noise, -1, axis)
     noise -= noise.mean()
-    return (noise / noise.std()).astype(np.float32)
+    unit: Grain = (noise / noise.std()).astype(np.float32)
+    return unit
 
 
 @dataclass(frozen=True, slots=True)
