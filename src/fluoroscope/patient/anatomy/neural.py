@@ -153,7 +153,7 @@ def _paint_root(canvas: Canvas, noise: Grain, here: Posts, name: str, side: floa
 
 
 def _paint_nerves(canvas: Canvas, noise: Grain, build: Build, sac: Sac, random: np.random.Generator) -> None:
-    """Paint the cord, swollen before its tip, and the strands of the cauda equina; lying prone they sink to the front."""
+    """Paint the cord, swollen before its tip, and the strands of the cauda equina, which sink to the front."""
     s = build.scale
     z = sac.centers_mm[:, 2]
     above = z > sac.conus_mm[2] + 0.5
