@@ -206,8 +206,8 @@ def _slabs(
         slab = tuple(np.rint(share * channel[box]).astype(np.int16) for channel in whole)
         for channel, taken in zip(rest, slab, strict=True):
             channel[box] -= taken
-        name = f"vertebrae_{one.level}"
-        parts.append(_part(f"soft_{one.level}", name, (slab[0], slab[1]), basis, box))
+        name = f"soft_{one.level}"
+        parts.append(_part(name, name, (slab[0], slab[1]), basis, box))
     return parts
 
 

@@ -201,7 +201,7 @@ def soft_slabs(heights_mm: dict[str, float], sacrum_mm: float, planes_mm: NDArra
         values[n] = 1.0
         weight = np.interp(-planes_mm, -nodes, values)
         level = name.removeprefix("vertebrae_")
-        slabs.append(Slab("base", REST, weight) if name == "base" else Slab(f"soft_{level}", name, weight))
+        slabs.append(Slab("base", REST, weight) if name == "base" else Slab(f"soft_{level}", f"soft_{level}", weight))
     return slabs
 
 
