@@ -197,7 +197,7 @@ def _slabs(
     parts = []
     whole = (rest[0].copy(), rest[1].copy())
     for number, one in enumerate(riding):
-        hat = np.interp(planes, np.asarray(nodes)[order], np.eye(len(nodes))[number][order])
+        hat = 0.5 - 0.5 * np.cos(np.pi * np.interp(planes, np.asarray(nodes)[order], np.eye(len(nodes))[number][order]))
         inside = np.flatnonzero(hat > 0.0)
         if len(inside) == 0:
             continue

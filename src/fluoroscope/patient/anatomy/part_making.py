@@ -199,7 +199,8 @@ def soft_slabs(heights_mm: dict[str, float], sacrum_mm: float, planes_mm: NDArra
     for n, name in enumerate([*names, "base"]):
         values = np.zeros(len(nodes))
         values[n] = 1.0
-        weight = np.interp(-planes_mm, -nodes, values)
+        # Smooth at every node: a kink would not survive wider voxels, and show as a line across the picture.
+        weight = 0.5 - 0.5 * np.cos(np.pi * np.interp(-planes_mm, -nodes, values))
         level = name.removeprefix("vertebrae_")
         slabs.append(Slab("base", REST, weight) if name == "base" else Slab(f"soft_{level}", f"soft_{level}", weight))
     return slabs
