@@ -46,8 +46,10 @@ def surface_of(solids: Sequence[Solid], pitch_mm: float = 1.0) -> Surface:
     axes = [np.arange(a, b + pitch_mm, pitch_mm) for a, b in zip(low, high, strict=True)]
     grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
     values = distance_of(solids, grid.reshape(-1, 3)).reshape(grid.shape[:3])
-    # Inside is below zero: the surface faces where the values rise.
-    vertices, faces, _, _ = marching_cubes(values, 0.0, spacing=(pitch_mm,) * 3, gradient_direction="ascent")
+    # Inside is below zero. "descent" is what gives triangles that turn counter-clockwise from outside here.
+    vertices, faces, _, _ = marching_cubes(  # type: ignore[no-untyped-call]
+        values, 0.0, spacing=(pitch_mm,) * 3, gradient_direction="descent"
+    )
     placed = (vertices + low).astype(np.float32)
     return Surface(placed, np.ascontiguousarray(faces, dtype=np.int32))
 
@@ -87,9 +89,7 @@ def clearance_mm(
     shift = np.array([[i, j, k] for i in (-0.25, 0.25) for j in (-0.25, 0.25) for k in (-0.25, 0.25)])
     bound = np.inf
     while len(centers):
-        apart = np.maximum(
-            distance_of(first, centers @ back[:3, :3].T + back[:3, 3]), distance_of(second, centers)
-        )
+        apart = np.maximum(distance_of(first, centers @ back[:3, :3].T + back[:3, 3]), distance_of(second, centers))
         room = apart - LIPSCHITZ * size * np.sqrt(3.0) / 2.0
         clear = room > 0.0
         if clear.any():

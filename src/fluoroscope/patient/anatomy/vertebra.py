@@ -95,8 +95,11 @@ def back_wall_mm(m: VertebraMorphometry, shape: Shape) -> float:
 
 def _body(m: VertebraMorphometry, shape: Shape) -> NDArray[np.float64]:
     s = scale_of(m)
+    # A rim is measured a few mm from its endplate, where the waist begins, and in the hollow midline.
+    wide, more = 0.5 * (1.0 + 0.25 * shape["waist"]), 0.5 * shape["hollow"] * s + 0.7
     numbers = [
-        *(0.5 * m.lower_width_mm, 0.5 * m.upper_width_mm, 0.5 * m.lower_depth_mm, 0.5 * m.upper_depth_mm),
+        *(wide * m.lower_width_mm, wide * m.upper_width_mm),
+        *(0.5 * m.lower_depth_mm + more, 0.5 * m.upper_depth_mm + more),
         *(m.height_anterior_mm, m.height_posterior_mm, shape["waist"], shape["waist_front"], shape["widest"]),
         *(shape["hollow"] * s, shape["dish_low"] * s, shape["dish_up"] * s, shape["square_back"]),
         *(shape["square_front"], 2.2 * s),
@@ -106,8 +109,9 @@ def _body(m: VertebraMorphometry, shape: Shape) -> NDArray[np.float64]:
 
 @dataclass(frozen=True, slots=True)
 class FacetPlace:
-    """Where a pair of facet joints lies, in a vertebra's frame: ``x_mm`` from the midline, ``y_mm``; angles to
-    the sagittal plane, left and right; half the gap between the bones.
+    """Where a pair of facet joints lies, in a vertebra's frame.
+
+    ``x_mm`` is from the midline; angles are to the sagittal plane; ``half_gap_mm`` is half the room between the bones.
     """
 
     x_mm: float
@@ -200,10 +204,10 @@ def _side(
     )
     tip_thick = min(shape["tp_tip_y_half"], shape["tp_tip_z_half"]) * s
     transverse = bar(
-        at(isthmus_x + shape["tp_x"] * s, 0.5 * (wall + shape["tp_y"] * s + canal_back - 4.0 * s), shape["tp_z"] * s),
+        at(isthmus_x + shape["tp_x"] * s, canal_back - 2.5 * s, shape["tp_z"] * s),
         at(0.5 * m.transverse_span_mm - tip_thick, canal_back + (shape["tp_tip_y"] - 11.0) * s, shape["tp_tip_z"] * s),
         (0.0, 0.0, 1.0),
-        (shape["tp_z_half"] * s, shape["tp_y_half"] * s),
+        (shape["tp_z_half"] * s, min(shape["tp_y_half"], 4.5) * s),
         (shape["tp_tip_z_half"] * s, shape["tp_tip_y_half"] * s),
     )
     lamina = bar(
