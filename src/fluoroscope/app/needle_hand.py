@@ -156,7 +156,7 @@ class NeedleHand:
         returns = {"CSF": "csf", "blood": "blood", "CSF and blood": "blood"}.get(state.returns)
         equipment = self._bedside.equipment
         path = equipment(state.path_mm)
-        truth = {"tissue": state.tissue, "structure": state.structure, "force_n": round(state.force_n, 2)}
+        truth = {"tissue": state.tissue, "structure": state.structure, "force_n": round(float(state.force_n), 2)}
         return {
             "type": state.type,
             "label": kind.title,
@@ -168,7 +168,7 @@ class NeedleHand:
             "tip_mm": equipment(state.tip_mm),
             "hub_mm": path[0],
             "path_mm": path,
-            "resistance": round(min(1.0, state.force_n / BONE_STOP_N), 3),
+            "resistance": round(min(1.0, float(state.force_n) / BONE_STOP_N), 3),
             "losses": sum(event.what in _LOSSES for event in state.events),
             "returns": returns,
             "blocked": f"{self._stopped} stops it" if self._stopped else None,

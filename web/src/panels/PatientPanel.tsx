@@ -1,5 +1,7 @@
 /** How the patient lies, breathes and bends. */
 
+import { useState } from "preact/hooks";
+
 import { act } from "../room/room";
 import { NUDGE_MS, joined } from "../room/movement";
 import { exposing, mayAct, operator, patientsOpen, status } from "../room/state";
@@ -27,20 +29,33 @@ export function PatientPanel() {
       <div class="views">
         <button type="button" disabled={off || exposing.value || !operator.value || now.patients.length === 0} onClick={() => (patientsOpen.value = true)}>Choose or make a patient…</button>
       </div>
-      {positions.length > 0 && (
-        <>
-          <h3>Position</h3>
-          <div class="stack" role="group" aria-label="Position">
-            {positions.map((position) => (
-              <button type="button" key={position} class={`plain ${position === patient?.position ? "is-on" : ""}`} aria-pressed={position === patient?.position}
-                disabled={off || exposing.value || position === patient?.position} onClick={() => act("set_position", { position })}>{positionText(position)}</button>
-            ))}
-          </div>
-          {now.runs.length > 0 && <p class="hint">Turning the patient closes this exam and opens a new one.</p>}
-        </>
-      )}
+      {positions.length > 0 && <Positions offered={positions} now={patient?.position ?? ""} off={off} ends={now.runs.length > 0} />}
       <Movement off={off} />
     </>
+  );
+}
+
+/** Prone first, as spine patients lie; those of one end at a time. */
+const LYING = ["P", "DL", "DR", "S"];
+
+function Positions({ offered, now, off, ends }: { offered: readonly string[]; now: string; off: boolean; ends: boolean }) {
+  const [end, setEnd] = useState(now.startsWith("FF") ? "FF" : "HF");
+  const shown = LYING.map((way) => end + way).filter((position) => offered.includes(position));
+  const other = end === "HF" ? "FF" : "HF";
+  return (
+    <section aria-label="Position">
+      <h3>Position</h3>
+      <div class="stack" role="group" aria-label="Position">
+        {shown.map((position) => (
+          <button type="button" key={position} class={`plain ${position === now ? "is-on" : ""}`} aria-pressed={position === now}
+            disabled={off || exposing.value || position === now} onClick={() => act("set_position", { position })}>{positionText(position)}</button>
+        ))}
+      </div>
+      {offered.some((position) => position.startsWith(other)) && (
+        <button type="button" class="link" onClick={() => setEnd(other)}>{other === "FF" ? "Feet first…" : "Head first…"}</button>
+      )}
+      {ends && <p class="hint">Turning the patient closes this exam and opens a new one.</p>}
+    </section>
   );
 }
 
