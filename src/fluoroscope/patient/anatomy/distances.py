@@ -114,9 +114,9 @@ def _bar(shape, x, y, z):  # type: ignore[no-untyped-def]
 
 @numba.njit(**within)
 def _body(shape, x, y, z):  # type: ignore[no-untyped-def]
-    """Vertebral body. 1-2 half width low, up; 3-4 half depth; 5-6 height front, back; 7 waist, 8 waist in front;
+    """Return the distance to a vertebral body.
 
-    9 share of the depth before the widest place; 10 hollow of the back; 11-12 dish of the endplates low, up;
+    1-2 half width low, up; 3-4 half depth; 5-6 height front, back; 7 waist, 8 waist in front; 9 share of the depth before the widest place; 10 hollow of the back; 11-12 dish of the endplates low, up;
     13 squareness of the back, 14 of the front; 15 roundness of the rim in mm.
     """
     mean = 0.25 * (shape[5] + shape[6])
@@ -158,7 +158,7 @@ def _body(shape, x, y, z):  # type: ignore[no-untyped-def]
 
 @numba.njit(**within)
 def _joint(shape, x, y, z):  # type: ignore[no-untyped-def]
-    """What lies on the other vertebra's side of a pair of facet joints.
+    """Return the distance to what lies on the other vertebra's side of a pair of facet joints.
 
     1-3 centre the joint turns about; 4-12 its axes; 13 half distance of the joints, 14 their radius; 15-18 cosine
     and sine of the angle to the sagittal plane, left, right; 19, 20 height of the tips, upper, lower; 21 half gap,
