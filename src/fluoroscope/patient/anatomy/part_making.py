@@ -137,14 +137,18 @@ def _tight(change: NDArray[np.int16]) -> tuple[slice, slice, slice] | None:
     return spans[0], spans[1], spans[2]
 
 
-def _overlap(count: int, pitch_mm: float, wanted_mm: float) -> NDArray[np.float32]:
-    """Return (m, count): share of every voxel's length that falls into each wider voxel, over the wider's length."""
-    wider = int(np.ceil(count * pitch_mm / wanted_mm - 1e-9))
-    low = np.arange(wider)[:, np.newaxis] * wanted_mm
-    start = np.arange(count)[np.newaxis] * pitch_mm
-    shared = np.minimum(low + wanted_mm, start + pitch_mm) - np.maximum(low, start)
+def _overlap(start: int, count: int, pitch_mm: float, wanted_mm: float) -> tuple[int, NDArray[np.float32]]:
+    """Return the first wider voxel and (m, count) shares of it and the next: what of each length falls into each.
+
+    Wider voxels lie on one lattice for the whole canvas: parts that overlap are blurred alike, so their sum is too.
+    """
+    lowest = int(np.floor(start * pitch_mm / wanted_mm + 1e-9))
+    highest = int(np.ceil((start + count) * pitch_mm / wanted_mm - 1e-9))
+    low = np.arange(lowest, highest)[:, np.newaxis] * wanted_mm
+    begin = (start + np.arange(count))[np.newaxis] * pitch_mm
+    shared = np.minimum(low + wanted_mm, begin + pitch_mm) - np.maximum(low, begin)
     weights: NDArray[np.float32] = (np.clip(shared, 0.0, None) / wanted_mm).astype(np.float32)
-    return weights
+    return lowest, weights
 
 
 def _resampled(change: NDArray[np.int16], canvas: Canvas, at: Box, pitch_mm: float) -> BasisVolume:
@@ -152,13 +156,14 @@ def _resampled(change: NDArray[np.int16], canvas: Canvas, at: Box, pitch_mm: flo
     origin = box_origin(canvas, at)
     if pitch_mm <= canvas.pitch_mm:
         return BasisVolume(change[0].copy(), change[1].copy(), grid_matrix(origin, canvas.pitch_mm))
-    weights = [_overlap(n, canvas.pitch_mm, pitch_mm) for n in change.shape[1:]]
+    wider = [_overlap(s.start, s.stop - s.start, canvas.pitch_mm, pitch_mm) for s in at]
+    first, weights = np.array([one[0] for one in wider]), [one[1] for one in wider]
     shape = tuple(len(one) for one in weights)
     bases = np.empty((2, *shape), np.int16)
     runs = [_runs(one) for one in weights]
     _widen(change, *runs[0], *runs[1], *runs[2], bases)
-    shift = 0.5 * (pitch_mm - canvas.pitch_mm)
-    return BasisVolume(bases[0].copy(), bases[1].copy(), grid_matrix(origin + shift, pitch_mm))
+    corner = np.array(canvas.origin_mm) + pitch_mm * first[::-1] + 0.5 * (pitch_mm - canvas.pitch_mm)
+    return BasisVolume(bases[0].copy(), bases[1].copy(), grid_matrix(corner, pitch_mm))
 
 
 def _runs(weights: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
