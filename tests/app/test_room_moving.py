@@ -142,3 +142,26 @@ def test_the_room_view_is_told_the_vertebrae(room):
     assert [one["name"] for one in shape["spine"]] == list(LEVELS)
     heights = [one["position_mm"][2] for one in shape["spine"]]
     assert heights == sorted(heights, reverse=True)
+
+
+@pytest.mark.req("HAZ-CLINIC-001")
+def test_with_nothing_named_a_modelled_adult_lies_prone_and_breathes(tmp_path):
+    room = open_room(RoomSetup(matrix=512), tmp_path / "exams", seed=3)
+    try:
+        status = room.status()
+        patient = status["patient"]
+        assert (patient["position"], patient["synthetic"], patient["pregnancy_weeks"]) == ("HFP", True, None)
+        assert patient["movement"]["breathing"] == "breathe"
+        assert None not in patient["movement"]["limits"].values()
+        room.command("pedal", {"down": True})
+        assert wait_for(lambda: room.status()["pulses"]["delivered"] >= 3)
+        breathing = change(pulses(room, 6.0))
+        room.command("breathing", {"mode": "hold"})
+        assert wait_for(lambda: room.status()["patient"]["movement"]["held_s"] > 1.0)
+        assert breathing > 1.5 * change(pulses(room, 6.0))
+        room.command("pedal", {"down": False})
+        rows = {row["name"]: row for row in room.status()["patients"]}
+        assert all(row["synthetic"] for row in rows.values() if row["group"] == "modelled")
+        assert any(row["pregnancy_weeks"] for row in rows.values())
+    finally:
+        room.close()
