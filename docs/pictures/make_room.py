@@ -90,7 +90,7 @@ def take(shot: Shot, scratch: Path) -> None:
 
 
 def take_page(scratch: Path) -> None:
-    """Sit at the page: AP on REFERENCE, lateral live, at 1920×1080."""
+    """Sit at the page: AP on REFERENCE, a needle seen live from the side, at 1920×1080."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as play:
@@ -128,9 +128,15 @@ def _play(page) -> None:  # type: ignore[no-untyped-def]
     page.keyboard.press("k")
     page.locator(".film .tile canvas").wait_for()
     page.keyboard.press(",")
+    page.get_by_role("tab", name="Needle", exact=True).click()
+    page.get_by_role("button", name="Mid-picture").click()
+    page.get_by_role("button", name="At the marker").click()
+    for _ in range(9):
+        page.get_by_role("button", name="Advance 5 mm").click()
+    page.get_by_role("button", name="Near: the needle").click()
     page.keyboard.press("l")
     page.wait_for_timeout(3000.0)
-    hold(2.5)
+    hold(4.0)
 
 
 def main() -> None:
