@@ -116,8 +116,9 @@ def _bar(shape, x, y, z):  # type: ignore[no-untyped-def]
 def _body(shape, x, y, z):  # type: ignore[no-untyped-def]
     """Return the distance to a vertebral body.
 
-    1-2 half width low, up; 3-4 half depth; 5-6 height front, back; 7 waist, 8 waist in front; 9 share of the depth before the widest place; 10 hollow of the back; 11-12 dish of the endplates low, up;
-    13 squareness of the back, 14 of the front; 15 roundness of the rim in mm.
+    1-2 half width low, up; 3-4 half depth; 5-6 height front, back; 7 waist, 8 waist in front; 9 share of the
+    depth before the widest place; 10 hollow of the back; 11-12 dish of the endplates low, up; 13 squareness of
+    the back, 14 of the front; 15 roundness of the rim in mm.
     """
     mean = 0.25 * (shape[5] + shape[6])
     s = 0.5 * (shape[5] - shape[6]) / (shape[3] + shape[4])
