@@ -90,7 +90,7 @@ def take(shot: Shot, scratch: Path) -> None:
 
 
 def take_page(scratch: Path) -> None:
-    """Sit at the page: AP on REFERENCE, a needle seen live from the side, at 1920×1080."""
+    """Sit at the page: AP on REFERENCE, a needle seen from the side on LIVE, at 1920×1080."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as play:
@@ -137,6 +137,9 @@ def _play(page) -> None:  # type: ignore[no-untyped-def]
     page.keyboard.press("l")
     page.wait_for_timeout(3000.0)
     hold(4.0)
+    # Held: a slow computer's LIVE may be stale at any moment, and says so.
+    page.keyboard.up("Space")
+    page.locator(".monitor-live .monitor-word", has_text="HOLD").wait_for()
 
 
 def main() -> None:

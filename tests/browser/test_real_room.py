@@ -1,4 +1,4 @@
-"""`fluoroscope run` as a user starts it: the modelled default patient, Chromium, the pedal, and what is then on disk."""
+"""`fluoroscope run` as a user starts it: the modelled patient, Chromium, the pedal, and what is then on disk."""
 
 import os
 import re

@@ -47,7 +47,9 @@ class NeedleHand:
     def __init__(self, bedside: Bedside) -> None:
         self._bedside = bedside
         self._of: object = None
-        self._forget()
+        self._turned_deg = 0.0
+        self._stopped = ""
+        self._syringe: tuple[float, float, float, float] | None = None
 
     # Commands: their names and arguments are those of docs/reference/page-protocol.md
 
@@ -215,7 +217,7 @@ class NeedleHand:
     def _forget(self) -> None:
         self._turned_deg = 0.0
         self._stopped = ""
-        self._syringe: tuple[float, float, float, float] | None = None
+        self._syringe = None
 
     def _tip_way(self, along: Vector, hub_right_deg: float, hub_up_deg: float) -> tuple[float, float]:
         """Return by how much the tip goes to the patient's left and head when the hub swings as the picture shows it.
