@@ -41,10 +41,10 @@ def pedicle_screw_axis(bone: Bone, side: float) -> Screw:
     # The bar runs from the body backwards and out; the isthmus is 8/13 of the way.
     isthmus = front + along * row[10] * 8.0 / 13.0
     radius = float(min(SCREW_RADIUS_MM, min(row[11], row[12]) - _WALL_MM))
-    entry = isthmus + 14.0 * along
-    flat = along * np.array([1.0, 1.0, 0.35])
-    flat = flat / np.linalg.norm(flat)
-    tip = entry - SCREW_LENGTH_MM * flat
+    # From outside the facet joint inwards, nearly level: convergent screws, as surgeons place them.
+    entry = isthmus + 14.0 * along + 2.5 * row[7:10]
+    inward = (isthmus - entry) * np.array([1.0, 1.0, 0.35])
+    tip = entry + SCREW_LENGTH_MM * inward / np.linalg.norm(inward)
     turn, shift = solid.world_from_solid[:3, :3], solid.world_from_solid[:3, 3]
     return turn @ entry + shift, turn @ tip + shift, radius
 

@@ -162,18 +162,20 @@ class HipShape:
 def _hip_shapes(hip: HipShape, side: float) -> NDArray[np.float64]:
     k = hip.size.scale
     # Triangles of one sheet hardly melt: they would swell along their common edges.
-    sheet = [plate(*(hip.named(name, side) for name in corners), thick * k) for *corners, thick in _SHEET]
+    sheet = []
+    for a, b, c, thick in _SHEET:
+        sheet.append(plate(hip.named(a, side), hip.named(b, side), hip.named(c, side), thick * k))
     rim = [
-        capsule(hip.named(a, side), hip.named(b, side), ra * k, rb * k)
-        for (a, ra), (b, rb) in itertools.pairwise(zip(_RIM, _RIM_MM, strict=True))
+        capsule(hip.named(start, side), hip.named(end, side), ra * k, rb * k)
+        for (start, ra), (end, rb) in itertools.pairwise(zip(_RIM, _RIM_MM, strict=True))
     ]
     for row in sheet:
         row[-2] = 1.5 * k
     for row in rim:
         row[-2] = 5.0 * k
     rows = sheet + rim
-    for start, end, r0, r1 in _COLUMN:
-        rows.append(capsule(hip.place(start, side), hip.place(end, side), r0 * k, r1 * k))
+    for upper, lower, r0, r1 in _COLUMN:
+        rows.append(capsule(hip.place(upper, side), hip.place(lower, side), r0 * k, r1 * k))
     head = hip.head(side)
     rows.append(ellipsoid(head + k * np.array([-side * 4.0, 2.0, 2.0]), (33.0 * k, 31.0 * k, 32.0 * k)))
     return np.array(rows)
@@ -192,18 +194,15 @@ def _hip_holes(hip: HipShape, side: float) -> NDArray[np.float64]:
     across = np.cross(normal, (0.0, 0.0, 1.0))
     half = 30.0 * k
     start = head + (9.0 * k + reach) * mouth
+    # The symphysis: 4 mm of cartilage between the two; the bar reaches 30 over its end.
+    between, beyond = hip.place((-28.0, -48.0, -122.0), side), hip.place((-29.0, -48.0, -122.0), side)
+    cup = CUP_RADIUS_MM * k
     return np.array(
         [
-            ellipsoid(head, (CUP_RADIUS_MM * k,) * 3),
+            ellipsoid(head, (cup, cup, cup)),
             bar(start, start + 30.0 * k * mouth, np.cross(mouth, (0.0, 0.0, 1.0)), (reach, reach), roundness=0.4),
             bar(middle - half * normal, middle - (half + 1.0) * normal, across, (half, 62.0 * k), roundness=0.0),
-            # The symphysis: 4 mm of cartilage between the two.
-            bar(
-                *(hip.place((x, -48.0, -122.0), side) for x in (-28.0, -29.0)),
-                (0.0, 0.0, 1.0),
-                (40.0 * k, 30.0 * k),
-                roundness=0.0,
-            ),
+            bar(between, beyond, (0.0, 0.0, 1.0), (40.0 * k, 30.0 * k), roundness=0.0),
         ]
     )
 
@@ -246,9 +245,6 @@ def femur_solids(
         capsule(at(38, 8, -64), at(33, 6, -130), 15.5 * scale, 14.0 * scale),
         capsule(at(24, 14, -58), at(27, 14, -64), 8.0 * scale, 8.0 * scale),
     ]
-    shaft = bar(at(37.5, 8, -78), at(32, 6, -150), (1.0, 0.0, 0.0), (8.0 * scale, 8.0 * scale))
-    frame = np.eye(4)
-    bone = Solid(np.array(rows), hu, 950.0, 1.6, 5.0 * scale, label, world_from_solid=frame, texture_hu=TEXTURE_HU)
-    # Shaft: fatty marrow in a thick tube.
-    wall = Solid(np.array(rows[4:5]), 1150.0, label=label, holes=shaft[np.newaxis])
-    return (bone, wall)
+    # The wall of the shaft is thick: 5 mm and more (unverified).
+    rows[3][-1], rows[4][-1] = 2.5, 5.0 * scale
+    return (Solid(np.array(rows), hu, 950.0, 1.6, 5.0 * scale, label, texture_hu=TEXTURE_HU),)

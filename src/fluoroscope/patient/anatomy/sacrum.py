@@ -13,7 +13,16 @@ from numpy.typing import NDArray
 
 from fluoroscope.patient.anatomy.solids import Solid, bar, capsule, column
 
-__all__ = ["AURICULAR_NORMAL", "AURICULAR_POINT_MM", "FORAMINA_MM", "PelvicSize", "coccyx_solids", "sacrum_solids"]
+__all__ = [
+    "AURICULAR_NORMAL",
+    "AURICULAR_POINT_MM",
+    "FORAMINA_MM",
+    "PelvicSize",
+    "auricular_plane",
+    "canal_line",
+    "coccyx_solids",
+    "sacrum_solids",
+]
 
 AURICULAR_POINT_MM = (54.0, 12.0, -18.0)
 AURICULAR_NORMAL = (0.840, 0.500, -0.210)
@@ -41,7 +50,7 @@ _LATERAL = (  # middle x, y, z; half width, half depth
 _CANAL = ((24.5, 12.0, 14.0, 8.0), (27.0, -18.0, 12.0, 6.2), (29.0, -36.0, 9.0, 5.0), (32.0, -58.0, 6.5, 3.6))
 _HIATUS = ((33.5, -74.0, 5.0, 3.2), (38.0, -98.0, 5.0, 4.0))
 _CREST = ((48.0, -29.0), (48.5, -46.0), (46.0, -63.0), (43.5, -79.0))
-_COCCYX = ((21.0, -114.0, 14.0, 4.6), (15.5, -125.0, 10.0, 4.0), (5.5, -136.0, 6.5, 3.4), (-8.0, -146.0, 4.2, 2.8))
+_COCCYX = ((20.0, -117.0, 13.0, 4.4), (14.5, -126.5, 10.0, 4.0), (6.0, -136.5, 6.5, 3.6), (-4.5, -144.5, 4.4, 3.0))
 _X, _Y, _Z = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)
 
 
@@ -143,6 +152,13 @@ def foramina_holes(size: PelvicSize) -> NDArray[np.float64]:
     return np.array(rows)
 
 
+def canal_line(size: PelvicSize) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the middle of the canal from the S1 endplate to S3, (n, 3) in the sacral frame, and its halves (n, 2)."""
+    rows = [(25.5, 0.0, 13.0, 7.0), *_CANAL[1:], (32.3, -62.0, 6.2, 3.5)]
+    places = np.array([size.point(0.0, y, z) for y, z, _, _ in rows])
+    return places, np.array([size.halves(wide, deep) for _, _, wide, deep in rows])
+
+
 def auricular_cuts(size: PelvicSize) -> NDArray[np.float64]:
     """Return the two planes (2, 24) that end the sacrum at its sacroiliac joints."""
     rows = []
@@ -212,7 +228,7 @@ def coccyx_solids(
     """Return the coccyx: four pieces, each smaller than the one above, curved to the front."""
     k = size.scale
     rows = []
-    for (y, z, wide, deep), (y1, z1, _, _) in itertools.pairwise((*_COCCYX, (-20.0, -151.0, 0.0, 0.0))):
+    for (y, z, wide, deep), (y1, z1, _, _) in itertools.pairwise((*_COCCYX, (-14.5, -149.5, 0.0, 0.0))):
         along = np.array([0.0, y1 - y, z1 - z]) * 0.26 * k
         middle = size.point(0, y, z)
         rows.append(bar(middle - along, middle + along, _X, (wide * k, deep * k), (0.8 * wide * k, 0.9 * deep * k)))

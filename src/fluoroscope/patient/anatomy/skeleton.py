@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from fluoroscope.patient.anatomy.bone import Bone, Skeleton
+from fluoroscope.patient.anatomy.bone import Bone, Canal, Skeleton
 from fluoroscope.patient.anatomy.distances import BAR, JOINT
 from fluoroscope.patient.anatomy.parameters import PatientParameters
 from fluoroscope.patient.anatomy.pathology import apply_pathologies
 from fluoroscope.patient.anatomy.pelvis import HipShape, femur_solids, hip_solids
 from fluoroscope.patient.anatomy.ribs import rib_bones
-from fluoroscope.patient.anatomy.sacrum import PelvicSize, coccyx_solids, sacrum_solids
+from fluoroscope.patient.anatomy.sacrum import PelvicSize, canal_line, coccyx_solids, sacrum_solids
 from fluoroscope.patient.anatomy.solids import Solid
 from fluoroscope.patient.anatomy.spine import Spine, make_spine, sacral_joint, vertebra_bone
 from fluoroscope.patient.anatomy.structures import structure
@@ -51,14 +51,14 @@ def make_skeleton(parameters: PatientParameters) -> tuple[Skeleton, dict[str, ob
     bones = apply_pathologies([*upper, *vertebrae, *pelvis, *ribs], spine, parameters)
     facts = {**spine.facts, **_build(spine, parameters), **_facts(hip, world_from_sacrum)}
     landmarks = {**spine.landmarks, **_landmarks(hip, world_from_sacrum)}
-    return Skeleton(bones, dict(spine.frames), tuple(spine.joints), spine.canal, landmarks), facts
+    return Skeleton(bones, dict(spine.frames), tuple(spine.joints), _canal(spine, size), landmarks), facts
 
 
 def pelvic_size(spine: Spine, parameters: PatientParameters) -> PelvicSize:
     """Return the size of the pelvis.
 
-    Its S1 endplate follows the lower endplate of the last vertebra, 49.4 mm wide in the mean (Panjabi 1992, unverified);
-    a woman's pelvis is wider for its height (5 %, unverified).
+    Its S1 endplate follows the lower endplate of the last vertebra, 49.4 mm wide in the mean (Panjabi 1992,
+    unverified); a woman's pelvis is wider for its height (5 %, unverified).
     """
     scale = spine.vertebrae[spine.levels[-1]].lower_width_mm / 49.4
     return PelvicSize(float(np.clip(scale, 0.4, 1.4)), 1.05 if parameters.sex == "female" else 1.0)
@@ -116,8 +116,26 @@ def _pelvis(hip: HipShape, spine: Spine) -> list[Bone]:
         bones.append(Bone(name, hip_solids(hip, side, world_from_sacrum, hu=0.7 * _BONE_HU, label=_label(name)), FIXED))
         name = f"femur_{word}"
         head = _world(world_from_sacrum, hip.head(side))
-        bones.append(Bone(name, femur_solids(head, side, size.scale, hu=0.9 * _BONE_HU, label=_label(name)), FIXED))
+        bones.append(Bone(name, femur_solids(head, side, size.scale, hu=0.75 * _BONE_HU, label=_label(name)), FIXED))
     return bones
+
+
+def _canal(spine: Spine, size: PelvicSize) -> Canal:
+    """Return the spine's canal, led on through the sacrum's own."""
+    world, canal = spine.frames[FIXED], spine.canal
+    above = (canal.centers_mm - world[:3, 3]) @ world[:3, 2] > 2.0
+    places, halves = canal_line(size)
+    # From the last point of the spine's part the line runs straight to the sacrum's first.
+    corners = np.vstack([canal.centers_mm[above][-1], places @ world[:3, :3].T + world[:3, 3]])
+    sizes = np.vstack([[canal.half_width_mm[above][-1], canal.half_depth_mm[above][-1]], halves])
+    along = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(corners, axis=0), axis=1))])
+    steps = np.linspace(0.0, along[-1], int(np.ceil(along[-1] / 5.0)) + 1)[1:]
+    line = np.stack([np.interp(steps, along, corners[:, axis]) for axis in range(3)], axis=1)
+    return Canal(
+        np.vstack([canal.centers_mm[above], line]),
+        np.concatenate([canal.half_width_mm[above], np.interp(steps, along, sizes[:, 0])]),
+        np.concatenate([canal.half_depth_mm[above], np.interp(steps, along, sizes[:, 1])]),
+    )
 
 
 def _upper(t11: Bone, spine: Spine) -> list[Bone]:
@@ -129,7 +147,7 @@ def _upper(t11: Bone, spine: Spine) -> list[Bone]:
     step[1:3, 1:3] = [[np.cos(lean), -np.sin(lean)], [np.sin(lean), np.cos(lean)]]
     step[:3, 3] = (0.0, 0.03 * rise, rise)
     solid = replace(t11.solids[0], holes=t11.solids[0].holes[t11.solids[0].holes[:, 0] != JOINT])
-    back = np.linalg.inv(step)
+    back: NDArray[np.float64] = np.linalg.inv(step).astype(np.float64)
     kept_off = np.array([_moved(row, back, 1.0) for row in solid.shapes if row[0] == BAR])
     bones: list[Bone] = []
     for number, name in ((1, "vertebrae_T10"), (2, "vertebrae_T9")):
