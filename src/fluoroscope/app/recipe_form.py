@@ -74,4 +74,5 @@ def read_recipe(recipe: Mapping[str, Any]) -> PatientParameters:
 def _pathology(one: Mapping[str, Any]) -> Pathology:
     kind, amount = str(one["kind"]), one.get("amount")
     known = PATHOLOGIES.get(kind)
-    return Pathology(kind, str(one.get("level", "")), amount if amount is not None or known is None else known.default)
+    usual = 0.0 if known is None else known.default
+    return Pathology(kind, str(one.get("level", "")), usual if amount is None else float(amount))

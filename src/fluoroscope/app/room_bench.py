@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from fluoroscope.acquisition.clock import SystemClock
 from fluoroscope.acquisition.frame import PixelIntensity
 from fluoroscope.app.clip import ClipSession, clip_status
-from fluoroscope.app.room import FluoroscopyRoom, RoomParts
+from fluoroscope.app.room import FluoroscopyRoom, NextExam, RoomParts
 from fluoroscope.app.serving import open_room
 from fluoroscope.app.setup import RoomSetup
 from fluoroscope.dose.ledger import KermaLedger
@@ -157,13 +157,13 @@ def _clip_room(pixels: int, exams: Path) -> FluoroscopyRoom:
         source, chain, KermaLedger(), clock, new_uid, settings=LoopSettings(window_of=lambda _: (32768.0, 30000.0))
     )
 
-    def open_session(_: str | None) -> ClipSession:
+    def open_session(_: NextExam) -> ClipSession:
         loop.new_exam(KermaLedger(), None)
         return ClipSession(cast("Any", run), Path("bench"), exams)
 
     loop.start()
     parts = RoomParts(loop, chain, clock, open_session, list, None, clip_status(cast("Any", run)))
-    return FluoroscopyRoom(parts, open_session(None))
+    return FluoroscopyRoom(parts, open_session(NextExam()))
 
 
 def _streamed(room: FluoroscopyRoom, chromium: str, pixels: int, seconds: float, what: str) -> list[Row]:
