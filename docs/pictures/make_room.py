@@ -120,6 +120,7 @@ def take_page(scratch: Path) -> None:
 def _play(page) -> None:  # type: ignore[no-untyped-def]
     def hold(seconds: float) -> None:
         page.keyboard.down("Space")
+        page.locator(".monitor-live .picture:not(.is-empty)").wait_for()
         page.wait_for_timeout(seconds * 1000.0)
 
     hold(2.0)
