@@ -65,17 +65,19 @@ def test_osteophytes_widen_the_rim_and_leave_the_disc():
 
 def test_screws_run_inside_their_pedicles_and_rods_span_the_levels():
     sound, fused = _skeleton(), _skeleton("fusion:L4:2")
-    for level in ("L4", "L5"):
+    for level in ("L1", "L3", "L4", "L5"):
         bone = _bone(sound, f"vertebrae_{level}")
-        for side in (1.0, -1.0):
+        for side, word in ((1.0, "left"), (-1.0, "right")):
             head, tip, radius = pedicle_screw_axis(bone, side)
-            axis = (tip - head) / np.linalg.norm(tip - head)
             length = np.linalg.norm(tip - head)
-            pedicle = head + axis * np.linspace(10.0, 18.0, 20)[:, np.newaxis]
-            assert (bone.solids[0].distance(pedicle) < -0.85 * radius).all()
-            body = head + axis * np.linspace(18.0, length, 20)[:, np.newaxis]
-            assert (bone.solids[0].distance(body) < -1.5).all()
-            assert 2.0 < radius <= 3.25
+            axis = (tip - head) / length
+            along = np.array(sound.landmarks[f"{level}/pedicle_{word}"].position_mm) - head
+            assert np.linalg.norm(along - (along @ axis) * axis) < 6.0
+            pedicle = head + (along @ axis + np.linspace(-4.0, 4.0, 17))[:, np.newaxis] * axis
+            assert (bone.solids[0].distance(pedicle) < -radius).all()
+            shaft = head + np.linspace(1.0, length, 60)[:, np.newaxis] * axis
+            assert (bone.solids[0].distance(shaft) < 0.0).all()
+            assert 2.0 <= radius <= 3.25
     for name in ("vertebrae_L4", "vertebrae_L5", "sacrum"):
         metal = [solid for solid in _bone(fused, name).solids if solid.label == 160]
         assert len(metal) == (2 if name == "sacrum" else 4)

@@ -1,5 +1,6 @@
 """Pedicle screws and rods of a previous fusion: titanium solids that belong to the vertebra they sit in."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -16,8 +17,10 @@ __all__ = ["Screw", "fused", "pedicle_screw_axis", "screw_solid"]
 METAL_HU = 3000.0
 SCREW_RADIUS_MM, SCREW_LENGTH_MM, HEAD_RADIUS_MM, ROD_RADIUS_MM = 3.25, 45.0, 6.0, 2.75
 """Of common lumbar screws (6.5 x 45 mm) and rods (5.5 mm); unverified."""
-_WALL_MM = 0.9
-"""Bone left around a screw in its pedicle."""
+_WALL_MM, _LEAST_RADIUS_MM = 0.5, 2.0
+"""Bone left around a screw in its pedicle; the thinnest screw there is (4 mm)."""
+_ISTHMUS_MM, _BODY_HALF_MM = 8.5, 24.0
+"""From the front end of a modelled pedicle to its narrowest place; half the width of a body a full screw fits."""
 PEDICLE_ROWS = {1.0: 1, -1.0: 7}
 """Which shape of a vertebra is its pedicle, by side."""
 
@@ -26,7 +29,7 @@ Screw = tuple[NDArray[np.float64], NDArray[np.float64], float]
 
 
 def pedicle_screw_axis(bone: Bone, side: float) -> Screw:
-    """Return the screw that fits a vertebra's pedicle: along its axis, no thicker than its walls allow.
+    """Return the screw that fits a vertebra's pedicle: as deep in bone as it can be, as thick as that allows.
 
     Raises
     ------
@@ -37,15 +40,24 @@ def pedicle_screw_axis(bone: Bone, side: float) -> Screw:
     row = solid.shapes[PEDICLE_ROWS[side]]
     if row[0] != BAR:
         raise ValueError(f"{bone.name} has no pedicle to put a screw into")
-    front, along = row[1:4], row[4:7]
-    # The bar runs from the body backwards and out; the isthmus is 8/13 of the way.
-    isthmus = front + along * row[10] * 8.0 / 13.0
-    radius = float(min(SCREW_RADIUS_MM, min(row[11], row[12]) - _WALL_MM))
-    # From outside the facet joint inwards, nearly level: convergent screws, as surgeons place them.
-    entry = isthmus + 14.0 * along + 2.5 * row[7:10]
-    inward = (isthmus - entry) * np.array([1.0, 1.0, 0.35])
-    tip = entry + SCREW_LENGTH_MM * inward / np.linalg.norm(inward)
+    along, across = row[4:7], row[7:10]
+    isthmus = row[1:4] + _ISTHMUS_MM * along
+    # Nearly level, so that it ends in the middle of the body.
+    outward = along * np.array([1.0, 1.0, 0.35])
+    outward = outward / np.linalg.norm(outward)
     turn, shift = solid.world_from_solid[:3, :3], solid.world_from_solid[:3, 3]
+    best, depth = isthmus, -np.inf
+    for aside, down in itertools.product((0.0, 1.0, 2.0, 3.0), (0.0, 1.2, 2.4, 3.6, 4.8)):
+        place = isthmus + aside * across - down * np.array([0.0, 0.0, 1.0])
+        line = place + np.linspace(-6.0, 6.0, 13)[:, np.newaxis] * outward
+        buried = -float(solid.distance(line @ turn.T + shift).max())
+        if buried > depth + 1e-6:
+            best, depth = place, buried
+    line = best + np.arange(0.0, 24.0, 0.5)[:, np.newaxis] * outward
+    outside = solid.distance(line @ turn.T + shift) > 0.0
+    entry = line[int(np.argmax(outside))] if outside.any() else line[-1]
+    tip = entry - SCREW_LENGTH_MM * solid.shapes[0, 1:3].mean() / _BODY_HALF_MM * outward
+    radius = float(np.clip(depth - _WALL_MM, _LEAST_RADIUS_MM, SCREW_RADIUS_MM))
     return turn @ entry + shift, turn @ tip + shift, radius
 
 
