@@ -5,6 +5,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 from fluoroscope.evaluation.analytic_phantom import torso_phantom
+from fluoroscope.evaluation.motion_bench import motion_rows
 from fluoroscope.evaluation.projector_bench import Row, peer_rows, row, speed_rows
 from fluoroscope.evaluation.pulse_bench import pulse_rows
 
@@ -28,6 +29,8 @@ def bench_rows(*, peers: bool, full: bool, progress: Progress) -> list[Row]:
     repeats = 100 if full else 30
     progress(0.0, "whole pulses")
     rows = pulse_rows(pulses=repeats)
+    progress(0.25, "a living patient")
+    rows += motion_rows(pixels=(512, 1024) if full else (1024,), pulses=repeats)
     progress(0.4, "projector")
     phantom = torso_phantom()
     if full:

@@ -6,7 +6,9 @@ their reference: the projector's agreement, the table of response, the exposure 
 """
 
 import importlib.util
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,11 +21,14 @@ from fluoroscope.beam.technique import Filtration, Technique
 from fluoroscope.detector.expose import Detector
 from fluoroscope.detector.response import detected_beam
 from fluoroscope.evaluation.analytic_phantom import torso_phantom
+from fluoroscope.evaluation.anatomy_score import anatomy_rows
+from fluoroscope.evaluation.needle_score import needle_rows
 from fluoroscope.evaluation.projector_bench import (
     accuracy_rows,
     peer_rows,
 )
 from fluoroscope.evaluation.pulse_bench import bench_carm
+from fluoroscope.evaluation.xray_likeness import rows as patient_rows
 from fluoroscope.geometry.carm import C_ARMS
 from fluoroscope.geometry.grid import DetectorGrid
 from fluoroscope.geometry.pose import CArmPose, beam_axes
@@ -72,8 +77,18 @@ def scorecard_rows(*, full: bool, progress: Progress) -> list[Row]:
             for one in peer_rows((100, 128, 128), (4.0, 3.2, 3.2), pixels=(256,), frames=3)
             if "difference" in one["id"]
         ]
+    progress(0.85, "the modelled patient")
+    rows += anatomy_rows(full=full, mesh_folder=_meshes()) + patient_rows(full)
+    progress(0.95, "needles")
+    rows += needle_rows() if full else needle_rows(gauges=(22, 27), sizes=(512,), views=1)
     progress(1.0, "done")
     return rows
+
+
+def _meshes() -> Path | None:
+    """Return the folder of real surfaces to compare with, where the test data is at hand."""
+    data = os.environ.get("FLUOROSCOPE_TEST_DATA")
+    return Path(data) / "mesh" / "vhm-lumbosacral" if data else None
 
 
 def score(identity: str, what: str, reference: str, tolerance: float, value: float, unit: str) -> Row:
