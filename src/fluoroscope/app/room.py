@@ -46,6 +46,7 @@ class NextExam:
     progress: Progress = lambda *_: None
 
 
+@dataclass(frozen=True, slots=True)
 class RoomParts:
     """What a room is made of; see `FluoroscopyRoom`.
 
@@ -73,25 +74,17 @@ class RoomParts:
         Of the patients that can be chosen; None where there is nobody to choose.
     """
 
-    def __init__(
-        self,
-        loop: LiveLoop,
-        chain: ImageChain,
-        clock: Clock,
-        open_exam: Callable[[NextExam], Exam],
-        patients: Callable[[], list[dict[str, Any]]],
-        console: Console | None = None,
-        clip: Mapping[str, Any] | None = None,
-        taken: Callable[[Frame], dict[str, Any]] | None = None,
-        *,
-        bedside: Bedside | None = None,
-        make: Callable[[PatientParameters, Progress], str] | None = None,
-        cards: PatientCards | None = None,
-    ) -> None:
-        self.loop, self.chain, self.clock = loop, chain, clock
-        self.open_exam, self.patients = open_exam, patients
-        self.console, self.clip, self.taken = console, dict(clip or {}), taken
-        self.bedside, self.make, self.cards = bedside, make, cards
+    loop: LiveLoop
+    chain: ImageChain
+    clock: Clock
+    open_exam: Callable[[NextExam], Exam]
+    patients: Callable[[], list[dict[str, Any]]]
+    console: Console | None = None
+    clip: Mapping[str, Any] | None = None
+    taken: Callable[[Frame], dict[str, Any]] | None = None
+    bedside: Bedside | None = None
+    make: Callable[[PatientParameters, Progress], str] | None = None
+    cards: PatientCards | None = None
 
 
 class FluoroscopyRoom:
@@ -169,7 +162,7 @@ class FluoroscopyRoom:
             "patients": self._parts.patients(),
             **self._bedside_status(),
             "exam": {"uid": exam.uid, "folder": str(exam.folder), "started": _iso(exam.started)},
-            **(console.status() if console is not None else self._parts.clip),
+            **(console.status() if console is not None else self._parts.clip or {}),
             "chain": {"recursion": self._parts.chain.settings.recursion},
             "dose": dose_status(snapshot.dose, snapshot.source.provenance),
             "pulses": {

@@ -50,7 +50,7 @@ def surface_of_label(labels: LabelMap, name: str, world_from_index: NDArray[np.f
     smooth = ndimage.gaussian_filter(mask, _SMOOTHING_VOXELS)
     if mask.sum() < 8 or smooth.max() <= 0.5:
         return None
-    corners, triangles, _, _ = measure.marching_cubes(smooth, 0.5)
+    corners, triangles, _, _ = measure.marching_cubes(smooth, 0.5)  # type: ignore[no-untyped-call]
     index = corners + np.array([part.start - 3 for part in box])
     world = index @ world_from_index[:3, :3].T + world_from_index[:3, 3]
     triangles = triangles.astype(np.int32)

@@ -41,7 +41,7 @@ def write_nifti(path: Path, volume: Volume, description: str = "") -> None:
     # Index (i2, i1, i0) of the file from RAS.
     turned = volume.world_from_index[:, [2, 1, 0, 3]]
     affine = _RAS_FROM_LPS @ turned
-    header: Any = nibabel.Nifti1Header()
+    header: Any = nibabel.Nifti1Header()  # type: ignore[no-untyped-call]
     header.set_data_dtype(values.dtype)
     header.set_data_shape(values.shape[::-1])
     header.set_zooms(np.linalg.norm(affine[:3, :3], axis=0))

@@ -206,7 +206,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         )
     if "volume.nii.gz" not in manifest["sha256"]:
         raise PatientFileError(f"{folder}: holds no volume.nii.gz; export the patient with --what nifti,parts,json")
-    return manifest
+    return dict(manifest)
 
 
 def _check_files(folder: Path, manifest: Mapping[str, Any], report: Any) -> None:

@@ -1,4 +1,4 @@
-"""The structures a modelled patient is labelled with: TotalSegmentator v2's numbers where it has them, else 130 and up."""
+"""The structures of a modelled patient: numbers of TotalSegmentator v2 where it has them, else 130 and up."""
 
 import csv
 from dataclasses import dataclass
