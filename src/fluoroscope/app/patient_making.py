@@ -4,6 +4,7 @@ import hashlib
 import os
 import threading
 from datetime import UTC, datetime
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from fluoroscope.patient.anatomy.parameters import PatientParameters
 from fluoroscope.patient.folders import cache_folder
 from fluoroscope.patient.library import Patient, PatientRecord, is_fetched, model_patient, open_patient, patients
 from fluoroscope.patient.modelling import model_version
-from fluoroscope.patient.named import keep_made, parameters_to_json
+from fluoroscope.patient.named import keep_made, parameters_to_json, teaching_patients
 
 __all__ = ["CARD_PX", "card_of", "draw_card", "make_patient"]
 
@@ -48,6 +49,8 @@ def make_patient(parameters: PatientParameters, progress: Progress) -> str:
 def card_of(name: str, *, draw: bool = False, progress: Progress | None = None) -> bytes | None:
     """Return the card of a named patient: an AP X-ray, PNG of `CARD_PX` squared.
 
+    Those for teaching bring theirs along (``scripts/draw_cards.py`` draws them).
+
     Parameters
     ----------
     name
@@ -69,6 +72,9 @@ def card_of(name: str, *, draw: bool = False, progress: Progress | None = None) 
     path = _card_path(record)
     if path.is_file():
         return path.read_bytes()
+    packaged = resources.files("fluoroscope.app").joinpath("cards", f"{name}.png")
+    if packaged.is_file() and any(one.name == name for one in teaching_patients()):
+        return packaged.read_bytes()
     if not draw:
         return None
     # One at a time: each uses every core.
