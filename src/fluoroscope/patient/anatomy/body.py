@@ -116,7 +116,8 @@ def trunk(skeleton: Skeleton, build: Build, low_mm: float, high_mm: float) -> Tr
     z = np.arange(low_mm, high_mm + 4.0, 4.0)
     canal = skeleton.canal.centers_mm[np.argsort(skeleton.canal.centers_mm[:, 2])]
     canal_x = np.interp(z, canal[:, 2], canal[:, 0])
-    canal_y = np.interp(z, canal[:, 2], canal[:, 1])
+    # Skin bridges a step of the canal, as in listhesis.
+    canal_y = _smooth(np.interp(z, canal[:, 2], canal[:, 1]), 10)
     sacrum_z = float(skeleton.frames["sacrum"][2, 3])
     lowest = min(float(frame[2, 3]) for name, frame in skeleton.frames.items() if name != "sacrum")
     highest = max(float(frame[2, 3]) for frame in skeleton.frames.values())

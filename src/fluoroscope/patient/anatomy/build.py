@@ -11,6 +11,7 @@ from fluoroscope.patient.anatomy.bone import Bone, Skeleton
 from fluoroscope.patient.anatomy.built import BuiltPatient
 from fluoroscope.patient.anatomy.cavity import cavity
 from fluoroscope.patient.anatomy.discs import disc_box, paint_disc
+from fluoroscope.patient.anatomy.lying import laid_down
 from fluoroscope.patient.anatomy.muscles import paint_muscles, posts
 from fluoroscope.patient.anatomy.neural import Sac, dural_sac, paint_canal
 from fluoroscope.patient.anatomy.organs import organs, paint_cava
@@ -55,7 +56,7 @@ def build_patient(
         raise ValueError(f"a patient is built at 0.8 to 3 mm, not {pitch_mm} mm")
     report = progress or silent
     report(0.0, "growing the skeleton")
-    skeleton, facts = make_skeleton(parameters)
+    skeleton, facts = _on_the_table(parameters)
     build = _build(parameters, facts)
     noise = grain(parameters.seed)
     random = np.random.Generator(np.random.PCG64([parameters.seed, 31]))
@@ -106,6 +107,15 @@ def build_patient(
     return _finish(
         parameters, facts, canvas, recorder, Articulation(tuple(parts), skeleton.joints, landmarks), skeleton
     )
+
+
+def _on_the_table(parameters: PatientParameters) -> tuple[Skeleton, dict[str, Any]]:
+    standing, drawn = make_skeleton(parameters)
+    skeleton, lean_deg = laid_down(standing)
+    facts = dict(drawn) | {"laid_down_by_deg": lean_deg}
+    facts["sacral_slope_deg"] -= lean_deg
+    facts["pelvic_tilt_deg"] += lean_deg
+    return skeleton, facts
 
 
 def _finish(
