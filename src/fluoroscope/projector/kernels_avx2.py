@@ -13,6 +13,7 @@ from fluoroscope.projector.kernels_plan import (
     BLOCK,
     F_A0,
     F_DA,
+    F_SCALE0,
     F_SI,
     F_SK,
     J_CHUNK,
@@ -69,7 +70,8 @@ def tile_avx2(whole, real, tile, channels, floats, acc, offsets, weights, image)
     stride = whole[J_STRIDE]
     start = whole[J_OFFSET] + tile * TILE_ROWS * stride
     for channel in range(channels):
-        image[channel * floats + start : channel * floats + start + TILE_ROWS * stride] = np.float32(0.0)
+        if real[F_SCALE0 + channel] != 0.0:
+            image[channel * floats + start : channel * floats + start + TILE_ROWS * stride] = np.float32(0.0)
     low_v, high_v = tile * TILE_ROWS - 3.0, tile * TILE_ROWS + TILE_ROWS + 3.0
     low, high = span_in_band(real, whole[J_CORNERS], low_v, high_v, whole[J_U])
     first_block, last_block = low // BLOCK, (high + BLOCK - 1) // BLOCK
@@ -88,6 +90,8 @@ def tile_avx2(whole, real, tile, channels, floats, acc, offsets, weights, image)
             x0 = real[F_SI] + step * real[F_A0]
             top, bottom = offsets[first] // stride_bytes, offsets[last - 1] // stride_bytes + 1
             for channel in range(channels):
+                if real[F_SCALE0 + channel] == 0.0:
+                    continue
                 mask = occupied(whole, channel, k, top, bottom)
                 if mask == 0:
                     continue
@@ -107,6 +111,8 @@ def tile_avx2(whole, real, tile, channels, floats, acc, offsets, weights, image)
                             offsets_at, weights_at, sums + block * 128 + eight * 32, stride * 4, slice_bytes,
                         )  # fmt: skip
         for channel in range(channels):
+            if real[F_SCALE0 + channel] == 0.0:
+                continue
             part = channel * TILE_ROWS * stride
             flush(
                 acc[part : part + TILE_ROWS * stride],

@@ -111,7 +111,8 @@ def tile_avx512(whole, real, tile, channels, floats, acc, offsets, weights, imag
     stride = whole[J_STRIDE]
     start = whole[J_OFFSET] + tile * TILE_ROWS * stride
     for channel in range(channels):
-        image[channel * floats + start : channel * floats + start + TILE_ROWS * stride] = f32(0.0)
+        if real[F_SCALE0 + channel] != 0.0:
+            image[channel * floats + start : channel * floats + start + TILE_ROWS * stride] = f32(0.0)
     low_v, high_v = tile * TILE_ROWS - 3.0, tile * TILE_ROWS + TILE_ROWS + 3.0
     low, high = span_in_band(real, whole[J_CORNERS], low_v, high_v, whole[J_U])
     first_block, last_block = low // BLOCK, (high + BLOCK - 1) // BLOCK
@@ -130,6 +131,8 @@ def tile_avx512(whole, real, tile, channels, floats, acc, offsets, weights, imag
             x0 = real[F_SI] + step * real[F_A0]
             top, bottom = offsets[first] // stride_bytes, offsets[last - 1] // stride_bytes + 1
             for channel in range(channels):
+                if real[F_SCALE0 + channel] == 0.0:
+                    continue
                 mask = occupied(whole, channel, k, top, bottom)
                 if mask == 0:
                     continue
@@ -146,6 +149,8 @@ def tile_avx512(whole, real, tile, channels, floats, acc, offsets, weights, imag
                         sums + block * 128, stride * 4, slice_bytes,
                     )  # fmt: skip
         for channel in range(channels):
+            if real[F_SCALE0 + channel] == 0.0:
+                continue
             flush_avx512(
                 acc_at + channel * TILE_ROWS * stride * 4,
                 image_at + (channel * floats + start) * 4,
@@ -252,6 +257,8 @@ def warp_row_avx512(whole, real, row, channels, floats, image_at, line_at, width
         w2, w3 = keys_between(rest), keys_beyond(simd.add(rest, one))
         pick = simd.whole_from_real(simd.sub(u_floor, simd.splat_f16(f32(u_low + 1))))
         for channel in range(channels):
+            if real[F_SCALE0 + channel] == 0.0:
+                continue
             at = image_at + channel * floats * 4 + offset + v_low * stride + u_low * 4
             total = nothing
             for t in range(v_low, v_high + 1):

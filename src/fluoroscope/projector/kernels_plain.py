@@ -121,6 +121,8 @@ def tile_plain(whole, real, tile, channels, floats, acc, window, offsets, weight
             stride_bytes = 2 * whole[J_ROW_STRIDE]
             top, bottom = offsets[first] // stride_bytes, offsets[last - 1] // stride_bytes + 1
             for channel in range(channels):
+                if real[F_SCALE0 + channel] == 0.0:
+                    continue
                 mask = occupied(whole, channel, k, top, bottom)
                 if mask == 0:
                     continue
@@ -148,6 +150,8 @@ def tile_plain(whole, real, tile, channels, floats, acc, window, offsets, weight
                             i, part = position >> 20, (position >> 10) & 1023
                             acc[at + lane] += np.int32(window[i] * (1024 - part) + window[i + 1] * part)
         for channel in range(channels):
+            if real[F_SCALE0 + channel] == 0.0:
+                continue
             part_of = channel * TILE_ROWS * stride
             flush(
                 acc[part_of : part_of + TILE_ROWS * stride],
@@ -238,6 +242,8 @@ def warp_pixels(whole, real, row, first, last, channels, floats, image, line, wi
         u0, u1, u2, u3 = keys_beyond(fu + f(1.0)), keys_between(fu), keys_between(f(1.0) - fu), keys_beyond(f(2.0) - fu)
         v0, v1, v2, v3 = keys_beyond(fv + f(1.0)), keys_between(fv), keys_between(f(1.0) - fv), keys_beyond(f(2.0) - fv)
         for channel in range(channels):
+            if real[F_SCALE0 + channel] == 0.0:
+                continue
             # Down the four columns first: four sums side by side are one vector to the compiler.
             a = channel * floats + whole[J_OFFSET] + (iv - 1) * stride + iu - 1
             b, e, g = a + stride, a + 2 * stride, a + 3 * stride

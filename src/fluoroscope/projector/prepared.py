@@ -53,7 +53,8 @@ class PreparedVolume:
     gains
         Whole numbers per unit of each channel's array. A value is rounded to 1/gain of that unit.
     units
-        Value per unit of each channel's array: `SCALE` for a `BasisVolume`, else 1.
+        Value per unit of each channel's array: `SCALE` for a `BasisVolume`, else 1; 0 where the channel is all zero,
+        and the kernels leave it out.
     first, shape
         The box kept, in voxel indices: everything outside it is zero.
     """
@@ -131,7 +132,7 @@ def prepare(volume: Volume | BasisVolume, *, air_skip: bool = True) -> PreparedV
         arrays, unit = (as_kernel_type(volume.values),), 1.0
     shape = arrays[0].shape
     low, high = np.array(shape), np.full(3, -1)
-    gains = []
+    gains, units = [], []
     for array in arrays:
         ranges, boxes = np.empty((shape[0], 3)), np.empty((shape[0], 4), np.int64)
         spread(partial(kernels_copy.survey, array), shape[0], ranges, boxes)
@@ -140,7 +141,9 @@ def prepare(volume: Volume | BasisVolume, *, air_skip: bool = True) -> PreparedV
             raise ValueError(
                 f"the volume holds a value that is not a finite number in slice {slab}: repair the CT first"
             )
-        gains.append(gain_for(array, float(ranges[:, 0].min()), float(ranges[:, 1].max())))
+        least, greatest = float(ranges[:, 0].min()), float(ranges[:, 1].max())
+        gains.append(gain_for(array, least, greatest))
+        units.append(unit if least or greatest else 0.0)
         filled = np.flatnonzero(boxes[:, 1] >= 0)
         if len(filled):
             inside = boxes[filled]
@@ -151,7 +154,7 @@ def prepare(volume: Volume | BasisVolume, *, air_skip: bool = True) -> PreparedV
     first = (int(low[0]), int(low[1]), int(low[2]))
     size = np.maximum(high - low + 1, 0)
     kept = (int(size[0]), int(size[1]), int(size[2]))
-    prepared = PreparedVolume(volume, arrays, tuple(gains), (unit,) * len(arrays), first, kept, air_skip)
+    prepared = PreparedVolume(volume, arrays, tuple(gains), tuple(units), first, kept, air_skip)
     prepared.describe()
     return prepared
 
