@@ -11,7 +11,7 @@ from fluoroscope.patient.anatomy.cavity import Cavity
 from fluoroscope.patient.anatomy.soft import (
     DOOR,
     Grain,
-    box_origin,
+    by_slabs,
     chain,
     noise_at,
     shape_box,
@@ -44,6 +44,8 @@ class Bowel:
         Thickness of the wall, distance between folds.
     wobble_mm
         How far (1 SD) the wall wanders.
+    fold_sharpness
+        2 for folds as wide as what lies between them, 5 for narrow ones.
     over
         (256,) labels it may be painted over.
     """
@@ -54,6 +56,7 @@ class Bowel:
     wall_mm: float
     fold_mm: float
     wobble_mm: float
+    fold_sharpness: float
     over: NDArray[np.bool_]
 
 
@@ -118,12 +121,13 @@ def colon(room: Cavity, random: np.random.Generator, over: NDArray[np.bool_]) ->
     radius = s * np.clip(wide * (1.0 + 0.16 * swell), 8.0, 34.0)
     segments = chain(path, radius)
     count = len(segments)
-    gassy = _wander(random, count, 0.86) + random.normal(0.0, 0.35)
-    level = np.where(gassy > 0.15, np.clip(0.75 - 0.9 * gassy, -0.9, 0.9), 1.2)
+    # Pockets of a few haustra; a colon blown up over its whole length is ileus.
+    gassy = _wander(random, count, 0.68) + random.normal(0.0, 0.2)
+    level = np.where(gassy > 0.3, np.clip(0.85 - 0.8 * gassy, -0.7, 0.9), 1.2)
     level = _eased(level)
     stool = np.clip(0.6 + 0.5 * _wander(random, count, 0.9), 0.0, 1.0)
-    content = np.stack([_lengths(segments), level, stool, np.full(count, 5.0 * s)], axis=1)
-    return Bowel(segments, np.round(content, 3), structure("colon").label, 2.0, 24.0 * s, 1.7 * s, over)
+    content = np.stack([_lengths(segments), level, stool, np.full(count, 7.0 * s)], axis=1)
+    return Bowel(segments, np.round(content, 3), structure("colon").label, 2.0, 25.0 * s, 1.9 * s, 2.8, over)
 
 
 def small_bowel(room: Cavity, random: np.random.Generator, over: NDArray[np.bool_]) -> Bowel:
@@ -147,28 +151,22 @@ def small_bowel(room: Cavity, random: np.random.Generator, over: NDArray[np.bool
         segments.append(piece)
         contents.append(np.stack([start, level, np.full(len(piece), 0.05), np.full(len(piece), 1.3 * s)], axis=1))
     content = np.round(np.vstack(contents), 3)
-    return Bowel(np.vstack(segments), content, structure("small_bowel").label, 2.0, 7.0 * s, 1.2 * s, over)
+    return Bowel(np.vstack(segments), content, structure("small_bowel").label, 2.0, 7.0 * s, 1.2 * s, 5.0, over)
 
 
 def paint_bowel(canvas: Canvas, noise: Grain, bowel: Bowel) -> None:
     """Lay the bowel over what is there."""
     box = bowel_box(canvas, bowel)
     how = np.array(
-        [bowel.wall_mm, 1.0 / bowel.fold_mm, bowel.wobble_mm, bowel.label, structure("bowel_gas").label, _MARGIN_MM]
-    )
+        [bowel.wall_mm, 1.0 / bowel.fold_mm, bowel.wobble_mm, bowel.label, structure("bowel_gas").label, _MARGIN_MM,
+         bowel.fold_sharpness]
+    )  # fmt: skip
     rows = np.stack([texture(name).row() for name in ("bowel_wall", "bowel_fluid", "stool", "gas")])
-    _paint_tube(
-        canvas.hu[box],
-        canvas.labels[box],
-        box_origin(canvas, box),
-        canvas.pitch_mm,
-        bowel.segments,
-        bowel.content,
-        how,
-        rows,
-        noise,
-        bowel.over,
-    )
+
+    def paint(hu: NDArray[np.float32], labels: NDArray[np.uint8], first: NDArray[np.float64]) -> None:
+        _paint_tube(hu, labels, first, canvas.pitch_mm, bowel.segments, bowel.content, how, rows, noise, bowel.over)
+
+    by_slabs(canvas, box, paint)
 
 
 @numba.njit(**DOOR)
@@ -216,7 +214,7 @@ def _paint_tube(  # type: ignore[no-untyped-def]  # noqa: PLR0915
                 # Folds: narrow rings, bent by the noise so that no two are alike.
                 phase = arc * how[1] + 0.35 * rough
                 phase -= np.floor(phase)
-                fold = max(0.0, 1.0 - abs(phase - 0.5) * 5.0)
+                fold = max(0.0, 1.0 - abs(phase - 0.5) * how[6])
                 fold *= min(1.0, max(0.0, 0.7 + 0.8 * noise_at(noise, x * 0.05 + 9.0, y * 0.05, z * 0.05)))
                 d += fold * content[best, 3]
                 cover = min(1.0, max(0.0, 0.5 - d / pitch))

@@ -1,6 +1,7 @@
 """Build a modelled patient: skeleton, trunk, soft parts, bones, in one order, and the parts they move as."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -16,14 +17,22 @@ from fluoroscope.patient.anatomy.muscles import paint_muscles, posts
 from fluoroscope.patient.anatomy.neural import Sac, dural_sac, paint_canal
 from fluoroscope.patient.anatomy.organs import organs, paint_cava
 from fluoroscope.patient.anatomy.parameters import PatientParameters
-from fluoroscope.patient.anatomy.part_making import ORGAN_PITCH_MM, Recorder, grid_matrix, slab_part, soft_slabs
+from fluoroscope.patient.anatomy.part_making import (
+    ORGAN_PITCH_MM,
+    Recorder,
+    Slab,
+    grid_matrix,
+    relabel,
+    slab_part,
+    soft_slabs,
+)
 from fluoroscope.patient.anatomy.skeleton import make_skeleton
 from fluoroscope.patient.anatomy.soft import Grain, grain
 from fluoroscope.patient.anatomy.solids import Canvas
 from fluoroscope.patient.anatomy.structures import structure, structures
 from fluoroscope.patient.labels import LabelMap
 from fluoroscope.patient.motion.organs import ORGANS
-from fluoroscope.patient.parts import REST, Articulation, Landmark
+from fluoroscope.patient.parts import REST, Articulation, Landmark, Part
 from fluoroscope.patient.stored import Progress, silent
 from fluoroscope.patient.volume import Volume
 
@@ -83,27 +92,20 @@ def build_patient(
     _paint_discs(recorder, noise, skeleton, parameters)
     pelvis = _paint_bones(recorder, skeleton, lambda share: report(0.5 + 0.3 * share, "placing discs and bones"))
     report(0.8, "cutting into moving parts")
-    soft = [
-        slab_part(
-            one,
-            canvas,
-            resting,
-            pelvis if one.name == "base" else (),
-            pitch_mm if one.name == "base" else ORGAN_PITCH_MM,
-        )
-        for one in slabs
-    ]
+
+    def cut(one: Slab) -> Part:
+        base = one.name == "base"
+        return slab_part(one, canvas, resting, pelvis if base else (), pitch_mm if base else ORGAN_PITCH_MM)
+
+    with ThreadPoolExecutor(2) as pool:
+        soft = list(pool.map(cut, slabs))
     parts = [soft[-1], *soft[:-1], *recorder.parts]
     report(0.97, "finishing")
     landmarks = dict(skeleton.landmarks) | _landmarks(skeleton, body, sac)
-    facts = (
-        dict(facts)
-        | {"bmi": build.bmi, "weight_kg": build.weight_kg}
-        | {
-            "skin_to_canal_mm": _depths(skeleton, body),
-            "skin_to_canal_formula_mm": skin_to_canal_mm(build),
-        }
-    )
+    facts = dict(facts) | {
+        "skin_to_canal_mm": _depths(skeleton, body),
+        "skin_to_canal_formula_mm": skin_to_canal_mm(build),
+    }
     return _finish(
         parameters, facts, canvas, recorder, Articulation(tuple(parts), skeleton.joints, landmarks), skeleton
     )
@@ -112,7 +114,7 @@ def build_patient(
 def _on_the_table(parameters: PatientParameters) -> tuple[Skeleton, dict[str, Any]]:
     standing, drawn = make_skeleton(parameters)
     skeleton, lean_deg = laid_down(standing)
-    facts = dict(drawn) | {"laid_down_by_deg": lean_deg}
+    facts: dict[str, Any] = dict(drawn) | {"laid_down_by_deg": lean_deg}
     facts["sacral_slope_deg"] -= lean_deg
     facts["pelvic_tilt_deg"] += lean_deg
     return skeleton, facts
@@ -126,23 +128,15 @@ def _finish(
     articulation: Articulation,
     skeleton: Skeleton,
 ) -> BuiltPatient:
-    canvas.labels[canvas.labels == CAVITY] = structure("abdominal_fat").label
-    counts = np.bincount(canvas.labels.ravel(), minlength=256)
-    names = {one.label: one.name for one in structures().values() if counts[one.label]}
+    used = relabel(canvas.labels, CAVITY, structure("abdominal_fat").label)
+    names = {one.label: one.name for one in structures().values() if used[one.label]}
     volume = Volume(recorder.before, grid_matrix(np.array(canvas.origin_mm), canvas.pitch_mm))
     return BuiltPatient(parameters, facts, volume, LabelMap(canvas.labels, names), articulation, skeleton)
 
 
 def _build(parameters: PatientParameters, facts: dict[str, Any]) -> Build:
-    """Draw what is not given: BMI 26 ± 4.5 for adults; 15.5 rising to 21 from 6 to 18 years (unverified)."""
-    height_cm = float(facts["height_cm"])
-    drawn = np.random.Generator(np.random.PCG64([parameters.seed, 53])).normal()
-    grown = float(np.clip((parameters.age_years - 6.0) / 12.0, 0.0, 1.0))
-    usual = 26.0 + 4.5 * drawn if grown == 1.0 else 15.5 + 5.5 * grown + 1.3 * drawn
-    bmi = float(np.clip(usual, 14.0, 45.0)) if parameters.bmi is None else parameters.bmi
-    if parameters.weight_kg is not None:
-        bmi = parameters.weight_kg / (height_cm / 100.0) ** 2
-    return Build(parameters.sex, parameters.age_years, height_cm, bmi * (height_cm / 100.0) ** 2, bmi)
+    height_cm, weight_kg, bmi = (float(facts[name]) for name in ("height_cm", "weight_kg", "bmi"))
+    return Build(parameters.sex, parameters.age_years, height_cm, weight_kg, bmi)
 
 
 def _trunk(skeleton: Skeleton, build: Build) -> Trunk:

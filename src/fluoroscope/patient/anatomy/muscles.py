@@ -71,7 +71,9 @@ def paint_muscles(canvas: Canvas, noise: Grain, skeleton: Skeleton, build: Build
     for _, side in SIDES:
         # The fat the psoas is seen against; bowel keeps out of it.
         paint_soft(
-            canvas, noise, SoftShape(_psoas(here, side, 9.0), fat, behind, joint_mm=4.0, over=only(CAVITY, behind))
+            canvas,
+            noise,
+            SoftShape(_psoas(here, side, 13.0), fat, behind, (0.95, 1.2, 1.0), 4.0, over=only(CAVITY, behind)),
         )
         loin = chain(
             [here.beside(here.lumbar[0], side * 60, 24, 0), here.beside(here.lumbar[-1], side * 74, 16, 0)], 20 * s
@@ -133,7 +135,7 @@ def _loin(
     s = here.scale
     lean = texture("lean_muscle", streak_hu=-70.0, streak_above=2.2, streak_mm=2.0, streak_length=8.0)
     psoas = SoftShape(
-        _psoas(here, side, 0.0), lean, structure(f"iliopsoas_{name}").label, (0.95, 1.05, 1.0), 4.0, over=over
+        _psoas(here, side, 0.0), lean, structure(f"iliopsoas_{name}").label, (0.92, 1.28, 1.0), 4.0, over=over
     )
     paint_soft(canvas, noise, psoas)
     square = chain(

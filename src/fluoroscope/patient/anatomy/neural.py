@@ -85,6 +85,7 @@ def paint_canal(
     here = posts(skeleton, build)
     s = build.scale
     _paint_ligaments(canvas, noise, here)
+    _paint_capsules(canvas, noise, skeleton, s)
     canal, half_w, half_d = sac.canal_mm, sac.canal_half_width_mm, sac.canal_half_depth_mm
     wide = float(np.median(half_w / half_d))
     yellow = canal + np.array([0.0, 3.6 * s, 0.0])
@@ -120,6 +121,17 @@ def _paint_ligaments(canvas: Canvas, noise: Grain, here: Posts) -> None:
         )
         paint_soft(canvas, noise, shape)
     paint_soft(canvas, noise, SoftShape(chain(chords, 3.0 * s), texture("ligament"), over[1], (1.3, 0.8, 1.0)))
+
+
+def _paint_capsules(canvas: Canvas, noise: Grain, skeleton: Skeleton, s: float) -> None:
+    """Facet joints: capsule and cartilage about each joint's middle; the bones painted later leave the cleft."""
+    for name, landmark in skeleton.landmarks.items():
+        word = name.rpartition("facet_")[2]
+        if name.endswith(("/facet_left", "/facet_right")):
+            place = np.array(landmark.position_mm)
+            ends = np.stack([place + np.array([0.0, 0.0, 3.5 * s]), place - np.array([0.0, 0.0, 3.5 * s])])
+            capsule = chain(ends, 8.5 * s)
+            paint_soft(canvas, noise, SoftShape(capsule, texture("ligament"), structure(f"facet_joint_{word}").label))
 
 
 def _paint_root(canvas: Canvas, noise: Grain, here: Posts, name: str, side: float, sac: Sac) -> None:

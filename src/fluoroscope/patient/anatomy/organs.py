@@ -17,7 +17,7 @@ from fluoroscope.patient.anatomy.soft import (
     Grain,
     SoftShape,
     Texture,
-    box_origin,
+    by_slabs,
     chain,
     paint_soft,
     shape_box,
@@ -89,6 +89,7 @@ def organs(
         found.append(_of_bowel(*("colon", canvas, noise, belly[1][1])))
     found.append(_stomach(canvas, noise, room, random))
     found.append(_of_shapes("spleen", canvas, noise, _spleen(room)))
+    found.append(_of_shapes("pancreas", canvas, noise, _pancreas(room, random)))
     found += [_of_shapes(f"kidney_{name}", canvas, noise, _kidney(here, side, random, name)) for name, side in SIDES]
     found.append(_of_shapes("liver", canvas, noise, _liver(room, random)))
     found.append(_of_shapes("bladder", canvas, noise, _bladder(here, random)))
@@ -170,7 +171,20 @@ def _liver(room: Cavity, random: np.random.Generator) -> list[SoftShape]:
     left = [room.at(-0.45, 0.45, 118 * s), room.at(0.05, 0.60, 116 * s), room.at(0.30, 0.66, 118 * s)]
     vessels = texture("liver", streak_hu=40.0, streak_above=1.8, streak_mm=4.0, streak_length=1.0)
     shapes = np.vstack([chain(right, s * np.array([58.0, 60.0, 32.0])), chain(left, s * np.array([44.0, 30.0, 12.0]))])
-    return [SoftShape(shapes, vessels, _label("liver"), (1.0, 1.0, 0.95), 14.0, 1.2, 18.0, _soft_over())]
+    below = room.at(-0.47, 0.52, (edge + 34.0) * s)
+    bag = chain([below, below + np.array([-6.0 * s, -9.0 * s, -30.0 * s])], s * np.array([7.0, 14.0]))
+    bile = SoftShape(bag, texture("bile"), _label("gallbladder"), over=only(*np.flatnonzero(_soft_over())))
+    return [bile, SoftShape(shapes, vessels, _label("liver"), (1.0, 1.0, 0.95), 14.0, 1.2, 18.0, _soft_over())]
+
+
+def _pancreas(room: Cavity, random: np.random.Generator) -> list[SoftShape]:
+    """Head in the duodenum's loop, body across the spine, tail toward the spleen; lobulated, in its fat."""
+    s = room.scale
+    path = [room.at(-0.30, 0.24, 38 * s), room.at(-0.16, 0.30, 58 * s), room.at(0.12, 0.30, 72 * s),
+            room.at(0.44, 0.10, 88 * s)]  # fmt: skip
+    radii = s * np.array([15.0, 12.0, 10.0, 8.0]) * random.uniform(0.85, 1.1)
+    over = only(CAVITY, _label("small_bowel"), _label("abdominal_fat"), _label("bowel_gas"))
+    return [SoftShape(chain(path, radii), texture("pancreas"), _label("pancreas"), (1, 0.9, 1), 5.0, 1.6, 5.0, over)]
 
 
 def _bladder(here: Posts, random: np.random.Generator) -> list[SoftShape]:
@@ -198,8 +212,6 @@ def _arteries(here: Posts, build: Build, random: np.random.Generator) -> list[So
     path += [here.at(one, 9.0 + w, -28.0, 0.0) for one, w in zip(names, wave, strict=True)]
     radius = np.linspace(10.5, 8.5, len(path)) * s * (1.0 + 0.004 * old)
     blood = texture("blood")
-    above = max(0.9, 3.2 - 0.05 * old)
-    wall = Texture(45.0, 8.0, 2.0, 750.0, above, 3.5, 1.4) if old > 0 else blood
     free = ("abdominal_fat", "small_bowel", "colon", "bowel_gas", "paravertebral_tissue", "iliopsoas_left")
     over = only(CAVITY, *(_label(n) for n in (*free, "iliopsoas_right", "stomach", "liver")))
     fork = path[-1]
@@ -210,11 +222,28 @@ def _arteries(here: Posts, build: Build, random: np.random.Generator) -> list[So
         shapes.append((_label(f"iliac_artery_{name}"), chain(down, s * np.array([6.0, 5.5, 5.0, 4.5]))))
     painted = []
     for label, segments in shapes:
-        painted.append(SoftShape(segments, wall, label, over=over))
-        inner = segments.copy()
-        inner[:, [3, 7]] -= 1.4 * s
-        painted.append(SoftShape(inner, blood, label, over=only(label)))
+        painted.append(SoftShape(segments, blood, label, over=over))
+        painted += _plaques(segments, label, random.poisson(0.35 * old * len(segments) / 8.0), s, random)
     return painted
+
+
+def _plaques(
+    segments: NDArray[np.float64], label: int, count: int, s: float, random: np.random.Generator
+) -> list[SoftShape]:
+    """Streaks of calcium along an artery's wall."""
+    lime, over = Texture(620.0, 150.0, 1.5), only(label)
+    streaks = []
+    for _ in range(count):
+        segment = segments[random.integers(len(segments))]
+        around = random.normal(size=3)
+        start, length = random.uniform(0.0, 0.8), random.uniform(0.1, 0.35)
+        along = segment[4:7] - segment[:3]
+        across = np.cross(along, around)
+        across /= np.linalg.norm(across)
+        ends = [segment[:3] + t * along + (segment[3] - 0.7 * s) * across for t in (start, start + length)]
+        streaks.append(SoftShape(chain(ends, random.uniform(0.9, 1.7) * s), lime, _label("aortic_calcification"),
+                                 wobble_mm=0.5, wobble_grain_mm=3.0, over=over))  # fmt: skip
+    return streaks
 
 
 def paint_cava(canvas: Canvas, noise: Grain, here: Posts) -> None:
@@ -254,8 +283,8 @@ def _uterus(here: Posts, room: Cavity, weeks: float, random: np.random.Generator
     shapes = [wall, SoftShape(inner, texture("amniotic_fluid"), _label("amniotic_fluid"), over=within)]
     inside = only(_label("amniotic_fluid"), _label("fetus"))
     head = 0.5 * (1.0 + 2.4 * weeks) * (0.9 if weeks < 12 else 1.0)
-    skull = low + np.array([random.normal(0, 4.0), 0.0, 0.1 * radius])
-    bone = Texture(150.0 + 9.0 * max(0.0, weeks - 12.0), 60.0, 2.5)
+    skull = low + np.array([random.normal(0, 6.0), 0.0, 0.25 * radius])
+    bone = Texture(250.0 + 26.0 * max(0.0, weeks - 12.0), 60.0, 2.5)
     back = [
         skull + np.array([8.0, 14.0, head]),
         0.5 * (low + high) + np.array([22.0, 12.0, 10.0]),
@@ -284,7 +313,7 @@ def _diaphragm(canvas: Canvas, noise: Grain, here: Posts, room: Cavity, name: st
     """Dome of one side with the lung above it."""
     s = room.scale
     top = float(here.beside(here.names[0], 0, 0, 0)[2]) + (10.0 if side < 0 else -2.0) * s
-    lowest = top - 110.0 * s
+    lowest = top - 135.0 * s
     planes = canvas.hu.shape[0]
     first = int(np.clip((lowest - canvas.origin_mm[2]) / canvas.pitch_mm, 0, planes - 1))
     middle = int((float(np.interp(top, room.z_mm, room.middle_mm)) - canvas.origin_mm[0]) / canvas.pitch_mm)
@@ -300,8 +329,10 @@ def _diaphragm(canvas: Canvas, noise: Grain, here: Posts, room: Cavity, name: st
     rows = np.stack([one.row() for one in (lung, texture("muscle"), texture("soft_organ"))])
 
     def paint() -> None:
-        _paint_dome(
-            canvas.hu[box], canvas.labels[box], box_origin(canvas, box), canvas.pitch_mm, how, rows, noise, CAVITY
+        by_slabs(
+            canvas,
+            box,
+            lambda hu, labels, first: _paint_dome(hu, labels, first, canvas.pitch_mm, how, rows, noise, CAVITY),
         )
 
     return Organ(f"diaphragm_{name}", box, paint)
@@ -320,8 +351,8 @@ def _paint_dome(hu, labels, first, pitch, how, rows, noise, free):  # type: igno
                 x = first[0] + k * pitch
                 out = (x - how[0]) * how[1]
                 u = (out - 0.50 * how[2]) / (0.55 * how[2])
-                v = min(1.1, (y - how[3]) / how[4])
-                dome = how[5] - s * (26.0 * u * u + 14.0 * v * v + (42.0 * v * v * v if v > 0.0 else 0.0))
+                v = min(1.7, (y - how[3]) / how[4])
+                dome = how[5] - s * (26.0 * u * u + 14.0 * v * v + (27.0 * v * v * v if v > 0.0 else 0.0))
                 height = z - dome
                 # The heart and the great vessels stand between the lungs.
                 between = (

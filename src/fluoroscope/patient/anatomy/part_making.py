@@ -1,5 +1,6 @@
 """From a canvas painted step by step to parts that add up to it: each part is what one step changed."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -15,7 +16,7 @@ from fluoroscope.patient.parts import REST, Part
 from fluoroscope.patient.tissues import packaged_tissues
 from fluoroscope.patient.volume import SCALE, BasisVolume
 
-__all__ = ["Recorder", "Slab", "soft_slabs"]
+__all__ = ["Recorder", "Slab", "relabel", "slab_part", "soft_slabs"]
 
 Box = Any
 ORGAN_PITCH_MM = 1.5
@@ -72,7 +73,10 @@ class Recorder:
     def change(self, box: Box) -> NDArray[np.int16]:
         """Return (2, …) change of water and bone in a box since the last step, and end the step."""
         change = np.empty((2, *self.before[box].shape), np.int16)
-        _change(self.canvas.hu[box], self.before[box], _shares(), change)
+        hu, before, shares = self.canvas.hu[box], self.before[box], _shares()
+        planes = [slice(start, start + 24) for start in range(0, len(before), 24)]
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(lambda some: _change(hu[some], before[some], shares, change[:, some]), planes))
         return change
 
     def vertebra(self, bone: Bone, label: int, frame: NDArray[np.float64], box: Box) -> None:
@@ -227,6 +231,23 @@ def slab_part(slab: Slab, canvas: Canvas, before: NDArray[np.int16], added: Any,
         raise ValueError(f"{slab.name} holds nothing")
     at = (slice(first + tight[0].start, first + tight[0].stop), tight[1], tight[2])
     return Part(slab.name, _resampled(change[(slice(None), *tight)], canvas, at, pitch_mm), slab.frame)
+
+
+def relabel(labels: NDArray[np.uint8], old: int, new: int) -> NDArray[np.bool_]:
+    """Put one label in another's place and return (256,) which are in use."""
+    used = np.zeros(256, np.bool_)
+    _relabel(labels, old, new, used)
+    return used
+
+
+@numba.njit(**DOOR)
+def _relabel(labels, old, new, used):  # type: ignore[no-untyped-def]
+    for i in range(labels.shape[0]):
+        for j in range(labels.shape[1]):
+            for k in range(labels.shape[2]):
+                if labels[i, j, k] == old:
+                    labels[i, j, k] = new
+                used[labels[i, j, k]] = True
 
 
 @numba.njit(**WITHIN)
