@@ -78,7 +78,9 @@ def solid_articulation() -> Articulation:
         z = _PITCH_MM * (_LEVELS.index("L3") - number)
         name = f"vertebrae_{level}"
         parts.append(Part(name, ellipsoid((0.0, 45.0, z), (45.0, 45.0, 27.0), 0.6, 80, 350, rough=60), name))
-        parts.append(Part(f"soft_{level}", ellipsoid((0.0, 0.0, z), (170.0, 110.0, 36.0), 1.4, 30, rough=20), name))
+        parts.append(
+            Part(f"soft_{level}", ellipsoid((0.0, 0.0, z), (170.0, 110.0, 36.0), 1.4, 30, rough=20), f"soft_{level}")
+        )
         below = _LEVELS[number + 1] if number + 1 < len(_LEVELS) else "S1"
         disc = np.eye(4)
         disc[:3, 3] = (0.0, 30.0, z - _PITCH_MM / 2.0)

@@ -138,11 +138,30 @@ def test_scene_and_truth_agree(articulation):
     patient = busy(articulation)
     scene = patient.at(18.0)
     bodies = {body.name: body.world_from_body for body in scene.bodies}
-    assert np.array_equal(bodies["soft_L3"], bodies["vertebrae_L3"])
+    assert np.array_equal(bodies["soft_L3"], scene.truth.frames["soft_L3"])
     assert np.array_equal(scene.truth.frames["vertebrae_L3"], bodies["vertebrae_L3"])
     moved = apply(bodies["vertebrae_L3"], (0.0, 0.0, 0.0))
     assert scene.truth.landmarks_mm["L3/center"] == pytest.approx(tuple(moved))
     assert json.loads(json.dumps(scene.truth.motion))["traction_n"] > 0.0
+
+
+def test_soft_slabs_go_with_their_vertebra_and_do_not_turn(articulation):
+    """At the skin, 100 mm before the spine, neighbours part by a fifth less than turning ones would, or better."""
+    patient = LivingPatient(articulation, MotionSettings.still())
+    patient.bend(0.0, patient.bend_limits_deg[1], 0.0, 1.0)
+    frames = patient.frames_at(5.0)
+    joints = articulation.joints
+    discs = {joint.name: joint.world_from_disc[:3, 3] for joint in joints}
+    middle = 0.5 * (discs["L2_L3"] + discs["L3_L4"])
+    assert np.array_equal(frames["soft_L3"][:3, :3], np.eye(3))
+    assert np.allclose(apply(frames["soft_L3"], middle), apply(frames["vertebrae_L3"], middle), atol=1e-9)
+    skin = discs["L3_L4"] + np.array([0.0, -100.0, 0.0])
+
+    def parted_mm(kind):
+        return np.linalg.norm(apply(frames[f"{kind}_L3"], skin) - apply(frames[f"{kind}_L4"], skin))
+
+    assert parted_mm("vertebrae") > 10.0
+    assert parted_mm("soft") < 0.8 * parted_mm("vertebrae")
 
 
 def test_a_part_that_rests_stays_the_same_object(articulation):

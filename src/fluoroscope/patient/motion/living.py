@@ -15,7 +15,7 @@ from fluoroscope.patient.motion.breath import BreathClock, Cycles, Hold
 from fluoroscope.patient.motion.course import Step, piece_at, ramps, stepped, value_of
 from fluoroscope.patient.motion.organs import BREATHING, ORGANS, BowelWaves
 from fluoroscope.patient.motion.settings import MotionSettings
-from fluoroscope.patient.motion.spine import JointAngles, chain_frames, joint_ranges
+from fluoroscope.patient.motion.spine import JointAngles, body_centers, chain_frames, joint_ranges, soft_frames
 from fluoroscope.patient.motion.traction import Creep, Opening, disc_spring, opening, spine_force
 from fluoroscope.patient.parts import REST, Articulation
 from fluoroscope.patient.scene import Body, Scene, SceneTruth
@@ -87,6 +87,7 @@ class LivingPatient:
         self._joints = articulation.joints
         self._ranges = joint_ranges(self._joints)
         self._springs = tuple(disc_spring(joint) for joint in self._joints)
+        self._centers_mm = body_centers(self._joints)
         self._carriers = _carriers(articulation)
         self._pivot_mm = _pivot(articulation)
         varied = self._settings.breathing_variation
@@ -184,6 +185,7 @@ class LivingPatient:
             breath, beat = self._inner(plan, time_s)
         angles = self._angles(plan, time_s)
         frames = chain_frames(self._joints, angles, self._openings(plan, time_s))
+        frames |= soft_frames(frames, self._centers_mm)
         for name in ORGANS:
             carried = frames[self._carriers[name]]
             moved_mm = self._bowel.shift_mm(name, time_s) + breath * np.asarray(BREATHING.get(name, (0.0, 0.0, 0.0)))
@@ -298,12 +300,10 @@ class LivingPatient:
     def _known(self, frame: str) -> str:
         """Return the frame that moves something which rides on ``frame``."""
         known = {REST, "sacrum", *ORGANS, *_chain_names(self._articulation)}
+        known |= {name.replace("vertebrae_", "soft_", 1) for name in self._centers_mm}
         if frame in known:
             return frame
-        # A slab of soft tissue rides on the vertebra it surrounds, the lowest one lies still.
-        rides = frame.replace("soft_", "vertebrae_", 1) if frame.startswith("soft_") else frame
-        if rides in known:
-            return rides
+        # What lies below the lowest joint, and vertebrae without one, lie still.
         if frame == "soft_pelvis" or frame.startswith("vertebrae_"):
             return REST
         raise ValueError(f"nothing moves frame {frame!r}: it is no vertebra, disc or organ of this patient")

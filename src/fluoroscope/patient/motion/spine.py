@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fluoroscope.geometry.rigid import Matrix, inverse, rotation
+from fluoroscope.geometry.rigid import Matrix, inverse, rotation, translation
 from fluoroscope.patient.motion.traction import Opening
 from fluoroscope.patient.parts import REST, DiscJoint
 
@@ -50,6 +50,8 @@ _COUPLED = {"L4_L5": -0.05, "L5_S1": 0.1}
 _COUPLED_HIGHER = -0.2
 _FLEXION_PART = 0.7
 """Part of the range that is flexion for a patient who lies extended (unverified)."""
+_LEVEL_MM = 35.0
+"""A lumbar body with its disc (unverified): only places the middle of the topmost."""
 _CENTER_BACK, _CENTER_DOWN = 0.15, 0.5
 """Centre of rotation: behind the middle of the disc by 0.15 of its depth, at the endplate below (Pearcy and Bogduk,
 Spine 1988;13:1033-1041: posterior half, at or just under the lower vertebra's endplate)."""
@@ -129,3 +131,30 @@ def chain_frames(
             frames[f"disc_{joint.name}"] = below
     frames[REST] = np.eye(4)
     return frames
+
+
+def body_centers(joints: tuple[DiscJoint, ...]) -> dict[str, NDArray[np.float64]]:
+    """Return the resting middle (3,) of every vertebra above a joint: half way between its discs, mm."""
+    centers: dict[str, NDArray[np.float64]] = {}
+    above_mm: NDArray[np.float64] | None = None
+    for joint in joints:
+        disc_mm = joint.world_from_disc[:3, 3]
+        # The topmost has no disc above: half a body of the lumbar spine up its disc's axis.
+        top_mm = disc_mm + _LEVEL_MM * joint.world_from_disc[:3, 2] if above_mm is None else above_mm
+        centers[joint.upper] = 0.5 * (top_mm + disc_mm)
+        above_mm = disc_mm
+    return centers
+
+
+def soft_frames(frames: Mapping[str, Matrix], centers_mm: Mapping[str, NDArray[np.float64]]) -> dict[str, Matrix]:
+    """Return ``world_from_rest`` of the slabs of soft tissue: each goes with its vertebra's middle and does not turn.
+
+    Turning slabs would part at the skin, far from the spine; shifted ones stay within a few mm of their neighbours.
+    """
+    soft = {}
+    for name, center_mm in centers_mm.items():
+        frame = frames[name]
+        if not np.array_equal(frame[:3, :3], np.eye(3)):
+            frame = translation(frame[:3, :3] @ center_mm + frame[:3, 3] - center_mm)
+        soft[name.replace("vertebrae_", "soft_", 1)] = frame
+    return soft
