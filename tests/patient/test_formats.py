@@ -392,6 +392,15 @@ def test_damaged_files_raise_nothing_else(tmp_path_factory, suffix, data):
         assert read_volume(path).values.dtype == np.int16
 
 
+def test_a_slope_that_overflows_is_refused_by_its_voxels(tmp_path):
+    # Found by the fuzzing above.
+    write_nifti(tmp_path / "steep.nii", values(), PLAIN)
+    raw = bytearray((tmp_path / "steep.nii").read_bytes())
+    raw[112:116] = np.float32(3.3e38).tobytes()  # scl_slope
+    (tmp_path / "steep.nii").write_bytes(bytes(raw))
+    refuse(tmp_path / "steep.nii", "NaN or infinite")
+
+
 def test_a_far_offset_in_a_packed_nifti_is_not_unpacked(tmp_path):
     write_nifti(tmp_path / "far.nii", values(), PLAIN)
     raw = bytearray((tmp_path / "far.nii").read_bytes())

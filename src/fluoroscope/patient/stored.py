@@ -311,7 +311,11 @@ def _slabs(stored: StoredVoxels, shape: tuple[int, int, int]) -> Iterator[tuple[
             raw = _read_exactly(stream, count * slice_bytes, stored)
             slab = np.frombuffer(raw, dtype=stored.dtype).reshape((shape[0], shape[1], count), order="F")
             slab = slab.astype(native, copy=False)
-            yield first, slab * np.float32(stored.slope) + np.float32(stored.intercept) if scaled else slab
+            if scaled:
+                # What overflows is infinite, and an infinite voxel is refused by name.
+                with np.errstate(over="ignore"):
+                    slab = slab * np.float32(stored.slope) + np.float32(stored.intercept)
+            yield first, slab
         if stored.encoding == "gzip":
             _read_some(stream, 1, stored)  # the checksum is only compared at the end
 
