@@ -165,8 +165,10 @@ def place_grid(real, count, sign, corners, slices, shape_ir, pitch, low, high): 
         if low[j] > high[j]:
             return 0, 0
         step = pitch / farthest
-        sizes[j] = int(np.ceil((high[j] - low[j]) / step)) + 2 * MARGIN + 1
-        real[F_A0 + 2 * j] = (low[j] - MARGIN * step) if sign > 0 else (high[j] + MARGIN * step)
+        # On multiples of the step: the same samples whatever pixels look at them.
+        first, last = np.floor(low[j] / step), np.ceil(high[j] / step)
+        sizes[j] = int(last - first) + 2 * MARGIN + 1
+        real[F_A0 + 2 * j] = ((first - MARGIN) if sign > 0 else (last + MARGIN)) * step
         real[F_DA + 2 * j] = step * sign
     return sizes[0], sizes[1]
 
