@@ -58,6 +58,8 @@ class DiscJoint:
         Heights at rest.
     degeneration
         0 (healthy) to 1 (collapsed): less height, stiffer.
+    fused
+        Held by screws and rods: neither bends nor opens.
     """
 
     name: str
@@ -69,6 +71,7 @@ class DiscJoint:
     anterior_mm: float
     posterior_mm: float
     degeneration: float = 0.0
+    fused: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,7 @@ def joints_to_json(articulation: Articulation) -> list[dict[str, Any]]:
             "anterior_mm": float(joint.anterior_mm),
             "posterior_mm": float(joint.posterior_mm),
             "degeneration": float(joint.degeneration),
+            "fused": bool(joint.fused),
         }
         for joint in articulation.joints
     ]

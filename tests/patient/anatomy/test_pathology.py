@@ -63,6 +63,10 @@ def test_osteophytes_widen_the_rim_and_leave_the_disc():
     assert front[1][:, 2].min() > front[0][:, 2].min() - 2.5
 
 
+def test_rods_hold_the_discs_they_bridge():
+    assert [joint.name for joint in _skeleton("fusion:L4:2").joints if joint.fused] == ["L4_L5", "L5_S1"]
+
+
 def test_screws_run_inside_their_pedicles_and_rods_span_the_levels():
     sound, fused = _skeleton(), _skeleton("fusion:L4:2")
     for level in ("L1", "L3", "L4", "L5"):

@@ -1,5 +1,7 @@
 """Discs under a pull: immediate opening, creep, stop, recovery, friction; the closed form against plain integration."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -34,6 +36,18 @@ def test_the_greatest_pull_stays_under_the_stop(articulation):
     for disc in discs(patient, 20000.0).values():
         assert 1.0 < disc["posterior_mm"] < 2.0
         assert disc["anterior_mm"] == pytest.approx(0.0, abs=1e-12)
+
+
+def test_a_fused_segment_moves_as_one(articulation):
+    joints = [replace(joint, fused=joint.name in ("L4_L5", "L5_S1")) for joint in articulation.joints]
+    patient = LivingPatient(replace(articulation, joints=tuple(joints)), MotionSettings.still())
+    patient.pull(0.0, 400.0, 10.0)
+    patient.bend(0.0, flexion_deg=15.0, side_bend_deg=5.0, over_s=5.0)
+    frames = patient.frames_at(500.0)
+    np.testing.assert_array_equal(frames["vertebrae_L5"], np.eye(4))
+    np.testing.assert_array_equal(frames["vertebrae_L4"], np.eye(4))
+    assert np.abs(frames["vertebrae_L3"] - np.eye(4)).max() > 0.01
+    assert discs(patient, 500.0)["L4_L5"]["middle_mm"] == 0.0
 
 
 def test_degenerated_discs_open_less(make_articulation):

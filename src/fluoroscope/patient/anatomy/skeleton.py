@@ -15,7 +15,7 @@ from fluoroscope.patient.anatomy.sacrum import PelvicSize, canal_line, coccyx_so
 from fluoroscope.patient.anatomy.solids import Solid
 from fluoroscope.patient.anatomy.spine import Spine, make_spine, sacral_joint, vertebra_bone
 from fluoroscope.patient.anatomy.structures import structure
-from fluoroscope.patient.parts import REST, Landmark
+from fluoroscope.patient.parts import REST, DiscJoint, Landmark
 
 __all__ = ["FIXED", "make_skeleton"]
 
@@ -51,7 +51,17 @@ def make_skeleton(parameters: PatientParameters) -> tuple[Skeleton, dict[str, ob
     bones = apply_pathologies([*upper, *vertebrae, *pelvis, *ribs], spine, parameters)
     facts = {**spine.facts, **_build(spine, parameters), **_facts(hip, world_from_sacrum)}
     landmarks = {**spine.landmarks, **_landmarks(hip, world_from_sacrum)}
-    return Skeleton(bones, dict(spine.frames), tuple(spine.joints), _canal(spine, size), landmarks), facts
+    return Skeleton(bones, dict(spine.frames), _joints(spine, parameters), _canal(spine, size), landmarks), facts
+
+
+def _joints(spine: Spine, parameters: PatientParameters) -> tuple[DiscJoint, ...]:
+    """Return the discs, those bridged by rods fused."""
+    held: set[int] = set()
+    for one in parameters.pathologies:
+        if one.kind == "fusion":
+            first = spine.levels.index(one.level)
+            held |= set(range(first, first + int(one.amount)))
+    return tuple(replace(joint, fused=n in held) for n, joint in enumerate(spine.joints))
 
 
 def pelvic_size(spine: Spine, parameters: PatientParameters) -> PelvicSize:

@@ -67,10 +67,10 @@ class JointAngles:
 
 
 def joint_ranges(joints: tuple[DiscJoint, ...]) -> tuple[JointRange, ...]:
-    """Return how far each joint goes: degeneration takes up to 0.6 of it (unverified)."""
+    """Return how far each joint goes: degeneration takes up to 0.6 of it (unverified), fusion all."""
     ranges = []
     for joint in joints:
-        loose = 1.0 - 0.6 * joint.degeneration
+        loose = 0.0 if joint.fused else 1.0 - 0.6 * joint.degeneration
         whole = _FLEXION_EXTENSION_DEG.get(joint.name, _HIGHER_DEG) * loose
         side = _SIDE_DEG.get(joint.name, _SIDE_DEG["L1_L2"]) * loose
         coupled = _COUPLED.get(joint.name, _COUPLED_HIGHER)

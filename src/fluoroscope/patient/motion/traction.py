@@ -42,8 +42,10 @@ def disc_spring(joint: DiscJoint) -> DiscSpring:
     """Return the spring of a disc: stiffer when wide, low or degenerated, which also creeps sooner.
 
     A degenerated disc is taken as up to twice as stiff and with 0.7 of the time constant (unverified); the scale by
-    area and height is kept within 0.75 to 1.75, where 300 N opens 0.2 to 0.5 mm at once.
+    area and height is kept within 0.75 to 1.75, where 300 N opens 0.2 to 0.5 mm at once. A fused one does not open.
     """
+    if joint.fused:
+        return DiscSpring(math.inf, math.inf, _CREEP_S)
     area_mm2 = math.pi / 4.0 * joint.width_mm * joint.depth_mm
     height_mm = max(2.0, 0.5 * (joint.anterior_mm + joint.posterior_mm))
     scale = area_mm2 / _AREA_MM2 * _HEIGHT_MM / height_mm * (1.0 + joint.degeneration)
