@@ -13,8 +13,11 @@ __all__ = ["coarse_geometry", "enlarge_into", "halvings"]
 
 MARGIN = 3
 """Coarse pixels beyond each edge: what the interpolation at the outermost fine pixels reaches."""
-HALVE_FROM_PX = 2.75
-"""Pixels a voxel's shadow must cover for each halving of the detector to stay below 0.05 % of the picture's rms."""
+HALVE_FROM_PX = 3.2
+"""Pixels a voxel's shadow must cover before the detector is halved; twice that for the second halving.
+
+Measured on the parts of a real CT: 0.015 % of the picture's rms where a voxel covers 17 pixels, 0.07 % with every
+voxel at the limit."""
 MOST_HALVINGS = 2
 TAPS = np.array([77.0, -693.0, 6930.0, 2310.0, -495.0, 63.0], np.float32) / np.float32(8192.0)
 """Lagrange's weights a quarter pixel behind the third of six pixels."""

@@ -24,7 +24,7 @@ class SceneProjector:
     """Keeps what a run of frames can share: prepared volumes, and the bodies that rested since the last frame.
 
     Bodies of coarse voxels are projected on fewer, larger pixels, added up there and interpolated once
-    (`fluoroscope.projector.coarse`): at most 0.05 % of the picture's rms off.
+    (`fluoroscope.projector.coarse`, which says how exactly).
 
     Only a cache: every picture equals that of a new projector to rounding. For one thread at a time.
 
