@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fluoroscope.geometry.projection import ProjectionGeometry
 from fluoroscope.patient.scene import Cylinder, Rod, Shape, Sphere
-from fluoroscope.projector.sharing import WITHIN
+from fluoroscope.projector.sharing import WITHIN, spread
 
 __all__ = ["add_shapes"]
 
@@ -21,7 +21,7 @@ SHAPE_FIELDS = 25
 """start (3), axis (3), length, start radius, slope, start normal (3), end normal (3), water, bone, shadow ends (6),
 largest radius, ball."""
 BALL = 24
-FAR = 1e30
+COMB = 16
 
 
 @njit(**WITHIN)
@@ -134,8 +134,11 @@ def pixel_mean(shape, source, world_from_pixel, row, column, count, stride, far_
 
 
 @njit(nogil=True, cache=True)
-def add_chords(shapes, pixel_from_world, world_from_pixel, source, far_mm, pitch_mm, out):  # type: ignore[no-untyped-def]
-    """Add every shape's mean path times its basis to ``out`` (2, rows, columns), near its shadow only."""
+def add_chords(start, stop, shapes, pixel_from_world, world_from_pixel, source, far_mm, pitch_mm, out):  # type: ignore[no-untyped-def]
+    """Add every shape's mean path times its basis to ``out`` (2, rows, columns), near its shadow only.
+
+    Rows of remainder ``start`` to ``stop`` by `COMB`: each part of the work has its share of every shadow.
+    """
     rows, columns = out.shape[1], out.shape[2]
     ends, ray = np.empty((2, 3)), np.empty(3)
     for n in range(shapes.shape[0]):
@@ -167,6 +170,8 @@ def add_chords(shapes, pixel_from_world, world_from_pixel, source, far_mm, pitch
         first = int(max(0.0, min(r1, r2) - reach))
         last = int(min(rows - 1.0, max(r1, r2) + reach))
         for row in range(first, last + 1):
+            if not start <= row % COMB < stop:
+                continue
             low_c, high_c = min(c1, c2) - reach, max(c1, c2) + reach
             if not whole_field and abs(r2 - r1) > 1e-9:
                 t1, t2 = (row - reach - r1) / (r2 - r1), (row + reach - r1) / (r2 - r1)
@@ -203,7 +208,9 @@ def add_shapes(shapes: Sequence[Shape], geometry: ProjectionGeometry, out: NDArr
     rows = [row for row in map(_row, shapes) if row is not None]
     if not rows:
         return
-    add_chords(
+    spread(
+        add_chords,
+        COMB,
         np.ascontiguousarray(rows),
         geometry.pixel_from_world,
         geometry.direction_from_pixel,
