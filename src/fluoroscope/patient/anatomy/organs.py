@@ -287,26 +287,35 @@ def _uterus(here: Posts, room: Cavity, weeks: float, random: np.random.Generator
     bone = Texture(250.0 + 26.0 * max(0.0, weeks - 12.0), 60.0, 2.5)
     back = [
         skull + np.array([8.0, 14.0, head]),
-        0.5 * (low + high) + np.array([22.0, 12.0, 10.0]),
-        high + np.array([14.0, 2.0, 0.0]),
+        0.5 * (low + high) + np.array([44.0 * s, 6.0, 10.0]),
+        high + np.array([26.0 * s, 2.0, 0.0]),
     ]
     soft = texture("soft_organ")
     fetus, bones = _label("fetus"), _label("fetal_bone")
     shapes.append(SoftShape(chain(back, [0.5 * head, 0.85 * head, 0.7 * head]), soft, fetus, joint_mm=4.0, over=inside))
     shapes.append(SoftShape(chain(skull, head), bone, bones, (0.9, 1.15, 1.0), over=inside))
     shapes.append(SoftShape(chain(skull, head - 0.3 - 0.05 * weeks), soft, fetus, (0.9, 1.15, 1.0), over=only(bones)))
-    for n in range(14):
-        t = n / 13.0
+    for n in range(18):
+        t = n / 17.0
         place = np.array([np.interp(t, [0, 0.5, 1], [p[i] for p in back]) for i in range(3)])
         place[1] += 0.45 * head
-        shapes.append(
-            SoftShape(chain(place, 0.06 * weeks + 0.6), bone, bones, over=only(fetus, _label("amniotic_fluid")))
-        )
+        shapes.append(SoftShape(chain(place, 0.07 * weeks + 0.8), bone, bones, over=inside))
+        if 2 <= n < 10:
+            shapes += [
+                SoftShape(chain(rib, 0.03 * weeks + 0.4), bone, bones, over=inside) for rib in _ribs(place, head)
+            ]
     for side in (-1.0, 1.0):
         hip = high + np.array([side * 0.4 * head, -0.2 * head, -0.1 * head])
         knee = hip + np.array([side * 4.0, -1.0 * head, -0.9 * head])
         shapes.append(SoftShape(chain([hip, knee], 0.04 * weeks + 0.7), bone, bones, over=inside))
     return shapes
+
+
+def _ribs(spine: NDArray[np.float64], head: float) -> list[NDArray[np.float64]]:
+    """Return a pair of a fetus' ribs, from beside its spine around its chest."""
+    turns = np.linspace(0.3, 2.4, 6)
+    bow = np.stack([0.72 * head * np.sin(turns), -0.62 * head * (1.0 - np.cos(turns)), -0.1 * head * turns], axis=1)
+    return [spine + bow * np.array([side, 1.0, 1.0]) for side in (-1.0, 1.0)]
 
 
 def _diaphragm(canvas: Canvas, noise: Grain, here: Posts, room: Cavity, name: str, side: float) -> Organ:
