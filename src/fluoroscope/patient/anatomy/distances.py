@@ -19,6 +19,7 @@ __all__ = [
     "JOINT",
     "PLATE",
     "WIDTH",
+    "solid_crossing",
     "solid_distance",
     "within",
 ]
@@ -29,6 +30,46 @@ WIDTH = 24
 
 within: dict[str, Any] = {"nogil": True, "error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 """Of functions called by kernels only: the doors for Python and C would cost a third of the compile time."""
+
+
+@numba.njit(**within)
+def _hash(i, j, k):  # type: ignore[no-untyped-def]
+    """Return −1 to 1, the same on every machine, for a lattice point."""
+    h = (
+        np.uint32(i) * np.uint32(0x8DA6B343)
+        ^ np.uint32(j) * np.uint32(0xD8163841)
+        ^ np.uint32(k) * np.uint32(0xCB1AB31F)
+    )
+    h ^= h >> np.uint32(15)
+    h *= np.uint32(0x2C1B3C6D)
+    h ^= h >> np.uint32(12)
+    h *= np.uint32(0x297A2D39)
+    h ^= h >> np.uint32(15)
+    return np.float64(h & np.uint32(0xFFFF)) / 32767.5 - 1.0
+
+
+@numba.njit(**within)
+def noise(x, y, z):  # type: ignore[no-untyped-def]
+    """Return smooth noise of unit lattice, mean 0, within −1 to 1."""
+    i, j, k = int(np.floor(x)), int(np.floor(y)), int(np.floor(z))
+    u, v, w = x - i, y - j, z - k
+    u, v, w = u * u * (3.0 - 2.0 * u), v * v * (3.0 - 2.0 * v), w * w * (3.0 - 2.0 * w)
+    total = 0.0
+    for a in range(2):
+        wu = u if a else 1.0 - u
+        for b in range(2):
+            wv = wu * (v if b else 1.0 - v)
+            total += wv * ((1.0 - w) * _hash(i + a, j + b, k) + w * _hash(i + a, j + b, k + 1))
+    return total
+
+
+@numba.njit(**within)
+def roughness(x, y, z, size, phase):  # type: ignore[no-untyped-def]
+    """Return what a surface is pushed in by: bumps 9 and 4 mm wide, at most ``size`` mm."""
+    if size <= 0.0:
+        return 0.0
+    x, y, z = x + phase, y + 0.7 * phase, z - 0.4 * phase
+    return size * (0.75 * noise(x / 9.0, y / 9.0, z / 9.0) + 0.25 * noise(x / 4.0, y / 4.0, z / 4.0))
 
 
 @numba.njit(**within)
@@ -91,8 +132,28 @@ def _column(shape, x, y, z):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(**within)
+def _oval(u, v, over, a, b):  # type: ignore[no-untyped-def]
+    """Return the distance to a bar of oval section, half sizes ``a`` and ``b``, ``over`` mm beyond its end."""
+    w = max(0.0, over) / min(a, b)
+    # A slender section is an oval drawn apart: the distance to a slender oval would change too fast.
+    pull = max(0.0, a - 1.6 * b)
+    u, a = max(0.0, abs(u) - pull), a - pull
+    pull = max(0.0, b - 1.6 * a)
+    v, b = max(0.0, abs(v) - pull), b - pull
+    pu, pv = u / a, v / b
+    k = np.sqrt(pu * pu + pv * pv + w * w)
+    g = np.sqrt((pu / a) ** 2 + (pv / b) ** 2 + (w / min(a, b)) ** 2)
+    inside = (k - 1.0) * min(a, b)
+    if k < 1e-3:
+        return inside
+    near = k * (k - 1.0) / g
+    # The first-order distance jumps at the axis.
+    return near if k > 1.0 else inside + k * (near - inside)
+
+
+@numba.njit(**within)
 def _bar(shape, x, y, z):  # type: ignore[no-untyped-def]
-    """Tapered box with round edges: 1 start, 4 along, 7 across, 10 length, 11-14 half sizes, 15 roundness."""
+    """Tapered box: 1 start, 4 along, 7 across, 10 length, 11-14 half sizes, 15 roundness, above 1 an oval."""
     px, py, pz = x - shape[1], y - shape[2], z - shape[3]
     along = px * shape[4] + py * shape[5] + pz * shape[6]
     u = px * shape[7] + py * shape[8] + pz * shape[9]
@@ -101,6 +162,8 @@ def _bar(shape, x, y, z):  # type: ignore[no-untyped-def]
     t = min(1.0, max(0.0, along / shape[10]))
     a = shape[11] + t * (shape[13] - shape[11])
     b = shape[12] + t * (shape[14] - shape[12])
+    if shape[15] > 1.0:
+        return _oval(u, v, max(-along, along - shape[10]), a, b)
     r = shape[15] * min(a, b)
     qu, qv = abs(u) - a + r, v - b + r
     # Round ends reach beyond the ends by the smaller half size.
@@ -125,7 +188,8 @@ def _body(shape, x, y, z):  # type: ignore[no-untyped-def]
     top = mean - s * y
     t = min(1.0, max(-1.0, z / top))
     rise = 0.5 * (1.0 + t)
-    middle = 1.0 - t * t
+    # Slender for long, then flaring to the rims.
+    middle = 1.0 - t * t * (0.75 + 0.25 * t * t)
     a = (shape[1] + rise * (shape[2] - shape[1])) * (1.0 - shape[7] * middle)
     deep = shape[3] + rise * (shape[4] - shape[3])
     yc = deep * (2.0 * shape[9] - 1.0)
@@ -147,7 +211,7 @@ def _body(shape, x, y, z):  # type: ignore[no-untyped-def]
     gx = ((1.0 - square) * ux / u2 + square * ux * x2 / (u4 * u4 * u4)) / a
     gy = ((1.0 - square) * uy / u2 + square * uy * y2 / (u4 * u4 * u4)) / b
     g = np.sqrt(gx * gx + gy * gy) + 1e-9
-    slope = 2.0 * max(shape[7] * a, shape[8] * b) / mean * t
+    slope = max(shape[7] * a, shape[8] * b) / mean * abs(t) * (1.5 + t * t)
     side = (u - 1.0) / (g * np.sqrt(1.0 + slope * slope))
     dish = max(0.0, 1.0 - u * u * 1.35)
     depth = (shape[11] if z < 0.0 else shape[12]) * dish
@@ -172,11 +236,13 @@ def _joint(shape, x, y, z):  # type: ignore[no-untyped-def]
     c, s = (shape[15], shape[16]) if jx >= 0.0 else (shape[17], shape[18])
     # The facets are part of a surface of revolution about the axis of bending: they slide on each other.
     h = s * (np.sqrt(jy * jy + jz * jz) - shape[14]) - c * (abs(jx) - shape[13])
+    # Between the joints the gap between the laminae dips toward the midline.
+    bottom = shape[20] - 0.22 * max(0.0, shape[13] - max(abs(jx), 5.0))
     if shape[21] < 0.0:
-        d = min(jz - shape[20], max(h + shape[21], jz - shape[19]))
+        d = min(jz - bottom, max(h + shape[21], jz - shape[19]))
     else:
         far = 0.15 * max(0.0, jy - shape[14])
-        d = min(shape[19] - jz, max(-h - shape[21], shape[20] - far - jz))
+        d = min(shape[19] - jz, max(-h - shape[21], bottom - far - jz))
     # Bodies are kept apart by their disc, not by the joint.
     return max(d, 0.45 * shape[14] - jy)
 
@@ -214,26 +280,49 @@ def join(d, e, k):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(**within)
-def take_away(d, holes, x, y, z, k):  # type: ignore[no-untyped-def]
-    """Return the distance of what is left without the holes, the edge rounded over ``k`` mm."""
+def take_away(d, holes, x, y, z, k, rough):  # type: ignore[no-untyped-def]
+    """Return the distance of what is left without the holes, rough but for joints, the edge rounded over ``k`` mm."""
     for n in range(holes.shape[0]):
-        d = -join(-d, shape_distance(holes[n], x, y, z), k)
+        e = shape_distance(holes[n], x, y, z)
+        d = -join(-d, e if holes[n, 0] == 6.0 else e - rough, k)
     return d
 
 
+@numba.njit(**within)
+def _distance_at(px, py, pz, m, shapes, holes, how):  # type: ignore[no-untyped-def]
+    x = m[0, 0] * px + m[0, 1] * py + m[0, 2] * pz + m[0, 3]
+    y = m[1, 0] * px + m[1, 1] * py + m[1, 2] * pz + m[1, 3]
+    z = m[2, 0] * px + m[2, 1] * py + m[2, 2] * pz + m[2, 3]
+    d = 1e9
+    for n in range(shapes.shape[0]):
+        d = join(d, shape_distance(shapes[n], x, y, z), shapes[n, 22] if shapes[n, 22] > 0.0 else how[0])
+    rough = roughness(x, y, z, how[2], how[3])
+    return take_away(d + rough, holes, x, y, z, how[1], rough)
+
+
 @numba.njit(parallel=True, cache=True, nogil=True, error_model="numpy")
-def solid_distance(points, solid_from_world, shapes, holes, joint, cut):  # type: ignore[no-untyped-def]
-    """Return (n,) signed distances of world points (n, 3)."""
-    m = solid_from_world
+def solid_distance(points, solid_from_world, shapes, holes, how):  # type: ignore[no-untyped-def]
+    """Return (n,) signed distances of world points (n, 3); ``how``: joint, cut, roughness in mm and its phase."""
     out = np.empty(points.shape[0])
     for i in numba.prange(points.shape[0]):
-        wx, wy, wz = points[i, 0], points[i, 1], points[i, 2]
-        x = m[0, 0] * wx + m[0, 1] * wy + m[0, 2] * wz + m[0, 3]
-        y = m[1, 0] * wx + m[1, 1] * wy + m[1, 2] * wz + m[1, 3]
-        z = m[2, 0] * wx + m[2, 1] * wy + m[2, 2] * wz + m[2, 3]
-        d = 1e9
-        for n in range(shapes.shape[0]):
-            k = shapes[n, 22] if shapes[n, 22] > 0.0 else joint
-            d = join(d, shape_distance(shapes[n], x, y, z), k)
-        out[i] = take_away(d, holes, x, y, z, cut)
+        out[i] = _distance_at(points[i, 0], points[i, 1], points[i, 2], solid_from_world, shapes, holes, how)
+    return out
+
+
+@numba.njit(parallel=True, cache=True, nogil=True, error_model="numpy")
+def solid_crossing(starts, along, reach, solid_from_world, shapes, holes, how):  # type: ignore[no-untyped-def]
+    """Return (n,) lengths in mm along rays to the first change of sign, nan where there is none within reach."""
+    out = np.full(starts.shape[0], np.nan)
+    for i in numba.prange(starts.shape[0]):
+        a = starts[i]
+        t, d, last, before = 0.0, 0.0, 0.0, 0.0
+        while t < reach:
+            d = _distance_at(
+                a[0] + t * along[0], a[1] + t * along[1], a[2] + t * along[2], solid_from_world, shapes, holes, how
+            )
+            if t > 0.0 and (d < 0.0) != (before < 0.0):
+                out[i] = last + (t - last) * before / (before - d)
+                break
+            last, before = t, d
+            t += max(0.1, 0.6 * abs(d))
     return out

@@ -5,86 +5,61 @@ of the canal, outside a process) and the first change of sign is the surface.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fluoroscope.patient.anatomy.solids import Solid
 from fluoroscope.patient.anatomy.spine import Spine, vertebra_bone
-from fluoroscope.patient.anatomy.surfaces import distance_of
 
-__all__ = ["first_crossing", "measure_spine", "measure_vertebra"]
-
-STEP_MM = 0.3
-
-
-def first_crossing(
-    solids: Sequence[Solid], origins_mm: NDArray[np.float64], direction: Sequence[float], reach_mm: float
-) -> NDArray[np.float64]:
-    """Return (n,) distance along rays to the first change of sign, nan where there is none within reach.
-
-    Parameters
-    ----------
-    origins_mm
-        (n, 3) starts in the patient.
-    direction
-        (3,) unit vector, the same for all.
-    """
-    steps = np.arange(0.0, reach_mm, STEP_MM)
-    points = origins_mm[:, np.newaxis] + steps[:, np.newaxis] * np.asarray(direction, dtype=np.float64)
-    values = distance_of(solids, points.reshape(-1, 3)).reshape(len(origins_mm), -1)
-    turned = (values[:, 1:] < 0.0) != (values[:, :-1] < 0.0)
-    index = turned.argmax(axis=1)
-    rows = np.arange(len(origins_mm))
-    a, b = values[rows, index], values[rows, index + 1]
-    flat = np.where(a == b, 1.0, a - b)
-    return np.where(turned.any(axis=1), steps[index] + STEP_MM * a / flat, np.nan)
+__all__ = ["measure_spine", "measure_vertebra"]
 
 
 def _rays(
-    solids: Sequence[Solid], xs: object, ys: object, zs: object, direction: Sequence[float], reach_mm: float = 60.0
+    solid: Solid, xs: object, ys: object, zs: object, direction: Sequence[float], reach_mm: float = 60.0
 ) -> NDArray[np.float64]:
     x, y, z = np.broadcast_arrays(*(np.asarray(one, dtype=np.float64) for one in (xs, ys, zs)))
-    return first_crossing(solids, np.stack([x.ravel(), y.ravel(), z.ravel()], axis=1), direction, reach_mm)
+    return solid.crossing(np.stack([x.ravel(), y.ravel(), z.ravel()], axis=1), direction, reach_mm)
 
 
-def measure_vertebra(solids: Sequence[Solid]) -> dict[str, float]:
+def measure_vertebra(solid: Solid) -> dict[str, float]:
     """Return the dimensions of a vertebra in its own frame (``world_from_solid`` the identity), mm and degrees.
 
     Keys are the fields of `VertebraMorphometry`.
     """
     found: dict[str, float] = {}
-    front = -float(_rays(solids, 0.0, 0.0, 0.0, (0.0, -1.0, 0.0))[0])
-    wall = float(_rays(solids, 0.0, 0.0, 0.0, (0.0, 1.0, 0.0))[0])
-    _measure_body(solids, front, wall, found)
-    _measure_canal_and_pedicle(solids, wall, found)
+    front = -float(_rays(solid, 0.0, 0.0, 0.0, (0.0, -1.0, 0.0))[0])
+    wall = float(_rays(solid, 0.0, 0.0, 0.0, (0.0, 1.0, 0.0))[0])
+    _measure_body(solid, front, wall, found)
+    _measure_canal_and_pedicle(solid, wall, found)
     back = wall + found["canal_depth_mm"]
-    ys, zs = np.meshgrid(np.arange(wall - 4.0, wall + 36.0, 1.0), np.arange(-15.0, 18.0, 1.0))
-    reach = [80.0 - np.nanmin(_rays(solids, s * 80.0, ys, zs, (-s, 0.0, 0.0), 75.0)) for s in (1.0, -1.0)]
+    ys, zs = np.meshgrid(np.arange(wall - 4.0, wall + 36.0, 2.0), np.arange(-15.0, 18.0, 1.5))
+    reach = [80.0 - np.nanmin(_rays(solid, s * 80.0, ys, zs, (-s, 0.0, 0.0), 75.0)) for s in (1.0, -1.0)]
     found["transverse_span_mm"] = float(sum(reach))
-    tip = 130.0 - np.nanmin(_rays(solids, 0.0, 130.0, np.arange(-50.0, 10.0, 1.0), (0.0, -1.0, 0.0), 110.0))
+    tip = 130.0 - np.nanmin(_rays(solid, 0.0, 130.0, np.arange(-50.0, 10.0, 1.0), (0.0, -1.0, 0.0), 110.0))
     found["spinous_length_mm"] = float(tip - back)
     for side, s in (("left", 1.0), ("right", -1.0)):
-        found[f"facet_{side}_deg"] = _facet_deg(solids, s, back, found["height_posterior_mm"])
+        found[f"facet_{side}_deg"] = _facet_deg(solid, s, back, found["height_posterior_mm"])
     return found
 
 
-def _measure_body(solids: Sequence[Solid], front: float, wall: float, found: dict[str, float]) -> None:
+def _measure_body(solid: Solid, front: float, wall: float, found: dict[str, float]) -> None:
     """Endplates' widths and depths at the rims; heights at the edges, from the slopes of the endplates."""
     deep = wall - front
     ys = np.array([front + 0.07 * deep, wall - 0.07 * deep])
-    tops = _rays(solids, 0.0, ys, 0.0, (0.0, 0.0, 1.0))
-    lows = _rays(solids, 0.0, ys, 0.0, (0.0, 0.0, -1.0))
+    tops = _rays(solid, 0.0, ys, 0.0, (0.0, 0.0, 1.0))
+    lows = _rays(solid, 0.0, ys, 0.0, (0.0, 0.0, -1.0))
     for name, ends, sign in (("upper", tops, 1.0), ("lower", lows, -1.0)):
         under = np.arange(1.5, 5.1, 0.5)
         z = sign * (ends.mean() - under)
         y, level = np.meshgrid(front + deep * np.linspace(0.25, 0.72, 12), z)
-        wide = _rays(solids, 0.0, y, level, (1.0, 0.0, 0.0)) + _rays(solids, 0.0, y, level, (-1.0, 0.0, 0.0))
+        wide = _rays(solid, 0.0, y, level, (1.0, 0.0, 0.0)) + _rays(solid, 0.0, y, level, (-1.0, 0.0, 0.0))
         # Where a pedicle springs off, the ray runs on into it: it is no endplate.
         across = wide.reshape(y.shape).max(axis=0)
         found[f"{name}_width_mm"] = float(across.max())
-        ahead = _rays(solids, 0.0, 0.0, sign * (ends[0] - under), (0.0, -1.0, 0.0))
-        behind = _rays(solids, 0.0, 0.0, sign * (ends[1] - under), (0.0, 1.0, 0.0))
+        ahead = _rays(solid, 0.0, 0.0, sign * (ends[0] - under), (0.0, -1.0, 0.0))
+        behind = _rays(solid, 0.0, 0.0, sign * (ends[1] - under), (0.0, 1.0, 0.0))
         found[f"{name}_depth_mm"] = float(np.nanmax(ahead) + np.nanmax(behind))
     heights = tops + lows
     half = 0.25 * (found["upper_depth_mm"] + found["lower_depth_mm"])
@@ -93,40 +68,41 @@ def _measure_body(solids: Sequence[Solid], front: float, wall: float, found: dic
     found["height_posterior_mm"] = float(heights[1] + slope * (half - ys[1]))
 
 
-def _measure_canal_and_pedicle(solids: Sequence[Solid], wall: float, found: dict[str, float]) -> None:
-    into = _rays(solids, 0.0, wall + 3.0, np.arange(-14.0, 3.0, 1.0), (0.0, 1.0, 0.0), 40.0)
-    found["canal_depth_mm"] = float(np.nanmin(into) + 3.0)
+def _measure_canal_and_pedicle(solid: Solid, wall: float, found: dict[str, float]) -> None:
+    into = _rays(solid, 0.0, wall + 3.0, np.arange(-22.0, 1.0, 1.0), (0.0, 1.0, 0.0), 40.0)
+    found["canal_depth_mm"] = float(np.nanpercentile(into, 10.0) + 3.0)
     # Between the pedicles at their narrowest, which is before the middle of the canal.
     ys, zs = np.meshgrid(wall + np.arange(2.0, 0.5 * found["canal_depth_mm"], 1.0), np.arange(-4.0, 9.0, 1.0))
-    sides = _rays(solids, 0.0, ys, zs, (1.0, 0.0, 0.0), 40.0) + _rays(solids, 0.0, ys, zs, (-1.0, 0.0, 0.0), 40.0)
+    sides = _rays(solid, 0.0, ys, zs, (1.0, 0.0, 0.0), 40.0) + _rays(solid, 0.0, ys, zs, (-1.0, 0.0, 0.0), 40.0)
     found["canal_width_mm"] = float(np.nanmin(sides))
     ys = wall + np.arange(1.5, 0.45 * found["canal_depth_mm"], 0.5)
     x, z = np.full(len(ys), 0.5 * found["canal_width_mm"] + 4.0), np.full(len(ys), 2.0)
     for _ in range(3):
-        inner, outer = (_rays(solids, x, ys, z, (s, 0.0, 0.0), 30.0) for s in (-1.0, 1.0))
+        inner, outer = (_rays(solid, x, ys, z, (s, 0.0, 0.0), 30.0) for s in (-1.0, 1.0))
         x = x + 0.5 * (outer - inner)
-        up, down = (_rays(solids, x, ys, z, (0.0, 0.0, s), 30.0) for s in (1.0, -1.0))
+        up, down = (_rays(solid, x, ys, z, (0.0, 0.0, s), 30.0) for s in (1.0, -1.0))
         z = z + 0.5 * (up - down)
         x = np.where(np.isnan(x), np.nanmedian(x), x)
         z = np.where(np.isnan(z), np.nanmedian(z), z)
     narrow = np.argsort(inner + outer)[:6]
-    lean = float(np.polyfit(ys[narrow], x[narrow], 1)[0])
+    narrow = narrow[~np.isnan((inner + outer + up + down)[narrow])]
+    lean = float(np.polyfit(ys[narrow], x[narrow], 1)[0]) if len(narrow) > 2 else float("nan")
     found["pedicle_medial_deg"] = float(np.degrees(np.arctan(lean)))
-    found["pedicle_width_mm"] = float(np.nanmin(inner + outer) * np.cos(np.arctan(lean)))
-    found["pedicle_height_mm"] = float(np.nanmin(up + down))
+    found["pedicle_width_mm"] = float(np.nanmean((inner + outer)[narrow]) * np.cos(np.arctan(lean)))
+    found["pedicle_height_mm"] = float(np.nanmean((up + down)[narrow]))
 
 
-def _facet_deg(solids: Sequence[Solid], side: float, back: float, height_mm: float) -> float:
+def _facet_deg(solid: Solid, side: float, back: float, height_mm: float) -> float:
     """Return the angle of the lower process's face, from the normals where rays from the side meet it."""
     y, z = np.meshgrid(np.arange(back - 2.0, back + 6.0, 1.0), -0.5 * height_mm - np.arange(3.0, 8.0, 1.0))
     y, z = y.ravel(), z.ravel()
-    along = _rays(solids, side * 45.0, y, z, (-side, 0.0, 0.0), 45.0)
-    hit = ~np.isnan(along)
+    along = _rays(solid, side * 45.0, y, z, (-side, 0.0, 0.0), 45.0)
+    hit = ~np.isnan(along) & (45.0 - along > 6.0)
+    if not hit.any():
+        return float("nan")
     points = np.stack([side * (45.0 - along[hit]), y[hit], z[hit]], axis=1)
     step = 0.2
-    nx, ny = (
-        distance_of(solids, points + step * axis) - distance_of(solids, points - step * axis) for axis in np.eye(3)[:2]
-    )
+    nx, ny = (solid.distance(points + step * axis) - solid.distance(points - step * axis) for axis in np.eye(3)[:2])
     return float(np.median(np.degrees(np.arctan2(-ny, side * nx))))
 
 
@@ -137,8 +113,8 @@ def measure_spine(spine: Spine) -> dict[str, dict[str, float]]:
     for level in spine.levels:
         bone = vertebra_bone(level, spine)
         own = np.linalg.inv(spine.frames[bone.frame])
-        solids = [_at(one, own @ one.world_from_solid) for one in bone.solids]
-        found[level] = measure_vertebra(solids)
+        solid = bone.solids[0]
+        found[level] = measure_vertebra(replace(solid, world_from_solid=own @ solid.world_from_solid))
         planes[level] = _corners(found[level], spine.frames[bone.frame])
     whole: dict[str, float] = {}
     ends = spine.frames["sacrum"]
@@ -154,17 +130,6 @@ def measure_spine(spine: Spine) -> dict[str, dict[str, float]]:
     whole["lordosis_deg"] = float(np.degrees(np.arctan2(sine, float(first @ ends[:3, 2]))))
     found["spine"] = whole
     return found
-
-
-def _at(solid: Solid, place: NDArray[np.float64]) -> Solid:
-    return Solid(
-        solid.shapes,
-        solid.hu,
-        joint_mm=solid.joint_mm,
-        holes=solid.holes,
-        world_from_solid=place,
-        cut_mm=solid.cut_mm,
-    )
 
 
 def _corners(m: dict[str, float], frame: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -25,7 +25,7 @@ __all__ = [
     "sample_morphometry",
 ]
 
-QUANTITIES = tuple(name for name in VertebraMorphometry.__dataclass_fields__ if not name.startswith("facet_"))
+QUANTITIES = tuple(name for name in VertebraMorphometry.__dataclass_fields__ if name.endswith(("_mm", "medial_deg")))
 MORPHOMETRY: Mapping[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "upper_width_mm": ((38.9, 40.0, 41.2, 42.6, 44.1, 46.6, 47.3), (2.5, 2.5, 2.8, 2.8, 3.0, 3.2, 3.4)),
     "upper_depth_mm": ((31.5, 33.0, 34.1, 34.6, 35.2, 35.5, 35.7), (2.5, 2.5, 2.6, 2.7, 2.9, 3.0, 3.5)),
@@ -128,6 +128,7 @@ def sample_morphometry(parameters: PatientParameters) -> SpineMorphometry:
             **{name: float(value[n]) for name, value in values.items()},
             facet_left_deg=float(facets[n, 0]),
             facet_right_deg=float(facets[n, 1]),
+            irregular=1 + 16 * (parameters.seed % 65536) + n,
         )
         for n, level in enumerate(levels)
     }

@@ -1,42 +1,26 @@
-"""The kernel that paints a solid into voxels: soft edges, a shell thinner than a voxel, trabeculae, lesions."""
+"""The kernel that paints a solid into voxels: soft edges, a shell thinner than a voxel, trabeculae, lesions.
+
+Its compiled form is kept by this file's date: change or touch it when `distances` changes.
+"""
 
 import numba
 import numpy as np
 
-from fluoroscope.patient.anatomy.distances import join, shape_distance, take_away, within
+from fluoroscope.patient.anatomy.distances import join, noise, roughness, shape_distance, take_away, within
 
 __all__ = ["paint_solid"]
 
 
 @numba.njit(**within)
-def _hash(i, j, k):  # type: ignore[no-untyped-def]
-    """Return −1 to 1, the same on every machine, for a lattice point."""
-    h = (
-        np.uint32(i) * np.uint32(0x8DA6B343)
-        ^ np.uint32(j) * np.uint32(0xD8163841)
-        ^ np.uint32(k) * np.uint32(0xCB1AB31F)
-    )
-    h ^= h >> np.uint32(15)
-    h *= np.uint32(0x2C1B3C6D)
-    h ^= h >> np.uint32(12)
-    h *= np.uint32(0x297A2D39)
-    h ^= h >> np.uint32(15)
-    return np.float64(h & np.uint32(0xFFFF)) / 32767.5 - 1.0
-
-
-@numba.njit(**within)
-def noise(x, y, z):  # type: ignore[no-untyped-def]
-    """Return smooth noise of unit lattice, mean 0, within −1 to 1."""
-    i, j, k = int(np.floor(x)), int(np.floor(y)), int(np.floor(z))
-    u, v, w = x - i, y - j, z - k
-    u, v, w = u * u * (3.0 - 2.0 * u), v * v * (3.0 - 2.0 * v), w * w * (3.0 - 2.0 * w)
-    total = 0.0
-    for a in range(2):
-        wu = u if a else 1.0 - u
-        for b in range(2):
-            wv = wu * (v if b else 1.0 - v)
-            total += wv * ((1.0 - w) * _hash(i + a, j + b, k) + w * _hash(i + a, j + b, k + 1))
-    return total
+def _shell(shape, y, z, usual):  # type: ignore[no-untyped-def]
+    """Return the thickness of the rind of a shape: endplates and rims of a body are thicker than its walls."""
+    if shape[23] <= 0.0:
+        return usual
+    if shape[0] != 5.0:
+        return shape[23]
+    top = 0.25 * (shape[5] + shape[6]) - 0.5 * (shape[5] - shape[6]) / (shape[3] + shape[4]) * y
+    t = min(1.0, max(0.0, 5.0 * abs(z) / top - 3.7))
+    return shape[23] * (0.45 + 0.55 * t)
 
 
 @numba.njit(parallel=True, cache=True, nogil=True, error_model="numpy")
@@ -45,7 +29,8 @@ def paint_solid(  # type: ignore[no-untyped-def]
 ):
     """Paint into a box of a canvas.
 
-    ``how``: HU inside, of the shell, thickness of the shell, joint, cut, label, size of the texture in HU and mm.
+    ``how``: HU inside, of the shell, thickness of the shell, joint, cut, label, size of the texture in HU and mm,
+    roughness in mm and its phase.
     """
     m = solid_from_canvas
     inside_hu, shell_hu, joint, cut = how[0], how[1], how[3], how[4]
@@ -77,17 +62,20 @@ def paint_solid(  # type: ignore[no-untyped-def]
                     e = shape_distance(shapes[n], x, y, z)
                     if e < nearest:
                         nearest = e
-                        shell = shapes[n, 23] if shapes[n, 23] > 0.0 else how[2]
+                        shell = _shell(shapes[n], y, z, how[2])
                     d = join(d, e, shapes[n, 22] if shapes[n, 22] > 0.0 else joint)
-                if d > pitch:
+                if d > pitch + how[8]:
                     continue
-                d = take_away(d, holes, x, y, z, cut)
+                rough = roughness(x, y, z, how[8], how[9])
+                d = take_away(d + rough, holes, x, y, z, cut, rough)
                 cover = min(1.0, max(0.0, 0.5 - d / pitch))
                 if cover <= 0.0:
                     continue
                 value = inside_hu
                 if how[6] > 0.0:
-                    value += how[6] * (noise(x / how[7], y / how[7], z / (1.8 * how[7])))
+                    fine, coarse = how[7], 2.7 * how[7]
+                    value += how[6] * noise(x / fine, y / fine, z / (2.4 * fine))
+                    value += 0.6 * how[6] * noise(x / coarse, y / coarse, z / coarse)
                 if shell > 0.0:
                     core = min(1.0, max(0.0, 0.5 - (d + shell) / pitch))
                     value = shell_hu + core * (value - shell_hu)

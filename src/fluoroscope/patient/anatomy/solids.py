@@ -18,6 +18,7 @@ from fluoroscope.patient.anatomy.distances import (
     ELLIPSOID,
     PLATE,
     WIDTH,
+    solid_crossing,
     solid_distance,
 )
 from fluoroscope.patient.anatomy.painting import paint_solid
@@ -91,7 +92,7 @@ def bar(
     start_half_mm, end_half_mm
         Half sizes of the section at both ends.
     roundness
-        0 for sharp edges to 1 for a section whose narrow sides are half circles.
+        0 for sharp edges to 1 for a section whose narrow sides are half circles; 2 for an oval.
     melt_mm, shell_mm
         As in `shape_row`.
 
@@ -152,6 +153,8 @@ class Solid:
         Amplitude and grain of the noise inside (trabeculae).
     lesions
         (k, 6): centre, radius, HU, width of the edge in mm: what replaces bone there.
+    rough
+        Most the surface is bumpy by in mm, and which bumps these are.
     world_from_solid
         (4, 4) rigid.
     """
@@ -168,15 +171,23 @@ class Solid:
     texture_hu: float = 0.0
     texture_mm: float = 1.5
     lesions: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 6)))
+    rough: tuple[float, float] = (0.0, 0.0)
 
     def distance(self, points_mm: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return (n,) signed distances in mm, below zero inside, of (n, 3) points of the patient."""
         points = np.ascontiguousarray(points_mm, dtype=np.float64).reshape(-1, 3)
-        solid_from_world = np.linalg.inv(self.world_from_solid)
-        result: NDArray[np.float64] = solid_distance(
-            points, solid_from_world, self.shapes, self.holes, self.joint_mm, self.cut_mm
-        )
+        result: NDArray[np.float64] = solid_distance(points, *self._form())
         return result
+
+    def crossing(self, starts_mm: NDArray[np.float64], along: ArrayLike, reach_mm: float) -> NDArray[np.float64]:
+        """Return (n,) lengths in mm from (n, 3) starts along a unit vector (3,) to the surface, nan beyond reach."""
+        starts = np.ascontiguousarray(starts_mm, dtype=np.float64).reshape(-1, 3)
+        result: NDArray[np.float64] = solid_crossing(starts, _three(along), reach_mm, *self._form())
+        return result
+
+    def _form(self) -> tuple[NDArray[np.float64], ...]:
+        how = np.array([self.joint_mm, self.cut_mm, *self.rough])
+        return np.linalg.inv(self.world_from_solid), self.shapes, self.holes, how
 
     def box(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the lowest and highest corner (3,) in the patient of a box that holds the solid."""
@@ -231,7 +242,7 @@ class Canvas:
             solid.holes,
             boxes,
             solid.lesions,
-            np.array([*how, solid.texture_hu, solid.texture_mm]),
+            np.array([*how, solid.texture_hu, solid.texture_mm, *solid.rough]),
         )
 
 

@@ -11,7 +11,7 @@ from fluoroscope.patient.anatomy.solids import Solid
 
 __all__ = ["clearance_mm", "distance_of", "surface_of"]
 
-LIPSCHITZ = 1.35
+LIPSCHITZ = 1.6
 """Bound of how fast a solid's distance changes within 8 mm of its surface; measured in tests/patient/anatomy."""
 
 

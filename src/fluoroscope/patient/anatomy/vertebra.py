@@ -7,7 +7,7 @@ numbers in mm for a body 45 mm wide, found by fitting this model to the surfaces
 
 import csv
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib import resources
 
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fluoroscope.patient.anatomy.distances import BODY
-from fluoroscope.patient.anatomy.solids import Solid, bar, shape_row
+from fluoroscope.patient.anatomy.solids import Solid, bar, capsule, offset, shape_row
 
 __all__ = [
     "FacetPlace",
@@ -28,10 +28,16 @@ __all__ = [
     "vertebra_solids",
 ]
 
-SPONGIOSA_HU, CORTEX_HU, TEXTURE_HU = 190.0, 1150.0, 45.0
+SPONGIOSA_HU, CORTEX_HU, TEXTURE_HU = 190.0, 1100.0, 150.0
 """Trabecular core 150-250 HU (guidance 6.4, unverified); dense cortex of the lumbar shell."""
-CORTEX_MM, ENDPLATE_MM, ARCH_CORTEX_MM = 0.4, 0.6, 1.0
-"""Shell of body and endplates (guidance 6.3, unverified); arch and processes carry a thicker one."""
+ENDPLATE_MM, ARCH_CORTEX_MM, SPINOUS_CORTEX_MM = 0.75, 0.8, 0.45
+"""Shell of endplates, twice that of the body's walls (0.4 mm; guidance 6.3, unverified), of arch and processes."""
+ROUGH_MM = 0.9
+"""Bumps of a surface: what is left of a real one after a smooth shape is fitted; a judgement."""
+
+OVAL = 2.0
+UNEVEN_MM = {"tp_tip_z": 3.0, "tp_tip_y": 2.0, "pedicle_z": 0.04, "iap_tip_z": 1.2, "sap_tip_z": 1.2}
+"""Half of how far the sides are apart, in the units of the shape numbers."""
 
 Shape = Mapping[str, float]
 
@@ -42,7 +48,7 @@ class VertebraMorphometry:
 
     Widths go across, depths front to back; heights are the body's; ``pedicle_medial_deg`` is the angle of the
     pedicle's axis to the sagittal plane, ``facet_*_deg`` that of the joints below; ``spinous_length_mm`` is from
-    the back of the canal to the tip.
+    the back of the canal to the tip. ``irregular`` says how its sides differ and where it is bumpy; 0: not at all.
     """
 
     upper_width_mm: float
@@ -60,6 +66,7 @@ class VertebraMorphometry:
     spinous_length_mm: float
     facet_left_deg: float
     facet_right_deg: float
+    irregular: int = 0
 
     @property
     def wedge_deg(self) -> float:
@@ -162,7 +169,8 @@ def _articular(
         above.process(side, -tip_thin, h + shape["sap_tip_z"] * s),
         above.along(side),
         (min(shape["sap_long"], 9.0) * s, thin),
-        (shape["sap_tip_long"] * s, tip_thin),
+        (0.8 * shape["sap_tip_long"] * s, tip_thin),
+        roundness=OVAL,
     )
     thick, tip_thick = max(shape["iap_thin"], 3.0) * s, shape["iap_tip_thin"] * s
     end = below.process(side, min(thick, 5.0 * s), -0.45 * h)
@@ -172,10 +180,17 @@ def _articular(
         low,
         below.along(side),
         (max(shape["iap_long"], 4.0) * s, min(thick, 5.0 * s)),
-        (shape["iap_tip_long"] * s, tip_thick),
+        (0.9 * shape["iap_tip_long"] * s, tip_thick),
+        roundness=OVAL,
     )
     root[1] = min(root[1], canal_back + 3.0 * s)
-    pars = bar(root, end, (side, 0.0, 0.0), (max(shape["pars_wide"], 4.2) * s, max(shape["pars_thick"], 3.4) * s))
+    pars = bar(
+        root,
+        end,
+        (side, 0.0, 0.0),
+        (max(shape["pars_wide"], 4.2) * s, max(shape["pars_thick"], 3.4) * s),
+        roundness=OVAL,
+    )
     return [superior, pars, inferior]
 
 
@@ -199,25 +214,32 @@ def _side(
         at(isthmus_x - 8.0 * s * lean, isthmus_y - 8.0 * s, z),
         at(isthmus_x + (back - isthmus_y) * lean, back, z + min(shape["pedicle_rise"], 2.0) * s),
         (side, -lean, 0.0),
-        (0.5 * m.pedicle_width_mm, 0.5 * m.pedicle_height_mm),
+        (0.5 * m.pedicle_width_mm + 0.4, 0.5 * m.pedicle_height_mm + 0.2),
+        roundness=OVAL,
         melt_mm=3.0 * s,
+        shell_mm=1.1,
     )
-    tip_thick = min(shape["tp_tip_y_half"], shape["tp_tip_z_half"]) * s
+    knob = max(0.5 * (shape["tp_tip_y_half"] + shape["tp_tip_z_half"]), 2.6) * s
+    end = at(0.5 * m.transverse_span_mm - knob, canal_back + (shape["tp_tip_y"] - 11.0) * s, shape["tp_tip_z"] * s)
+    start = at(isthmus_x + shape["tp_x"] * s, canal_back - 2.5 * s, shape["tp_z"] * s)
     transverse = bar(
-        at(isthmus_x + shape["tp_x"] * s, canal_back - 2.5 * s, shape["tp_z"] * s),
-        at(0.5 * m.transverse_span_mm - tip_thick, canal_back + (shape["tp_tip_y"] - 11.0) * s, shape["tp_tip_z"] * s),
+        start,
+        end,
         (0.0, 0.0, 1.0),
         (shape["tp_z_half"] * s, min(shape["tp_y_half"], 4.5) * s),
-        (shape["tp_tip_z_half"] * s, shape["tp_tip_y_half"] * s),
+        (max(shape["tp_tip_z_half"], 3.2) * s, max(shape["tp_tip_y_half"], 2.2) * s),
+        roundness=OVAL,
     )
+    tip = capsule(end + 0.18 * (start - end) + offset(0.0, 0.0, -0.8 * s), end, 0.9 * knob, knob)
     lamina = bar(
         at(half_canal + shape["lamina_x"] * s, canal_back + shape["lamina_y"] * s, shape["lamina_z"] * s),
         at(0.0, canal_back + shape["lamina_mid_y"] * s, shape["lamina_mid_z"] * s),
         (0.0, shape["lamina_lean"], -1.0),
-        (shape["lamina_high"] * s, shape["lamina_thick"] * s),
-        (shape["lamina_mid_high"] * s, shape["lamina_mid_thick"] * s),
+        (min(shape["lamina_high"], 11.0) * s, shape["lamina_thick"] * s),
+        (min(shape["lamina_mid_high"], 7.5) * s, shape["lamina_mid_thick"] * s),
+        roundness=OVAL,
     )
-    return [pedicle, *_articular(m, shape, side, above, below), transverse, lamina]
+    return [pedicle, *_articular(m, shape, side, above, below), transverse, lamina, tip]
 
 
 def vertebra_shapes(
@@ -232,22 +254,58 @@ def vertebra_shapes(
     above, below
         Its facet joints; where its own dimensions put them when None.
     """
-    s = scale_of(m)
-    wall = back_wall_mm(m, shape)
-    canal_back = wall + m.canal_depth_mm
     upper, lower = above or _facets_above(m, shape), below or facets_below(m, shape)
+    left, right = _uneven(m, shape)
+    sides = [_side(*left, 1.0, upper, lower), _side(*right, -1.0, upper, lower)]
+    # Tips last: pathologies and implants know a side's first six shapes by their place.
+    tips = [side[-1] for side in sides]
+    return np.array([_body(m, shape), *sides[0][:-1], *sides[1][:-1], *_spinous(m, shape), *tips])
+
+
+def _uneven(m: VertebraMorphometry, shape: Shape) -> list[tuple[VertebraMorphometry, Shape]]:
+    """Return dimensions and shape numbers of the left and right side: a few percent and mm apart (a judgement)."""
+    if m.irregular == 0:
+        return [(m, shape), (m, shape)]
+    half = 0.5 * np.random.Generator(np.random.PCG64([m.irregular, 62])).standard_normal(8)
+    sides = []
+    for by in np.clip([half, -half], -1.0, 1.0):
+        own = dict(shape)
+        for name, most in zip(UNEVEN_MM, by, strict=False):
+            own[name] += UNEVEN_MM[name] * most
+        width, span, high = (1.0 + share * most for share, most in zip((0.06, 0.04, 0.04), by[5:], strict=True))
+        m_own = replace(
+            m,
+            pedicle_width_mm=width * m.pedicle_width_mm,
+            transverse_span_mm=span * m.transverse_span_mm,
+            pedicle_height_mm=high * m.pedicle_height_mm,
+        )
+        sides.append((m_own, own))
+    return sides
+
+
+def _spinous(m: VertebraMorphometry, shape: Shape) -> list[NDArray[np.float64]]:
+    """Return the spinous process: a blade that widens to a knob, drawn out like a tear, a little off the midline."""
+    s = scale_of(m)
+    canal_back = back_wall_mm(m, shape) + m.canal_depth_mm
     tip = canal_back + m.spinous_length_mm
-    spinous = bar(
+    aside = 0.0
+    if m.irregular:
+        aside = float(np.clip(np.random.Generator(np.random.PCG64([m.irregular, 63])).standard_normal(), -2.0, 2.0))
+    knob = max(shape["spinous_tip_wide"], 4.0) * s
+    at_z, high = shape["spinous_tip_z"] * s, shape["spinous_tip_high"] * s
+    blade = bar(
         (0.0, canal_back + 3.0 * s, shape["spinous_z"] * s),
-        (0.0, tip - shape["spinous_tip_wide"] * s, shape["spinous_tip_z"] * s),
+        (0.6 * aside, tip - 1.1 * knob, at_z),
         (1.0, 0.0, 0.0),
-        (shape["spinous_wide"] * s, shape["spinous_high"] * s),
-        (shape["spinous_tip_wide"] * s, shape["spinous_tip_high"] * s),
+        (max(shape["spinous_wide"], 2.3) * s, shape["spinous_high"] * s),
+        (0.9 * knob, 0.9 * high),
+        roundness=OVAL,
+        shell_mm=SPINOUS_CORTEX_MM,
     )
-    rows = [_body(m, shape)]
-    rows += _side(m, shape, 1.0, upper, lower)
-    rows += _side(m, shape, -1.0, upper, lower)
-    return np.array([*rows, spinous])
+    low, top = max(at_z - high + 0.6 * knob, at_z - 7.0 * s), min(at_z + high - 0.6 * knob, at_z + 5.0 * s)
+    bulb = capsule((0.5 * aside, tip - 0.9 * knob, top), (aside, tip - 1.15 * knob, low), 0.7 * knob, 1.15 * knob)
+    bulb[-1] = SPINOUS_CORTEX_MM
+    return [blade, bulb]
 
 
 def vertebra_holes(m: VertebraMorphometry, shape: Shape) -> NDArray[np.float64]:
@@ -306,6 +364,7 @@ def vertebra_solids(
             np.eye(4) if world_from_vertebra is None else world_from_vertebra,
             1.2,
             TEXTURE_HU,
-            1.5,
+            1.8,
+            rough=(ROUGH_MM, float(m.irregular % 997)) if m.irregular else (0.0, 0.0),
         ),
     )
