@@ -1,24 +1,25 @@
-"""Make the pictures of the modelled patients: three views of each, and the likeness of their X-ray to two real CTs'.
+"""Make the pictures of the modelled patients: AP, lateral and oblique of each, and their likeness to two real CTs.
 
     python docs/pictures/make_patients.py                      all
     python docs/pictures/make_patients.py --only anna bernd    some
     python docs/pictures/make_patients.py --likeness           only the plot
 
-X-ray comes from ``fluoroscope simulate``: detector noise, image chain and banner as a user gets them. The plot needs
+X-ray is that of ``fluoroscope simulate``: detector noise, image chain and banner as a user gets them. The plot needs
 the two CTs (``fluoroscope patients fetch lumbar``, ``… thoracolumbar``, or FLUOROSCOPE_TEST_DATA).
 """
 
 import argparse
-import subprocess
-import sys
+import shutil
 import tempfile
 from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
-from make_room import SIDE_PX, SQUARE_BYTES, save_small
+from make_room import SIDE_PX, save_small
 from PIL import Image
 
+from fluoroscope.app.setup import RoomSetup
+from fluoroscope.app.simulation import Run, simulate_run
 from fluoroscope.dicom.xa import read_clip
 from fluoroscope.evaluation.xray_likeness import VIEWS, real_statistics, statistics, thickness
 from fluoroscope.patient.library import open_patient
@@ -28,25 +29,31 @@ mpl.use("Agg")
 from matplotlib import pyplot as plt
 
 HERE = Path(__file__).parent / "patients"
-PATIENTS = ("anna", "bernd", "carlos", "dora", "elena", "frank", "greta", "hugo", "ivan", "julia")
+PATIENTS = ("anna", "bernd", "carlos", "dora", "elena", "frank", "greta", "hugo", "ivan", "julia", "karim", "lena",
+            "maria", "nils")  # fmt: skip
+PLOTTED = ("anna", "carlos", "dora", "frank")
 ANGLES = (("ap", 0.0), ("lateral", -90.0), ("oblique", 28.0))
-HELD_FRAMES = 5
+HELD_FRAMES, SECONDS = 4, 0.8
+SHEET_BYTES = 240_000
 
 
-def take(patient: str, view: str, primary_deg: float, scratch: Path) -> None:
-    """Simulate a second and keep its last pictures, averaged as the hold does."""
-    out = scratch / f"{patient}-{view}"
-    command = [sys.executable, "-m", "fluoroscope", "simulate", patient, "--out", str(out), "--seed", "1"]
-    subprocess.run([*command, "--primary-deg", str(primary_deg), "--seconds", "1"], check=True)
-    with read_clip(out / "cine.dcm") as clip:
-        frames = [clip.frame(i) for i in range(clip.frame_count - HELD_FRAMES, clip.frame_count)]
-        center, width = clip.window_center, clip.window_width
-        right = "" if clip.patient_orientation is None else clip.patient_orientation[0][0]
-    left = right.translate(str.maketrans("LRAP", "RLPA"))
-    held = np.rint(np.mean(frames, axis=0))
-    small = held.reshape(SIDE_PX, held.shape[0] // SIDE_PX, SIDE_PX, held.shape[1] // SIDE_PX).mean(axis=(1, 3))
-    write_png(scratch / "small.png", np.rint(small).astype(np.uint16), center, width, markers=(left, right))
-    save_small(Image.open(scratch / "small.png").convert("L"), HERE / f"{patient}-{view}.png", SQUARE_BYTES)
+def take(patient: str, scratch: Path) -> None:
+    """Simulate each view, keep its last pictures averaged as the hold does, and lay the three side by side."""
+    views = []
+    for view, primary_deg in ANGLES:
+        out = scratch / f"{patient}-{view}"
+        simulate_run(RoomSetup(patient), Run(primary_deg, seconds=SECONDS, seed=1, breathing=False), out)
+        with read_clip(out / "cine.dcm") as clip:
+            frames = [clip.frame(i) for i in range(clip.frame_count - HELD_FRAMES, clip.frame_count)]
+            center, width = clip.window_center, clip.window_width
+            right = "" if clip.patient_orientation is None else clip.patient_orientation[0][0]
+        left = right.translate(str.maketrans("LRAP", "RLPA"))
+        held = np.rint(np.mean(frames, axis=0))
+        small = held.reshape(SIDE_PX, held.shape[0] // SIDE_PX, SIDE_PX, held.shape[1] // SIDE_PX).mean(axis=(1, 3))
+        write_png(scratch / "small.png", np.rint(small).astype(np.uint16), center, width, markers=(left, right))
+        views.append(np.array(Image.open(scratch / "small.png").convert("L")))
+        shutil.rmtree(out)
+    save_small(Image.fromarray(np.hstack(views)), HERE / f"{patient}.png", SHEET_BYTES)
 
 
 def plot_likeness(names: tuple[str, ...]) -> None:
@@ -78,10 +85,9 @@ def main() -> None:
     if not arguments.likeness:
         with tempfile.TemporaryDirectory() as scratch:
             for patient in PATIENTS if arguments.only is None else arguments.only:
-                for view, angle in ANGLES:
-                    take(patient, view, angle, Path(scratch))
-    if arguments.only is None:
-        plot_likeness(PATIENTS[:4])
+                take(patient, Path(scratch))
+    if arguments.likeness or arguments.only is None:
+        plot_likeness(PLOTTED)
 
 
 if __name__ == "__main__":
