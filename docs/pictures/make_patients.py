@@ -9,6 +9,7 @@ the two CTs (``fluoroscope patients fetch lumbar``, ``… thoracolumbar``, or FL
 """
 
 import argparse
+import json
 import shutil
 import tempfile
 from pathlib import Path
@@ -33,6 +34,8 @@ PATIENTS = ("anna", "bernd", "carlos", "dora", "elena", "frank", "greta", "hugo"
             "maria", "nils")  # fmt: skip
 PLOTTED = ("anna", "carlos", "dora", "frank")
 ANGLES = (("ap", 0.0), ("lateral", -90.0), ("oblique", 28.0))
+# The table is moved where what there is to see lies lower: the fetus.
+LONGITUDINAL_MM = {"maria": 75.0}
 HELD_FRAMES, SECONDS = 4, 0.8
 SHEET_BYTES = 240_000
 
@@ -42,7 +45,10 @@ def take(patient: str, scratch: Path) -> None:
     views = []
     for view, primary_deg in ANGLES:
         out = scratch / f"{patient}-{view}"
-        simulate_run(RoomSetup(patient), Run(primary_deg, seconds=SECONDS, seed=1, breathing=False), out)
+        scenario = scratch / "scenario.yaml"
+        step = {"at_s": 0, "longitudinal_mm": LONGITUDINAL_MM.get(patient, 0.0)}
+        scenario.write_text(json.dumps({"seconds": SECONDS, "steps": [step]}))
+        simulate_run(RoomSetup(patient), Run(primary_deg, scenario=scenario, seed=1, breathing=False), out)
         with read_clip(out / "cine.dcm") as clip:
             frames = [clip.frame(i) for i in range(clip.frame_count - HELD_FRAMES, clip.frame_count)]
             center, width = clip.window_center, clip.window_width
