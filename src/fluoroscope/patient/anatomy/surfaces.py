@@ -1,6 +1,7 @@
 """Triangle surfaces of solids, from their signed distance."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,10 @@ __all__ = ["clearance_mm", "distance_of", "surface_of"]
 
 LIPSCHITZ = 1.6
 """Bound of how fast a solid's distance changes within 8 mm of its surface; measured in tests/patient/anatomy."""
+
+
+BOX_MARGIN_MM = 3.0
+"""A solid's box stands off by at least this: no closer to it are points outside."""
 
 
 def distance_of(solids: Sequence[Solid], points_mm: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -81,22 +86,34 @@ def clearance_mm(
         The larger of the two distances is above this everywhere: the bones do not meet if it is positive.
     """
     back = np.eye(4) if first_moved is None else np.linalg.inv(first_moved)
-    low, high = (np.stack(side) for side in zip(*(solid.box() for solid in second), strict=True))
-    corner, top = low.min(axis=0), high.max(axis=0)
+    corner, top = _box(second, np.eye(4))
+    low, high = _box(first, np.eye(4) if first_moved is None else first_moved)
+    corner, top = np.maximum(corner, low), np.minimum(top, high)
+    if (corner >= top).any():
+        return BOX_MARGIN_MM
     size = 8.0
     axes = [np.arange(a + 0.5 * size, b + size, size) for a, b in zip(corner, top, strict=True)]
     centers = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
     shift = np.array([[i, j, k] for i in (-0.25, 0.25) for j in (-0.25, 0.25) for k in (-0.25, 0.25)])
-    bound = np.inf
+    bound = BOX_MARGIN_MM
     while len(centers):
-        apart = np.maximum(distance_of(first, centers @ back[:3, :3].T + back[:3, 3]), distance_of(second, centers))
-        room = apart - LIPSCHITZ * size * np.sqrt(3.0) / 2.0
-        clear = room > 0.0
+        fall = LIPSCHITZ * size * np.sqrt(3.0) / 2.0
+        apart = distance_of(second, centers)
+        near = apart <= fall
+        moved = centers[near] @ back[:3, :3].T + back[:3, 3]
+        apart[near] = np.maximum(apart[near], distance_of(first, moved))
+        clear = apart > fall
         if clear.any():
-            bound = min(bound, float(room[clear].min()))
+            bound = min(bound, float(apart[clear].min() - fall))
         centers = centers[~clear]
         if len(centers) and (size <= finest_mm or (apart[~clear] < 0.0).any()):
             return 0.0
         centers = (centers[:, np.newaxis] + size * shift).reshape(-1, 3)
         size *= 0.5
     return bound
+
+
+def _box(solids: Sequence[Solid], moved: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the lowest and highest corner (3,) of solids that were moved by a (4, 4)."""
+    boxes = [replace(solid, world_from_solid=moved @ solid.world_from_solid).box() for solid in solids]
+    return np.min([box[0] for box in boxes], axis=0), np.max([box[1] for box in boxes], axis=0)
