@@ -1,14 +1,21 @@
-"""Draw the X-ray cards of the teaching patients into the package; run it when the model has changed. Minutes."""
+"""Draw the X-ray cards of the teaching patients into the package, and all of them as one picture for the docs.
+
+Run it when the model has changed: some minutes. With names, only those are drawn anew.
+"""
 
 import sys
 from pathlib import Path
 
-from fluoroscope.app.patient_making import draw_card
+from PIL import Image, ImageDraw, ImageFont
+
+from fluoroscope.app.patient_making import CARD_PX, draw_card
 from fluoroscope.patient.library import model_patient, patients
 from fluoroscope.patient.named import teaching_patients
 
 FOLDER = Path("src/fluoroscope/app/cards")
+OVERVIEW = Path("docs/pictures/patients/overview.png")
 PITCH_MM = 1.5
+COLUMNS, TITLE_PX = 5, 44
 
 
 def main(names: list[str]) -> None:
@@ -20,7 +27,24 @@ def main(names: list[str]) -> None:
             raise SystemExit(f"error: {name} is no modelled patient")
         patient = model_patient(record.parameters, record=record, pitch_mm=PITCH_MM, keep=False)
         draw_card(patient, FOLDER / f"{name}.png")
-        print(name)
+        print(name, flush=True)
+    overview()
+
+
+def overview() -> None:
+    """Lay all cards side by side, each with its name and what it shows."""
+    people = teaching_patients()
+    rows = -(-len(people) // COLUMNS)
+    sheet = Image.new("L", (COLUMNS * CARD_PX, rows * (CARD_PX + TITLE_PX)), 16)
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
+    for n, one in enumerate(people):
+        x, y = n % COLUMNS * CARD_PX, n // COLUMNS * (CARD_PX + TITLE_PX)
+        sheet.paste(Image.open(FOLDER / f"{one.name}.png"), (x, y))
+        words = f"{one.name}: {one.description}"
+        draw.text((x + 4, y + CARD_PX + 3), words[:40], fill=230, font=font)
+        draw.text((x + 4, y + CARD_PX + 20), words[40:80].strip(), fill=230, font=font)
+    OVERVIEW.parent.mkdir(exist_ok=True)
+    sheet.save(OVERVIEW, optimize=True)
 
 
 if __name__ == "__main__":
