@@ -97,7 +97,7 @@ def scale_of(m: VertebraMorphometry) -> float:
 def back_wall_mm(m: VertebraMorphometry, shape: Shape) -> float:
     """Return y of the body's back wall at half height in the midline."""
     half = 0.25 * (m.upper_depth_mm + m.lower_depth_mm)
-    return half - 0.5 * shape["waist_front"] * half - shape["hollow"] * scale_of(m)
+    return half - 0.5 * shape["waist_front"] * half - 0.5 * shape["hollow"] * scale_of(m) + 0.15
 
 
 def _body(m: VertebraMorphometry, shape: Shape) -> NDArray[np.float64]:
@@ -206,7 +206,7 @@ def _side(
         return np.array([side * x, y, z])
 
     lean = float(np.tan(np.radians(m.pedicle_medial_deg)))
-    isthmus_x, isthmus_y = half_canal + 0.5 * m.pedicle_width_mm, wall + 4.0 * s
+    isthmus_x, isthmus_y = half_canal + 0.5 * m.pedicle_width_mm + 0.3, wall + 4.0 * s
     z = shape["pedicle_z"] * h
     back = max(isthmus_y + 5.0 * s, canal_back - 1.0 * s)
     # Only its part at the body leans in; behind the isthmus it runs on to the articular pillar.
@@ -214,7 +214,7 @@ def _side(
         at(isthmus_x - 8.0 * s * lean, isthmus_y - 8.0 * s, z),
         at(isthmus_x + (back - isthmus_y) * lean, back, z + min(shape["pedicle_rise"], 2.0) * s),
         (side, -lean, 0.0),
-        (0.5 * m.pedicle_width_mm + 0.4, 0.5 * m.pedicle_height_mm + 0.2),
+        (0.5 * m.pedicle_width_mm + 0.2, 0.5 * m.pedicle_height_mm + 0.2),
         roundness=OVAL,
         melt_mm=3.0 * s,
         shell_mm=1.1,
@@ -226,7 +226,7 @@ def _side(
         start,
         end,
         (0.0, 0.0, 1.0),
-        (shape["tp_z_half"] * s, min(shape["tp_y_half"], 4.5) * s),
+        (shape["tp_z_half"] * s, min(shape["tp_y_half"], 7.0) * s),
         (max(shape["tp_tip_z_half"], 3.2) * s, max(shape["tp_tip_y_half"], 2.2) * s),
         roundness=OVAL,
     )
@@ -313,7 +313,7 @@ def vertebra_holes(m: VertebraMorphometry, shape: Shape) -> NDArray[np.float64]:
     wall = back_wall_mm(m, shape)
     front, back = 0.25 * (m.upper_depth_mm + m.lower_depth_mm), wall + m.canal_depth_mm
     middle, long = 0.5 * (front + back), 0.5 * m.height_mm + 40.0
-    halves = (0.5 * m.canal_width_mm, 0.5 * (back - front))
+    halves = (0.5 * m.canal_width_mm + 0.6, 0.5 * (back - front))
     lean = shape["canal_lean"] * long
     return np.array(
         [
