@@ -267,7 +267,7 @@ def _uneven(m: VertebraMorphometry, shape: Shape) -> list[tuple[VertebraMorphome
     if m.irregular == 0:
         return [(m, shape), (m, shape)]
     half = 0.5 * np.random.Generator(np.random.PCG64([m.irregular, 62])).standard_normal(8)
-    sides = []
+    sides: list[tuple[VertebraMorphometry, Shape]] = []
     for by in np.clip([half, -half], -1.0, 1.0):
         own = dict(shape)
         for name, most in zip(UNEVEN_MM, by, strict=False):
