@@ -186,8 +186,9 @@ class Solid:
         return result
 
     def _form(self) -> tuple[NDArray[np.float64], ...]:
-        how = np.array([self.joint_mm, self.cut_mm, *self.rough])
-        return np.linalg.inv(self.world_from_solid), self.shapes, self.holes, how
+        how = np.array([self.joint_mm, self.cut_mm, *self.rough], dtype=np.float64)
+        solid_from_world: NDArray[np.float64] = np.linalg.inv(self.world_from_solid).astype(np.float64)
+        return solid_from_world, self.shapes, self.holes, how
 
     def box(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the lowest and highest corner (3,) in the patient of a box that holds the solid."""
