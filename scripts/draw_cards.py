@@ -4,6 +4,7 @@ Run it when the model has changed: some minutes. With names, only those are draw
 """
 
 import sys
+import textwrap
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
@@ -40,9 +41,8 @@ def overview() -> None:
     for n, one in enumerate(people):
         x, y = n % COLUMNS * CARD_PX, n // COLUMNS * (CARD_PX + TITLE_PX)
         sheet.paste(Image.open(FOLDER / f"{one.name}.png"), (x, y))
-        words = f"{one.name}: {one.description}"
-        draw.text((x + 4, y + CARD_PX + 3), words[:40], fill=230, font=font)
-        draw.text((x + 4, y + CARD_PX + 20), words[40:80].strip(), fill=230, font=font)
+        for row, words in enumerate(textwrap.wrap(f"{one.name}: {one.description}", 38)[:2]):
+            draw.text((x + 4, y + CARD_PX + 3 + 17 * row), words, fill=230, font=font)
     OVERVIEW.parent.mkdir(exist_ok=True)
     sheet.save(OVERVIEW, optimize=True)
 

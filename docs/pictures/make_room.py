@@ -46,9 +46,6 @@ class Shot:
 
 
 SHOTS = (
-    Shot("ap", "anna", 0.0),
-    Shot("lateral", "anna", -90.0),
-    Shot("oblique", "anna", 25.0),
     Shot("lumbar-ap", "lumbar", 0.0),
     Shot("lumbar-lateral", "lumbar", -90.0, window=(33800.0, 7500.0)),
     # The CT ends at L2 and holds contrast medium: the aorta lies over the left of the spine.
