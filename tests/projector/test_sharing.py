@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fluoroscope.projector.sharing import argument, carray, cores, pointer_to, shared, spread
+from fluoroscope.patient.threads import spread
+from fluoroscope.projector.sharing import argument, carray, cores, pointer_to, shared
 
 # A module of its own for the child: two threads project, lay out and march at once, again and again.
 _TWO_THREADS = """

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fluoroscope.patient.threads import spread
 from fluoroscope.patient.volume import SCALE, BasisVolume, Volume
 from fluoroscope.projector import kernels_copy
 from fluoroscope.projector import kernels_plan as plan
-from fluoroscope.projector.sharing import spread
 
 __all__ = ["PreparedVolume", "prepare"]
 

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from fluoroscope.geometry.projection import ProjectionGeometry
 from fluoroscope.patient.scene import Cylinder, Rod, Shape, Sphere
-from fluoroscope.projector.sharing import WITHIN, spread
+from fluoroscope.patient.threads import spread
+from fluoroscope.projector.sharing import WITHIN
 
 __all__ = ["add_shapes"]
 

@@ -5,11 +5,9 @@ part of a parallel kernel, numba would optimise and translate it five times on i
 kernel: most of the time a first start takes.
 """
 
-import itertools
 import os
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -31,7 +29,6 @@ __all__ = [
     "cores",
     "pointer_to",
     "shared",
-    "spread",
     "turn",
 ]
 
@@ -168,18 +165,6 @@ def shared(**options: Any) -> Callable[[Callable[[int, int], None]], SharedLoop]
 def cores() -> int:
     """Return how many threads run the parts."""
     return int(get_num_threads())
-
-
-def spread(kernel: Callable[..., None], count: int, *arguments: Any) -> None:
-    """Call ``kernel(start, stop, *arguments)`` for as many parts of ``count`` as there are cores, and wait.
-
-    For the long work before the first picture: a kernel that need not be parallel itself compiles in half the time.
-    """
-    edges = np.linspace(0, count, min(cores(), max(count, 1)) + 1).astype(int)
-    with ThreadPoolExecutor(len(edges) - 1) as pool:
-        parts = [pool.submit(kernel, int(a), int(b), *arguments) for a, b in itertools.pairwise(edges)]
-        for part in parts:
-            part.result()
 
 
 _turns = threading.Lock()

@@ -185,12 +185,11 @@ def _paint_bones(recorder: Recorder, skeleton: Skeleton, report: Callable[[float
 
 def _bone_box(canvas: Canvas, bone: Bone) -> Any:
     """Return slices around a bone."""
-    from fluoroscope.patient.anatomy.solids import _boxes
-
-    boxes = np.vstack([_boxes(solid, solid.world_from_solid) for solid in bone.solids])
+    corners = np.array([solid.box() for solid in bone.solids])
+    low, high = corners[:, 0].min(axis=0), corners[:, 1].max(axis=0)
     origin, sizes = np.array(canvas.origin_mm), np.array(canvas.hu.shape[::-1])
-    first = np.clip(np.floor((boxes[:, :3].min(axis=0) - origin) / canvas.pitch_mm).astype(int) - 1, 0, sizes)
-    last = np.clip(np.ceil((boxes[:, 3:].max(axis=0) - origin) / canvas.pitch_mm).astype(int) + 2, first, sizes)
+    first = np.clip(np.floor((low - origin) / canvas.pitch_mm).astype(int) - 1, 0, sizes)
+    last = np.clip(np.ceil((high - origin) / canvas.pitch_mm).astype(int) + 2, first, sizes)
     return tuple(slice(int(a), int(b)) for a, b in zip(first[::-1], last[::-1], strict=True))
 
 

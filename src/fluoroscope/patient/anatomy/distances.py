@@ -300,20 +300,17 @@ def _distance_at(px, py, pz, m, shapes, holes, how):  # type: ignore[no-untyped-
     return take_away(d + rough, holes, x, y, z, how[1], rough)
 
 
-@numba.njit(parallel=True, cache=True, nogil=True, error_model="numpy")
-def solid_distance(points, solid_from_world, shapes, holes, how):  # type: ignore[no-untyped-def]
-    """Return (n,) signed distances of world points (n, 3); ``how``: joint, cut, roughness in mm and its phase."""
-    out = np.empty(points.shape[0])
-    for i in numba.prange(points.shape[0]):
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def solid_distance(start, stop, points, solid_from_world, shapes, holes, how, out):  # type: ignore[no-untyped-def]
+    """Write (n,) signed distances of world points (n, 3); ``how``: joint, cut, roughness in mm and its phase."""
+    for i in range(start, stop):
         out[i] = _distance_at(points[i, 0], points[i, 1], points[i, 2], solid_from_world, shapes, holes, how)
-    return out
 
 
-@numba.njit(parallel=True, cache=True, nogil=True, error_model="numpy")
-def solid_crossing(starts, along, reach, solid_from_world, shapes, holes, how):  # type: ignore[no-untyped-def]
-    """Return (n,) lengths in mm along rays to the first change of sign, nan where there is none within reach."""
-    out = np.full(starts.shape[0], np.nan)
-    for i in numba.prange(starts.shape[0]):
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def solid_crossing(start, stop, starts, along, reach, solid_from_world, shapes, holes, how, out):  # type: ignore[no-untyped-def]
+    """Write (n,) lengths in mm along rays to the first change of sign; left alone where there is none within reach."""
+    for i in range(start, stop):
         a = starts[i]
         t, d, last, before = 0.0, 0.0, 0.0, 0.0
         while t < reach:
@@ -325,4 +322,3 @@ def solid_crossing(starts, along, reach, solid_from_world, shapes, holes, how): 
                 break
             last, before = t, d
             t += max(0.1, 0.6 * abs(d))
-    return out

@@ -23,19 +23,19 @@ def _shell(shape, y, z, usual):  # type: ignore[no-untyped-def]
     return shape[23] * (0.45 + 0.55 * t)
 
 
-@numba.njit(parallel=True, cache=True, nogil=True, error_model="numpy")
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def paint_solid(  # type: ignore[no-untyped-def]
-    hu, labels, first, pitch, solid_from_canvas, shapes, holes, boxes, lesions, how
+    start, stop, hu, labels, first, pitch, solid_from_canvas, shapes, holes, boxes, lesions, how
 ):
-    """Paint into a box of a canvas.
+    """Paint into planes ``start`` to ``stop`` of a box of a canvas.
 
     ``how``: HU inside, of the shell, thickness of the shell, joint, cut, label, size of the texture in HU and mm,
     roughness in mm and its phase.
     """
     m = solid_from_canvas
     inside_hu, shell_hu, joint, cut = how[0], how[1], how[3], how[4]
-    for i in numba.prange(hu.shape[0]):
-        near = np.empty(shapes.shape[0], np.int64)
+    near = np.empty(shapes.shape[0], np.int64)
+    for i in range(start, stop):
         cz = first[2] + i * pitch
         for j in range(hu.shape[1]):
             cy = first[1] + j * pitch

@@ -22,6 +22,7 @@ from fluoroscope.patient.anatomy.distances import (
     solid_distance,
 )
 from fluoroscope.patient.anatomy.painting import paint_solid
+from fluoroscope.patient.threads import spread
 
 __all__ = ["Canvas", "Solid", "bar", "capsule", "column", "cut", "ellipsoid", "offset", "plate", "shape_row"]
 
@@ -176,13 +177,15 @@ class Solid:
     def distance(self, points_mm: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return (n,) signed distances in mm, below zero inside, of (n, 3) points of the patient."""
         points = np.ascontiguousarray(points_mm, dtype=np.float64).reshape(-1, 3)
-        result: NDArray[np.float64] = solid_distance(points, *self._form())
+        result = np.empty(len(points))
+        spread(solid_distance, len(points), points, *self._form(), result, least=1000)
         return result
 
     def crossing(self, starts_mm: NDArray[np.float64], along: ArrayLike, reach_mm: float) -> NDArray[np.float64]:
         """Return (n,) lengths in mm from (n, 3) starts along a unit vector (3,) to the surface, nan beyond reach."""
         starts = np.ascontiguousarray(starts_mm, dtype=np.float64).reshape(-1, 3)
-        result: NDArray[np.float64] = solid_crossing(starts, _three(along), reach_mm, *self._form())
+        result = np.full(len(starts), np.nan)
+        spread(solid_crossing, len(starts), starts, _three(along), float(reach_mm), *self._form(), result, least=100)
         return result
 
     def _form(self) -> tuple[NDArray[np.float64], ...]:
@@ -233,7 +236,9 @@ class Canvas:
             return
         box = tuple(slice(int(a), int(b)) for a, b in zip(first[::-1], last[::-1], strict=True))
         how = [solid.hu, solid.shell_hu, solid.shell_mm, solid.joint_mm, solid.cut_mm, float(solid.label)]
-        paint_solid(
+        spread(
+            paint_solid,
+            box[0].stop - box[0].start,
             self.hu[box],
             self.labels[box],
             origin + first * self.pitch_mm,

@@ -1,0 +1,40 @@
+"""Shares a compiled loop among the cores by plain threads.
+
+Never by numba's own parallel loops: their pool ("workqueue", where the system has no OpenMP) ends the process when two
+threads enter it at once, and a patient may be built while another is under the beam.
+"""
+
+import itertools
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numba
+import numpy as np
+
+__all__ = ["spread"]
+
+
+def spread(kernel: Callable[..., None], count: int, *arguments: Any, least: int = 1) -> None:
+    """Call ``kernel(start, stop, *arguments)`` for as many parts of ``count`` as there are cores, and wait.
+
+    Parameters
+    ----------
+    kernel
+        Compiled with ``nogil``; it writes into arrays it is handed.
+    count
+        How much there is to do.
+    arguments
+        Handed on.
+    least
+        Fewest of ``count`` that are worth a thread.
+    """
+    parts = max(1, min(int(numba.get_num_threads()), count // least))
+    if parts == 1:
+        kernel(0, count, *arguments)
+        return
+    edges = np.linspace(0, count, parts + 1).astype(int)
+    with ThreadPoolExecutor(parts) as pool:
+        running = [pool.submit(kernel, int(a), int(b), *arguments) for a, b in itertools.pairwise(edges)]
+        for one in running:
+            one.result()
