@@ -3,12 +3,14 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import fluoroscope
 from fluoroscope.patient.threads import spread
 from fluoroscope.projector.sharing import argument, carray, cores, pointer_to, shared
 
@@ -97,3 +99,10 @@ def test_threads_that_wait_sleep_whichever_room_comes_first(room):
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True, timeout=120
     )
     assert child.stdout.strip() == "passive"
+
+
+def test_numbas_own_pool_is_entered_in_the_projector_only():
+    # Elsewhere it would end the process on systems without OpenMP, when two threads meet in it.
+    package = Path(fluoroscope.__file__).parent
+    found = {str(file.relative_to(package)) for file in package.rglob("*.py") if "parallel=True" in file.read_text()}
+    assert found == {str(Path("projector", "sharing.py")), str(Path("projector", "reference.py"))}
