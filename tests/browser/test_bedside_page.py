@@ -177,7 +177,9 @@ def test_medium_is_injected_once_the_stylet_is_out(served):
     inject.wait_for()
     assert inject.is_disabled()
     page.get_by_role("button", name="Take stylet out").click()
-    page.get_by_label("Volume, ml").fill("2.5")
+    # Typed as slowly as people do: the status that comes meanwhile must not take it away.
+    page.get_by_label("Volume, ml").fill("")
+    page.get_by_label("Volume, ml").press_sequentially("2.5", delay=400)
     page.get_by_label("Volume, ml").press("Tab")
     inject.click()
     page.locator("text=Injecting 1.0 of 2.5 ml").wait_for()

@@ -3,20 +3,8 @@
 import { complete, deleteMeasurement, depthMm, depthUncertaintyMm, measurements, measuring, selected, setMeasuring, undo } from "../tools/measurements";
 import { resultText } from "../tools/result";
 import { follow, monitors } from "../room/state";
+import { Amount } from "./Amount";
 import { Choice } from "./Sliders";
-
-function NumberField({ label, value, min, max, onSet }: { label: string; value: number; min: number; max: number; onSet: (mm: number) => void }) {
-  return (
-    <label class="number">
-      <span>{label}</span>
-      <input type="number" aria-label={`${label}, mm`} value={value} min={min} max={max} step={1} onChange={(event) => {
-        const mm = event.currentTarget.valueAsNumber;
-        if (Number.isFinite(mm)) onSet(Math.min(max, Math.max(min, mm)));
-      }} />
-      <small>mm</small>
-    </label>
-  );
-}
 
 export function MeasurePanel() {
   const all = measurements.value.filter(complete);
@@ -28,8 +16,8 @@ export function MeasurePanel() {
         options={[{ value: "off", text: "off" }, { value: "distance", text: "distance" }, { value: "angle", text: "angle" }]}
         onChoose={(kind) => setMeasuring(kind === "off" ? null : kind)} />
       <p class="hint">Object plane, from the isocentre toward the detector. A spine off the plane reads wrong: the ± says by how much.</p>
-      <NumberField label="Depth" value={depthMm.value} min={-400} max={400} onSet={(mm) => (depthMm.value = mm)} />
-      <NumberField label="Depth ±" value={depthUncertaintyMm.value} min={0} max={300} onSet={(mm) => (depthUncertaintyMm.value = mm)} />
+      <Amount label="Depth" unit="mm" step={1} value={depthMm.value} min={-400} max={400} onSet={(mm) => (depthMm.value = mm)} />
+      <Amount label="Depth ±" unit="mm" step={1} value={depthUncertaintyMm.value} min={0} max={300} onSet={(mm) => (depthUncertaintyMm.value = mm)} />
       <ul class="results">
         {all.map((m) => (
           <li key={m.id} class={m.id === selected.value ? "is-on" : ""}>

@@ -2,6 +2,7 @@
 
 import { useEffect, useState } from "preact/hooks";
 
+import { Amount } from "./Amount";
 import type { NeedleKind, NeedleStatus } from "../link/types";
 import { moveNeedle, placeNeedle } from "../room/controls";
 import { fixed } from "../room/format";
@@ -205,19 +206,6 @@ function truthText(truth: Readonly<Record<string, number>> | null): string {
   if (truth === null) return "";
   const places = Object.entries(truth).filter(([, ml]) => ml >= 0.005).map(([place, ml]) => `${place} ${fixed(ml, 2)} ml`);
   return places.length === 0 ? "" : `: ${places.join(", ")}`;
-}
-
-function Amount({ label, unit, value, min, max, step, onSet }: { label: string; unit: string; value: number; min: number; max: number; step: number; onSet: (value: number) => void }) {
-  return (
-    <label class="number">
-      <span>{label}</span>
-      <input type="number" aria-label={`${label}, ${unit}`} value={value} min={min} max={max} step={step} onChange={(event) => {
-        const wanted = event.currentTarget.valueAsNumber;
-        if (Number.isFinite(wanted)) onSet(Math.min(max, Math.max(min, wanted)));
-      }} />
-      <small>{unit}</small>
-    </label>
-  );
 }
 
 function Teaching({ off }: { off: boolean }) {
