@@ -6,7 +6,6 @@ vertebra, disc, slab and organ; only the base rests. The needle is two analytic 
 as in `pulse_bench`.
 """
 
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -16,11 +15,10 @@ from numpy.typing import NDArray
 
 from fluoroscope.acquisition.clock import SteppedClock
 from fluoroscope.detector.expose import Detector
-from fluoroscope.evaluation.projector_bench import Row, bench_poses, row
-from fluoroscope.evaluation.pulse_bench import STAGES
+from fluoroscope.evaluation.projector_bench import Row, row
+from fluoroscope.evaluation.pulse_bench import STAGES, timed_pulses
 from fluoroscope.geometry.carm import C_ARMS
 from fluoroscope.geometry.table import PatientPosition
-from fluoroscope.imagechain.chain import ImageChain
 from fluoroscope.patient.motion import LivingPatient
 from fluoroscope.patient.parts import Articulation, DiscJoint, Part
 from fluoroscope.patient.scene import Cylinder, Scene
@@ -133,24 +131,4 @@ def living_pulse_times(parts: Articulation, pixels: int, pulses: int, *, moving:
     setup = CArmSetup(position=PatientPosition.HFS)
     scene = LivingBench(LivingPatient(parts, seed=1))
     carm = VirtualCArm(scene, C_ARMS["mobile-flat-panel"], setup, Detector(seed=1), clock, matrix_limit=pixels)
-    carm.prepare()
-    chain = ImageChain()
-    poses = bench_poses(pulses + 5)
-    joints = [{"orbital": pose.primary_deg, "tilt": pose.secondary_deg} for pose in poses]
-    carm.set_joints(joints[0])
-    carm.press(carm.control.technique(15.0), "bench")
-    frames = carm.frames()
-    times = []
-    for number in range(pulses + 5):
-        started = time.perf_counter()
-        if moving:
-            carm.set_joints(joints[number])
-        frame = next(frames)
-        if number == 0:
-            chain.begin_run(frame)
-        message = chain.process(frame).pixels.tobytes()
-        elapsed = 1e3 * (time.perf_counter() - started)
-        if number >= 5 and message:
-            times.append(elapsed)
-    carm.release()
-    return times
+    return timed_pulses(carm, pulses, moving)

@@ -21,7 +21,7 @@ from fluoroscope.projector import vector_level
 from fluoroscope.sources.exposure_control import ExposureControl
 from fluoroscope.sources.virtual import CArmSetup, VirtualCArm
 
-__all__ = ["pulse_rows"]
+__all__ = ["STAGES", "pulse_rows", "timed_pulses"]
 
 STAGES = "projection of two materials, detector, exposure control, image chain, 16-bit frame"
 
@@ -66,8 +66,14 @@ def pulse_times(volume: BasisVolume, pixels: int, pulses: int, moving: bool) -> 
     """Return the wall time of each pulse, ms; the first five are not counted."""
     from datetime import UTC, datetime
 
-    clock = SteppedClock(datetime(2026, 1, 1, tzinfo=UTC))
-    carm = bench_carm(volume, pixels, clock)
+    return timed_pulses(bench_carm(volume, pixels, SteppedClock(datetime(2026, 1, 1, tzinfo=UTC))), pulses, moving)
+
+
+def timed_pulses(carm: VirtualCArm, pulses: int, moving: bool) -> list[float]:
+    """Return the wall time of each pulse at 15 a second, ms, with the C-arm moved before each or still.
+
+    The first five are not counted.
+    """
     carm.prepare()
     chain = ImageChain()
     poses = bench_poses(pulses + 5)
