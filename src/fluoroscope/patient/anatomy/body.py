@@ -221,7 +221,7 @@ def paint_trunk(canvas: Canvas, noise: Grain, shape: Trunk, build: Build) -> Non
     """Paint skin, fat, wall and cavity."""
     z = canvas.origin_mm[2] + canvas.pitch_mm * np.arange(canvas.hu.shape[0])
     at = np.clip((z - shape.z_mm[0]) / (shape.z_mm[1] - shape.z_mm[0]), 0.0, len(shape.z_mm) - 1.001)
-    rows = np.stack([_row(one) for one in _textures(build)])
+    rows = np.stack([one.row() for one in _textures(build)])
     labels = np.array([structure(name).label for name in ("skin", "subcutaneous_fat", "abdominal_wall")] + [CAVITY])
 
     def slab(first: int) -> None:
@@ -241,10 +241,6 @@ def paint_trunk(canvas: Canvas, noise: Grain, shape: Trunk, build: Build) -> Non
 
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(slab, range(0, canvas.hu.shape[0], 32)))
-
-
-def _row(one: Texture) -> NDArray[np.float64]:
-    return one.row()
 
 
 def _textures(build: Build) -> tuple[Texture, ...]:
