@@ -1,12 +1,15 @@
 import json
 import os
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from fluoroscope import cli
+from fluoroscope.app.serving import open_room
+from fluoroscope.app.setup import RoomSetup
 
 
 @pytest.fixture(autouse=True)
@@ -52,6 +55,48 @@ def small_ct(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("ct") / "small.nii.gz"
     nibabel.save(nibabel.Nifti1Image(hu.transpose(2, 1, 0), affine), path)
     return path
+
+
+@pytest.fixture(scope="session")
+def wait_for():
+    """Wait until a condition holds: returns whether it did in time."""
+
+    def wait(condition, seconds=60.0) -> bool:
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            if condition():
+                return True
+            time.sleep(0.005)
+        return False
+
+    return wait
+
+
+@pytest.fixture
+def exams(tmp_path) -> Path:
+    return tmp_path / "exams"
+
+
+@pytest.fixture
+def room(small_ct, exams):
+    """The real room, the small CT on its table."""
+    opened = open_room(RoomSetup(str(small_ct), matrix=512), exams, seed=3)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="session")
+def expose(wait_for):
+    """Hold the pedal of a room for some pulses, and wait until the last image is held."""
+
+    def press(room, pulses=3, **args) -> None:
+        before = room.status()["pulses"]["delivered"]
+        room.command("pedal", {"down": True, **args})
+        assert wait_for(lambda: room.status()["pulses"]["delivered"] >= before + pulses)
+        room.command("pedal", {"down": False})
+        assert wait_for(lambda: room.status()["state"] == "HOLD")
+
+    return press
 
 
 def leftovers(folder: Path) -> list[str]:

@@ -1,40 +1,22 @@
 """At the bedside of the real room: the marker on the skin, how the patient lies, what the page may fetch."""
 
 import json
-import time
 
 import numpy as np
 import pytest
 
-from fluoroscope.app.serving import open_room
-from fluoroscope.app.setup import RoomSetup
 from fluoroscope.monitor.control import RefusedError
 
 
-def wait_for(condition, seconds=60.0):
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        if condition():
-            return True
-        time.sleep(0.01)
-    return False
-
-
 @pytest.fixture
-def room(small_ct, tmp_path):
-    opened = open_room(RoomSetup(str(small_ct), matrix=512), tmp_path / "exams", seed=3)
-    yield opened
-    opened.close()
-
-
-def held_picture(room):
+def held_picture(expose):
     """Take some pulses; return the picture held on LIVE."""
-    before = room.status()["pulses"]["delivered"]
-    room.command("pedal", {"down": True})
-    assert wait_for(lambda: room.status()["pulses"]["delivered"] >= before + 3)
-    room.command("pedal", {"down": False})
-    assert wait_for(lambda: room.status()["state"] == "HOLD")
-    return room.latest("live", -1, 1.0).pixels.astype(float)
+
+    def take(room):
+        expose(room)
+        return room.latest("live", -1, 1.0).pixels.astype(float)
+
+    return take
 
 
 def darkest(before, after):
@@ -45,7 +27,7 @@ def darkest(before, after):
     return float((rows * new).sum() / new.sum() / new.shape[0]), float((columns * new).sum() / new.sum() / new.shape[1])
 
 
-def test_the_marker_is_seen_where_it_was_clicked_and_moves_to_the_head_and_left(room):
+def test_the_marker_is_seen_where_it_was_clicked_and_moves_to_the_head_and_left(room, held_picture):
     before = held_picture(room)
     room.command("marker_place", {"picture": {"row": 0.4, "col": 0.6}})
     at = room.status()["marker"]["position_mm"]
@@ -77,7 +59,7 @@ def test_a_ray_of_the_room_view_meets_the_back_of_a_prone_patient(room):
 
 
 @pytest.mark.req("HAZ-SIDE-001")
-def test_turning_the_patient_is_another_exam_whose_letters_and_records_follow(room):
+def test_turning_the_patient_is_another_exam_whose_letters_and_records_follow(room, held_picture, wait_for):
     held_picture(room)
     first, prone = room.status()["exam"]["uid"], room.status()["markers"]
     assert (prone["column_left"], prone["column_right"]) == ("L", "R")

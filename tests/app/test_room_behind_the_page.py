@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pydicom
@@ -20,36 +19,7 @@ from fluoroscope.monitor.control import RefusedError
 from fluoroscope.records.exam_store import ExamFolder, load_exam
 
 
-def wait_for(condition, seconds=20.0):
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        if condition():
-            return True
-        time.sleep(0.01)
-    return False
-
-
-@pytest.fixture
-def exams(tmp_path):
-    return tmp_path / "exams"
-
-
-@pytest.fixture
-def room(small_ct, exams):
-    opened = open_room(RoomSetup(str(small_ct), matrix=512), exams, seed=3)
-    yield opened
-    opened.close()
-
-
-def expose(room, pulses=3, **args):
-    before = room.status()["pulses"]["delivered"]
-    room.command("pedal", {"down": True, **args})
-    assert wait_for(lambda: room.status()["pulses"]["delivered"] >= before + pulses)
-    room.command("pedal", {"down": False})
-    assert wait_for(lambda: room.status()["state"] == "HOLD")
-
-
-def test_a_press_from_pedal_to_files(room, exams):
+def test_a_press_from_pedal_to_files(room, exams, expose, wait_for):
     status = room.status()
     json.dumps(status, allow_nan=False)
     assert status["state"] == "READY"
@@ -81,7 +51,7 @@ def test_a_press_from_pedal_to_files(room, exams):
 
 
 @pytest.mark.req("REQ-DICOM-002")
-def test_every_pulse_is_stored_as_it_was_shown(room, exams):
+def test_every_pulse_is_stored_as_it_was_shown(room, exams, wait_for):
     room.command("set_technique", {"pulse_rate_hz": 30.0})
     shown = {}
     loop_subscription = room._parts.loop
@@ -102,7 +72,7 @@ def test_every_pulse_is_stored_as_it_was_shown(room, exams):
 
 
 @pytest.mark.req("HAZ-BEAM-001")
-def test_losing_the_operator_ends_the_exposure(room):
+def test_losing_the_operator_ends_the_exposure(room, wait_for):
     room.command("pedal", {"down": True})
     assert wait_for(lambda: room.status()["state"] == "EXPOSING")
     room.operator_lost()
@@ -149,7 +119,7 @@ def test_what_is_refused_says_why(room):
 
 
 @pytest.mark.req("HAZ-PATIENT-001")
-def test_another_patient_is_another_exam(room, exams):
+def test_another_patient_is_another_exam(room, exams, expose, wait_for):
     first = room.status()["exam"]["uid"]
     expose(room)
     room.command("pedal", {"down": True})
@@ -218,12 +188,12 @@ def test_a_killed_program_loses_no_frame_and_no_dose(small_ct, exams):
     assert recover_exams(exams) == []
 
 
-def test_an_exam_that_is_open_is_not_recovered(room, exams):
+def test_an_exam_that_is_open_is_not_recovered(room, exams, expose):
     expose(room)
     assert recover_exams(exams) == []
 
 
-def test_a_clip_plays_in_the_same_room(room, exams, tmp_path):
+def test_a_clip_plays_in_the_same_room(room, exams, tmp_path, expose):
     room.command("set_technique", {"pulse_rate_hz": 15.0})
     expose(room, pulses=4)
     room.close()
@@ -262,7 +232,7 @@ def full_disk(monkeypatch, owner, name):
 
 @pytest.mark.req("HAZ-RECORD-001")
 @pytest.mark.parametrize("step", ["add_event", "save_run", "close"])
-def test_a_disk_that_is_full_at_any_step_loses_nothing(room, exams, monkeypatch, step):
+def test_a_disk_that_is_full_at_any_step_loses_nothing(room, exams, monkeypatch, step, expose):
     emptied = full_disk(monkeypatch, ExamFolder, step)
     expose(room)
     kerma = room.status()["dose"]["air_kerma_mgy"]
@@ -282,7 +252,7 @@ def test_a_disk_that_is_full_at_any_step_loses_nothing(room, exams, monkeypatch,
 
 
 @pytest.mark.req("HAZ-PATIENT-001")
-def test_a_patient_that_cannot_be_opened_leaves_the_one_before_on_the_table(room, exams, monkeypatch):
+def test_a_patient_that_cannot_be_opened_leaves_the_one_before_on_the_table(room, exams, monkeypatch, expose, wait_for):
     expose(room)
     body = room._parts.console.carm
     emptied = full_disk(monkeypatch, ExamFolder, "create")
@@ -303,7 +273,7 @@ def test_a_patient_that_cannot_be_opened_leaves_the_one_before_on_the_table(room
 
 
 @pytest.mark.req("HAZ-BEAM-001")
-def test_stop_works_while_an_exam_changes_and_a_run_is_replayed(room):
+def test_stop_works_while_an_exam_changes_and_a_run_is_replayed(room, expose, wait_for):
     room.command("set_technique", {"pulse_rate_hz": 15.0})
     expose(room, pulses=6)
     assert wait_for(lambda: room.status()["runs"])

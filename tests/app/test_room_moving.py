@@ -19,15 +19,6 @@ from fluoroscope.patient.volume import BasisVolume, Volume
 LEVELS = ("L2", "L3", "L4")
 
 
-def wait_for(condition, seconds=60.0):
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        if condition():
-            return True
-        time.sleep(0.005)
-    return False
-
-
 def part_of(hu, affine, where, name, frame):
     alone = np.full(hu.shape, -1000, np.int16)
     alone[where] = hu[where]
@@ -79,8 +70,8 @@ def moving(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def room(moving, tmp_path):
-    opened = open_room(RoomSetup(str(moving), matrix=512), tmp_path / "exams", seed=3)
+def room(moving, exams):
+    opened = open_room(RoomSetup(str(moving), matrix=512), exams, seed=3)
     opened.command("set_technique", {"pulse_rate_hz": 15.0})
     yield opened
     opened.close()
@@ -101,7 +92,7 @@ def change(seen):
     return float(np.ptp(seen, axis=0).max())
 
 
-def test_the_liver_goes_with_the_breath_and_stands_while_it_is_held(room):
+def test_the_liver_goes_with_the_breath_and_stands_while_it_is_held(room, wait_for):
     room.command("pedal", {"down": True})
     assert wait_for(lambda: room.status()["pulses"]["delivered"] >= 15)
     breathing = change(pulses(room, 6.0))
@@ -117,13 +108,13 @@ def test_the_liver_goes_with_the_breath_and_stands_while_it_is_held(room):
     room.command("pedal", {"down": False})
 
 
-def test_a_cough_is_told_while_it_lasts(room):
+def test_a_cough_is_told_while_it_lasts(room, wait_for):
     room.command("breathing", {"mode": "cough"})
     assert wait_for(lambda: room.status()["patient"]["movement"]["coughing"], 3.0)
     assert wait_for(lambda: not room.status()["patient"]["movement"]["coughing"], 5.0)
 
 
-def test_bending_is_told_and_keeps_to_its_limits(room):
+def test_bending_is_told_and_keeps_to_its_limits(room, wait_for):
     low, high = room.status()["patient"]["movement"]["limits"]["flexion_deg"]
     assert low < 0.0 < high
     room.command("bend", {"flexion_deg": 6.0})
@@ -145,7 +136,7 @@ def test_the_room_view_is_told_the_vertebrae(room):
 
 
 @pytest.mark.req("HAZ-CLINIC-001")
-def test_with_nothing_named_a_modelled_adult_lies_prone_and_breathes(tmp_path):
+def test_with_nothing_named_a_modelled_adult_lies_prone_and_breathes(tmp_path, wait_for):
     room = open_room(RoomSetup(matrix=512), tmp_path / "exams", seed=3)
     try:
         status = room.status()

@@ -6,25 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from fluoroscope.app.serving import open_room
-from fluoroscope.app.setup import RoomSetup
 from fluoroscope.monitor.control import RefusedError
-
-
-def wait_for(condition, seconds=60.0):
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        if condition():
-            return True
-        time.sleep(0.005)
-    return False
-
-
-@pytest.fixture
-def room(small_ct, tmp_path):
-    opened = open_room(RoomSetup(str(small_ct), matrix=512), tmp_path / "exams", seed=3)
-    yield opened
-    opened.close()
 
 
 def frame_after(room, at_ns):
@@ -39,7 +21,7 @@ def place(room, **args):
     room.command("needle_place", {"type": "spinal-22G-89", "position_mm": [0.0, 96.0, 0.0], "toward": "skin"} | args)
 
 
-def test_a_needle_is_seen_in_the_first_pulse_after_the_command(room):
+def test_a_needle_is_seen_in_the_first_pulse_after_the_command(room, wait_for):
     room.command("set_technique", {"pulse_rate_hz": 15.0})
     room.command("pedal", {"down": True})
     assert wait_for(lambda: room.status()["pulses"]["delivered"] >= 8)
@@ -84,7 +66,7 @@ def test_the_hand_feels_where_it_is_and_what_the_tip_is_in_is_told_only_while_te
 
 @pytest.mark.req("HAZ-SIDE-001")
 @pytest.mark.parametrize("position", ["HFP", "HFS"])
-def test_the_hub_swings_the_way_that_live_shows(room, position):
+def test_the_hub_swings_the_way_that_live_shows(room, position, wait_for):
     if position != "HFP":
         room.command("set_position", {"position": position})
         assert wait_for(lambda: not room.status()["state_reason"])
@@ -129,7 +111,7 @@ def test_what_cannot_be_is_refused_in_words(room):
         room.command("set_position", {"position": "HFS"})
 
 
-def test_a_needle_at_the_marker_and_medium_through_it(room):
+def test_a_needle_at_the_marker_and_medium_through_it(room, wait_for):
     room.command("marker_place", {"picture": {"row": 0.5, "col": 0.55}})
     room.command("needle_place", {"type": "spinal-22G-89", "at_marker": True})
     marker, needle = room.status()["marker"], room.status()["needle"]
@@ -153,7 +135,7 @@ def test_a_needle_at_the_marker_and_medium_through_it(room):
 
 
 @pytest.mark.req("HAZ-PATIENT-001")
-def test_another_patient_has_no_needle_of_the_one_before(room):
+def test_another_patient_has_no_needle_of_the_one_before(room, wait_for):
     place(room)
     room.command("marker_place", {})
     room.command("set_patient", {"name": "small"})
