@@ -1,10 +1,13 @@
 """Contrast medium: its mass is kept, it fills the place it is let out into, sinks, is held up and washed out."""
 
+import threading
+
 import numpy as np
 import pytest
 
 from fluoroscope.beam.basis import basis_of
 from fluoroscope.beam.materials import MATERIALS
+from fluoroscope.patient.instruments import contrast
 from fluoroscope.patient.instruments.contrast import Bolus, Injection
 from fluoroscope.patient.instruments.field import OperatingField
 from fluoroscope.patient.instruments.spread import arrival
@@ -142,6 +145,78 @@ def test_from_the_needle_and_stopped_by_hand(probe):
         field.inject(500.0, 240.0, 0.2, time_s=70.0)
     with pytest.raises(ValueError, match="rate 0"):
         field.inject(5.0, 240.0, 0.0, time_s=70.0)
+
+
+class HeldTerrain:
+    """Stands in for `contrast.terrain`: tells when it is asked, and answers when it is let go."""
+
+    def __init__(self, monkeypatch):
+        self.asked, self.go = threading.Event(), threading.Event()
+        self._real = contrast.terrain
+        monkeypatch.setattr(contrast, "terrain", self)
+
+    def __call__(self, *args):
+        self.asked.set()
+        assert self.go.wait(20.0)
+        return self._real(*args)
+
+
+@pytest.fixture
+def injecting(probe, monkeypatch):
+    """A field whose injection is still looking for its way, the held terrain, and what the injection ended with."""
+    field, held, ended = OperatingField(probe), HeldTerrain(monkeypatch), []
+    field.add("whitacre-22G-89", (0, 60, 0), (0, -1, 0), name="needle")
+    field.advance(58.0)
+    field.set_stylet(False)
+
+    def inject():
+        try:
+            ended.append(field.inject(4.0, 240.0, 0.2, time_s=5.0))
+        except ValueError as refusal:
+            ended.append(str(refusal))
+
+    thread = threading.Thread(target=inject, daemon=True)
+    thread.start()
+    assert held.asked.wait(5.0)
+    yield field, held, lambda: (held.go.set(), thread.join(20.0), ended[0])[-1]
+    held.go.set()
+    thread.join(20.0)
+
+
+def within(seconds, ask):
+    """Return what ``ask`` gives; fail when it does not answer in time."""
+    answer = []
+    thread = threading.Thread(target=lambda: answer.append(ask()), daemon=True)
+    thread.start()
+    thread.join(seconds)
+    assert answer, "held up"
+    return answer[0]
+
+
+def test_the_picture_goes_on_while_an_injection_looks_for_its_way(injecting):
+    field, _, finish = injecting
+    assert len(within(2.0, lambda: field.shapes(6.0))) > 3
+    assert within(2.0, lambda: field.bodies(6.0)) == ()
+    assert within(2.0, lambda: field.truth(6.0))[1] == {}
+    assert within(2.0, lambda: field.status(6.0))["contrast"] == {}
+    # What is said meanwhile is not lost: the table tilts before the first drop is seen.
+    within(2.0, lambda: field.set_down((0.0, -0.3, -0.95), time_s=5.5))
+    assert finish() == "contrast intrathecal"
+    (body,) = field.bodies(150.0)
+    straight = OperatingField(field._probe)
+    straight.add("whitacre-22G-89", (0, 60, 0), (0, -1, 0), name="needle")
+    straight.advance(58.0)
+    straight.set_stylet(False)
+    straight.inject(4.0, 240.0, 0.2, time_s=5.0)
+    straight.set_down((0.0, -0.3, -0.95), time_s=5.5)
+    np.testing.assert_array_equal(body.volume.bone, straight.bodies(150.0)[0].volume.bone)
+
+
+def test_a_needle_taken_out_meanwhile_lets_nothing_out(injecting):
+    field, _, finish = injecting
+    within(2.0, lambda: field.remove("needle"))
+    assert "taken out" in finish()
+    assert field.bodies(20.0) == ()
 
 
 def test_without_labels_it_is_a_blob_around_the_tip(back):

@@ -39,6 +39,7 @@ class OperatingField:
     def __init__(self, probe: TissueProbe, frames_at: Callable[[float], Mapping[str, Matrix]] | None = None) -> None:
         self._probe, self._frames_at = probe, frames_at
         self._lock = threading.RLock()
+        self._syringe = threading.Lock()
         self._needles: dict[str, Needle] = {}
         self._active = ""
         self._injections: dict[str, Injection] = {}
@@ -169,26 +170,36 @@ class OperatingField:
             When a number is out of range, the instrument is solid or its stylet in, or there is no room at its
             opening.
         """
-        with self._lock:
-            needle = self._needle(name)
-            if needle.kind.bore_mm <= 0.0:
-                raise ValueError(f"{needle.kind.name} is solid: nothing can be injected through it")
-            if needle.stylet:
-                raise ValueError(f"the stylet of {needle.name} is in: take it out before injecting")
-            bolus = Bolus(time_s, volume_ml, concentration_mgi_ml, rate_ml_s)
-            opening = needle.opening()
-            for called, place in self._injections.items():
-                if float(np.linalg.norm(place.opening_mm - opening)) <= SAME_PLACE_MM:
-                    place.inject(bolus)
-                    return called
-            place = Injection(self._probe, opening, needle.frame)
-            for at_s, down in self._down:
-                place.pull(at_s, down)
-            place.inject(bolus)
-            count = sum(one.pattern == place.pattern for one in self._injections.values())
-            called = f"contrast {place.pattern}" + (f" {count + 1}" if count else "")
-            self._injections[called] = place
+        bolus = Bolus(time_s, volume_ml, concentration_mgi_ml, rate_ml_s)
+        with self._syringe:
+            with self._lock:
+                needle = self._needle(name)
+                called, place = self._place_at(needle)
+            # The way through the tissue takes a while to find: pictures go on meanwhile.
+            way = place.way_for(bolus)
+            with self._lock:
+                if self._needles.get(needle.name) is not needle:
+                    raise ValueError(f"{needle.name} was taken out before anything flowed")
+                if called not in self._injections:
+                    for at_s, down in self._down:
+                        place.pull(at_s, down)
+                    self._injections[called] = place
+                place.inject(bolus, way)
             return called
+
+    def _place_at(self, needle: Needle) -> tuple[str, Injection]:
+        """Return where an instrument's opening lets out, by name: a place there is already, or a new one."""
+        if needle.kind.bore_mm <= 0.0:
+            raise ValueError(f"{needle.kind.name} is solid: nothing can be injected through it")
+        if needle.stylet:
+            raise ValueError(f"the stylet of {needle.name} is in: take it out before injecting")
+        opening = needle.opening()
+        for called, place in self._injections.items():
+            if float(np.linalg.norm(place.opening_mm - opening)) <= SAME_PLACE_MM:
+                return called, place
+        place = Injection(self._probe, opening, needle.frame)
+        count = sum(one.pattern == place.pattern for one in self._injections.values())
+        return f"contrast {place.pattern}" + (f" {count + 1}" if count else ""), place
 
     def stop_injection(self, *, time_s: float) -> None:
         """Stop everything that flows."""
@@ -270,6 +281,12 @@ class OperatingField:
         """Take a ruler away; nothing happens when there is none."""
         with self._lock:
             self._rulers.pop(name, None)
+
+    @property
+    def rulers(self) -> dict[str, tuple[Point, Point]]:
+        """Where rulers lie: begin and end."""
+        with self._lock:
+            return {name: (_point(start), _point(end)) for name, (start, end) in self._rulers.items()}
 
     # As functions of time
 
