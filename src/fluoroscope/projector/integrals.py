@@ -53,9 +53,9 @@ def kernels(level: Level) -> tuple[SharedLoop, SharedLoop]:
 
         return kernels_avx512.slopes_avx512, kernels_avx512.warp_avx512
     if level == "avx2":
-        from fluoroscope.projector import kernels_avx2, kernels_plain
+        from fluoroscope.projector import kernels_avx2
 
-        return kernels_avx2.slopes_avx2, kernels_plain.warp_plain
+        return kernels_avx2.slopes_avx2, kernels_avx2.warp_avx2
     from fluoroscope.projector import kernels_plain
 
     return kernels_plain.slopes_plain, kernels_plain.warp_plain

@@ -1,7 +1,7 @@
 """The shear-warp Joseph kernel for AVX2: as ``kernels_avx512``, with eight slope columns in two halves of four.
 
 AVX2 permutes 16-bit numbers only within halves of a register, so each half loads its own eight voxels. The numbers
-equal those of ``kernels_plain`` bit for bit; the warp onto the detector is that module's.
+equal those of ``kernels_plain`` bit for bit.
 """
 
 import numpy as np
@@ -32,6 +32,7 @@ from fluoroscope.projector.kernels_plan import (
     TILE_ROWS,
     span_in_band,
 )
+from fluoroscope.projector.kernels_warp import warp_rows
 from fluoroscope.projector.sharing import WITHIN, argument, carray, pointer_to, shared
 from fluoroscope.projector.simd import fetch_add, get_i16, get_i64
 
@@ -138,3 +139,9 @@ def slopes_avx2(_worker, arguments):  # type: ignore[no-untyped-def]
         job = find_job(whole, jobs, tile)
         tile_avx2(whole[job], real[job], tile - whole[job, J_TILE], channels, floats, acc, offsets, weights, image)
         tile = fetch_add(counter)
+
+
+@shared()
+def warp_avx2(_worker, arguments):  # type: ignore[no-untyped-def]
+    """Warp every slope image onto the detector, eight pixels at a time."""
+    warp_rows(arguments, simd.eight_real_from_whole(simd.lanes_w8()))

@@ -10,49 +10,31 @@ import numpy as np
 from numba import njit
 
 from fluoroscope.projector import simd
-from fluoroscope.projector.kernels_plain import (
-    KEYS,
-    RUN,
-    WARP_ROWS,
-    add_line,
-    find_job,
-    occupied,
-    rows_of_slice,
-    warp_pixels,
-)
+from fluoroscope.projector.kernels_plain import RUN, find_job, occupied, rows_of_slice
 from fluoroscope.projector.kernels_plan import (
     BLOCK,
     F_A0,
-    F_B0,
     F_DA,
-    F_DB,
-    F_INDEX,
     F_SCALE0,
     F_SI,
     F_SK,
-    F_WORLD,
     J_CHUNK,
-    J_COLUMN0,
-    J_COLUMN1,
     J_CORNERS,
     J_DATA0,
     J_I,
     J_K,
     J_OFFSET,
-    J_ROW0,
-    J_ROW1,
     J_ROW_STRIDE,
-    J_SHARED,
     J_SLICE_STRIDE,
     J_STRIDE,
     J_TILE,
     J_U,
-    J_V,
     JOB_REAL,
     JOB_WHOLE,
     TILE_ROWS,
     span_in_band,
 )
+from fluoroscope.projector.kernels_warp import warp_rows
 from fluoroscope.projector.sharing import WITHIN, argument, carray, pointer_to, shared
 from fluoroscope.projector.simd import fetch_add, get_i16, get_i64
 
@@ -177,130 +159,7 @@ def slopes_avx512(_worker, arguments):  # type: ignore[no-untyped-def]
         tile = fetch_add(counter)
 
 
-@njit(inline="always", **WITHIN)
-def keys_between(x):  # type: ignore[no-untyped-def]
-    """Keys' weight at distances ``x`` in 0..1, sixteen at a time."""
-    a = f32(KEYS)
-    inner = simd.fma_f16(simd.splat_f16(a + f32(2.0)), x, simd.splat_f16(-(a + f32(3.0))))
-    return simd.fma_f16(simd.mul(inner, x), x, simd.splat_f16(f32(1.0)))
-
-
-@njit(inline="always", **WITHIN)
-def keys_beyond(x):  # type: ignore[no-untyped-def]
-    """Keys' weight at distances ``x`` in 1..2, sixteen at a time."""
-    a = f32(KEYS)
-    inner = simd.fma_f16(simd.splat_f16(a), x, simd.splat_f16(f32(-5.0) * a))
-    inner = simd.fma_f16(inner, x, simd.splat_f16(f32(8.0) * a))
-    return simd.fma_f16(inner, x, simd.splat_f16(f32(-4.0) * a))
-
-
-@njit(inline="always", **WITHIN)
-def across(at, stride, low, pick, w0, w1, w2, w3):  # type: ignore[no-untyped-def]
-    """Four-tap mix along a slope row of 32 values at the address ``at``."""
-    one = simd.splat_w16(i32(1))
-    first, second = simd.load_f16(at), simd.load_f16(at + 64)
-    total = simd.mul(w0, simd.permute_two_f16(first, pick, second))
-    pick = simd.add(pick, one)
-    total = simd.fma_f16(w1, simd.permute_two_f16(first, pick, second), total)
-    pick = simd.add(pick, one)
-    total = simd.fma_f16(w2, simd.permute_two_f16(first, pick, second), total)
-    pick = simd.add(pick, one)
-    return simd.fma_f16(w3, simd.permute_two_f16(first, pick, second), total)
-
-
-@njit(**WITHIN)
-def warp_row_avx512(whole, real, row, channels, floats, image_at, line_at, width, line, image):  # type: ignore[no-untyped-def]
-    """Add one job's line integrals to a row of pixels, sixteen at a time; the job sees every pixel by one face."""
-    d, m = real[F_INDEX : F_INDEX + 9], real[F_WORLD : F_WORLD + 9]
-    one, lanes = simd.splat_f16(f32(1.0)), simd.real_from_whole(simd.lanes_w16())
-    inverse_a, inverse_b = 1.0 / real[F_DA], 1.0 / real[F_DB]
-    u_row = (d[0] * row + d[2] - real[F_A0] * (d[6] * row + d[8])) * inverse_a
-    u_step = (d[1] - real[F_A0] * d[7]) * inverse_a
-    v_row = (d[3] * row + d[5] - real[F_B0] * (d[6] * row + d[8])) * inverse_b
-    v_step = (d[4] - real[F_B0] * d[7]) * inverse_b
-    k_row = d[6] * row + d[8]
-    stride, offset = whole[J_STRIDE] * 4, whole[J_OFFSET] * 4
-    limit_u, limit_v = simd.splat_f16(f32(whole[J_U] - 3)), simd.splat_f16(f32(whole[J_V] - 3))
-    first = whole[J_COLUMN0] // 16 * 16
-    nothing = simd.splat_f16(f32(0.0))
-    for c in range(first, whole[J_COLUMN1], 16):
-        # Lanes past the last pixel repeat it: beyond the detector a ray may run backwards.
-        ramp = simd.min_f16(lanes, simd.splat_f16(f32(whole[J_COLUMN1] - 1 - c)))
-        depth = simd.fma_f16(ramp, simd.splat_f16(f32(d[7])), simd.splat_f16(f32(k_row + d[7] * c)))
-        scale = simd.div(one, depth)
-        u = simd.fma_f16(ramp, simd.splat_f16(f32(u_step)), simd.splat_f16(f32(u_row + u_step * c)))
-        v = simd.fma_f16(ramp, simd.splat_f16(f32(v_step)), simd.splat_f16(f32(v_row + v_step * c)))
-        u, v = simd.mul(u, scale), simd.mul(v, scale)
-        path = nothing
-        for j in range(0, 9, 3):
-            part = simd.fma_f16(
-                ramp, simd.splat_f16(f32(m[j + 1])), simd.splat_f16(f32(m[j] * row + m[j + 1] * c + m[j + 2]))
-            )
-            path = simd.fma_f16(part, part, path)
-        path = simd.mul(simd.sqrt_f16(path), simd.max_f16(scale, simd.sub(nothing, scale)))
-        path = simd.select_between(u, one, limit_u, path, nothing)
-        path = simd.select_between(v, one, limit_v, path, nothing)
-        u = simd.max_f16(one, simd.min_f16(u, limit_u))
-        v = simd.max_f16(one, simd.min_f16(v, limit_v))
-        u_floor, v_floor = simd.floor_f16(u), simd.floor_f16(v)
-        u_low = np.int64(min(simd.lane(u_floor, 0), simd.lane(u_floor, 15))) - 1
-        u_high = np.int64(max(simd.lane(u_floor, 0), simd.lane(u_floor, 15))) + 2
-        v_low = np.int64(min(simd.lane(v_floor, 0), simd.lane(v_floor, 15))) - 1
-        v_high = np.int64(max(simd.lane(v_floor, 0), simd.lane(v_floor, 15))) + 2
-        if u_high - u_low > 31:
-            stop = min(c + 16, whole[J_COLUMN1])
-            warp_pixels(whole, real, row, c, stop, channels, floats, image, line, width)
-            continue
-        x = simd.sub(u, u_floor)
-        rest = simd.sub(one, x)
-        w0, w1 = keys_beyond(simd.add(x, one)), keys_between(x)
-        w2, w3 = keys_between(rest), keys_beyond(simd.add(rest, one))
-        pick = simd.whole_from_real(simd.sub(u_floor, simd.splat_f16(f32(u_low + 1))))
-        for channel in range(channels):
-            if real[F_SCALE0 + channel] == 0.0:
-                continue
-            at = image_at + channel * floats * 4 + offset + v_low * stride + u_low * 4
-            total = nothing
-            for t in range(v_low, v_high + 1):
-                y = simd.sub(v, simd.splat_f16(f32(t)))
-                y = simd.max_f16(y, simd.sub(nothing, y))
-                weight = simd.select_between(y, one, simd.splat_f16(f32(2.0)), keys_beyond(y), nothing)
-                weight = simd.select_between(y, nothing, one, keys_between(y), weight)
-                total = simd.fma_f16(weight, across(at, stride, u_low, pick, w0, w1, w2, w3), total)
-                at += stride
-            gain = simd.mul(path, simd.splat_f16(f32(real[F_SCALE0 + channel])))
-            to = line_at + (channel * width + c) * 4
-            simd.store_f16(to, simd.fma_f16(total, gain, simd.load_f16(to)))
-
-
 @shared()
 def warp_avx512(_worker, arguments):  # type: ignore[no-untyped-def]
-    """Warp every slope image onto the detector: the picture (channels, rows, columns) is written, or added to."""
-    jobs, channels, floats = argument(arguments, 2), argument(arguments, 3), argument(arguments, 4)
-    rows, columns = argument(arguments, 8), argument(arguments, 9)
-    fresh, counter = argument(arguments, 10) != 0, argument(arguments, 11)
-    whole = carray(pointer_to(argument(arguments, 0), np.int64), (jobs, JOB_WHOLE))
-    real = carray(pointer_to(argument(arguments, 1), np.float64), (jobs, JOB_REAL))
-    image = carray(pointer_to(argument(arguments, 5), np.float32), (argument(arguments, 6),))
-    out = carray(pointer_to(argument(arguments, 7), np.float32), (channels, rows, columns))
-    width = (columns + 15) // 16 * 16
-    bands = (rows + WARP_ROWS - 1) // WARP_ROWS
-    line = np.zeros(channels * width, np.float32)
-    line_at, image_at = np.int64(line.ctypes.data), np.int64(image.ctypes.data)
-    band = fetch_add(counter)
-    while band < bands:
-        for row in range(band * WARP_ROWS, min(band * WARP_ROWS + WARP_ROWS, rows)):
-            for job in range(jobs):
-                if whole[job, J_ROW0] <= row < whole[job, J_ROW1]:
-                    if whole[job, J_SHARED] != 0:
-                        warp_pixels(
-                            whole[job], real[job], row, whole[job, J_COLUMN0], whole[job, J_COLUMN1],
-                            channels, floats, image, line, width,
-                        )  # fmt: skip
-                    else:
-                        warp_row_avx512(
-                            whole[job], real[job], row, channels, floats, image_at, line_at, width, line, image
-                        )
-            for channel in range(channels):
-                add_line(line, width, channel, row, out, columns, fresh)
-        band = fetch_add(counter)
+    """Warp every slope image onto the detector, sixteen pixels at a time."""
+    warp_rows(arguments, simd.real_from_whole(simd.lanes_w16()))

@@ -20,10 +20,7 @@ from fluoroscope.projector.kernels_plan import (
     F_SK,
     F_SR,
     F_WORLD,
-    J_AXIS,
     J_CHUNK,
-    J_COLUMN0,
-    J_COLUMN1,
     J_CORNERS,
     J_DATA0,
     J_GROUPS,
@@ -35,7 +32,6 @@ from fluoroscope.projector.kernels_plan import (
     J_ROW0,
     J_ROW1,
     J_ROW_STRIDE,
-    J_SHARED,
     J_SLICE_STRIDE,
     J_STRIDE,
     J_TILE,
@@ -45,6 +41,7 @@ from fluoroscope.projector.kernels_plan import (
     JOB_WHOLE,
     TILE_ROWS,
     span_in_band,
+    span_in_row,
 )
 from fluoroscope.projector.sharing import WITHIN, argument, carray, pointer_to, shared
 from fluoroscope.projector.simd import fetch_add, get_i16, get_i64
@@ -206,7 +203,7 @@ def keys_beyond(x):  # type: ignore[no-untyped-def]
 
 @njit(**WITHIN)
 def warp_pixels(whole, real, row, first, last, channels, floats, image, line, width):  # type: ignore[no-untyped-def]
-    """Add one job's line integrals to pixels ``first`` to ``last`` of a row held in ``line``."""
+    """Add one job's line integrals to pixels ``first`` to ``last`` of a row (`span_in_row`) held in ``line``."""
     f = np.float32
     r = float(row)
     d = real[F_INDEX : F_INDEX + 9]
@@ -215,21 +212,9 @@ def warp_pixels(whole, real, row, first, last, channels, floats, image, line, wi
     mx0, my0, mz0 = m[0] * r + m[2], m[3] * r + m[5], m[6] * r + m[8]
     inverse_a, inverse_b = 1.0 / real[F_DA], 1.0 / real[F_DB]
     limit_u, limit_v = whole[J_U] - 3.0, whole[J_V] - 3.0
-    k = whole[J_AXIS]
-    row_before, column_before = (0 if k else 1) < k, (1 if k == 2 else 2) < k
-    sign = 1.0 if real[F_DA] > 0.0 else -1.0
     stride = whole[J_STRIDE]
     for c in range(first, last):
         di, dr, dk = di0 + d[1] * c, dr0 + d[4] * c, dk0 + d[7] * c
-        if whole[J_SHARED] != 0:
-            size = dk * sign
-            if (
-                size < abs(di)
-                or size < abs(dr)
-                or (column_before and size == abs(di))
-                or (row_before and size == abs(dr))
-            ):
-                continue
         scale = 1.0 / dk
         u = (di * scale - real[F_A0]) * inverse_a
         v = (dr * scale - real[F_B0]) * inverse_b
@@ -277,7 +262,7 @@ def warp_plain(_worker, arguments):  # type: ignore[no-untyped-def]
     real = carray(pointer_to(argument(arguments, 1), np.float64), (jobs, JOB_REAL))
     image = carray(pointer_to(argument(arguments, 5), np.float32), (argument(arguments, 6),))
     out = carray(pointer_to(argument(arguments, 7), np.float32), (channels, rows, columns))
-    width = (columns + 15) // 16 * 16
+    width = columns
     bands = (rows + WARP_ROWS - 1) // WARP_ROWS
     line = np.zeros(channels * width, np.float32)
     band = fetch_add(counter)
@@ -285,18 +270,8 @@ def warp_plain(_worker, arguments):  # type: ignore[no-untyped-def]
         for row in range(band * WARP_ROWS, min(band * WARP_ROWS + WARP_ROWS, rows)):
             for job in range(jobs):
                 if whole[job, J_ROW0] <= row < whole[job, J_ROW1]:
-                    warp_pixels(
-                        whole[job],
-                        real[job],
-                        row,
-                        whole[job, J_COLUMN0],
-                        whole[job, J_COLUMN1],
-                        channels,
-                        floats,
-                        image,
-                        line,
-                        width,
-                    )
+                    first, last = span_in_row(whole[job], real[job], row)
+                    warp_pixels(whole[job], real[job], row, first, last, channels, floats, image, line, width)
             for channel in range(channels):
                 add_line(line, width, channel, row, out, columns, fresh)
         band = fetch_add(counter)

@@ -321,3 +321,67 @@ def span_in_band(real, count, low_v, high_v, limit):  # type: ignore[no-untyped-
     first = int(min(max(np.floor(low) - 3.0, 0.0), limit))
     last = int(min(max(np.ceil(high) + 4.0, 0.0), limit))
     return first, last
+
+
+@njit(**WITHIN)
+def ahead_of(level, rise, span):  # type: ignore[no-untyped-def]
+    """Keep the part of ``span`` (2) where ``level + rise · column ≥ 0``."""
+    if rise > 0.0:
+        span[0] = max(span[0], -level / rise)
+    elif rise < 0.0:
+        span[1] = min(span[1], -level / rise)
+    elif level < 0.0:
+        span[1] = span[0] - 1.0
+
+
+@njit(**WITHIN)
+def face_owns(along_i, along_r, size, row_before, column_before):  # type: ignore[no-untyped-def]
+    """Whether a face owns a ray; of two that are equal the one of the earlier axis does."""
+    return not (
+        size < abs(along_i)
+        or size < abs(along_r)
+        or (column_before and size == abs(along_i))
+        or (row_before and size == abs(along_r))
+    )
+
+
+@njit(**WITHIN)
+def span_in_row(whole, real, row):  # type: ignore[no-untyped-def]
+    """Return the first and one-past-last pixel of a row that a job adds to; the pixels of a face side by side."""
+    d = real[F_INDEX : F_INDEX + 9]
+    i0, r0, k0 = d[0] * row + d[2], d[3] * row + d[5], d[6] * row + d[8]
+    first, last = whole[J_COLUMN0], whole[J_COLUMN1]
+    if first >= last:
+        return 0, 0
+    span = np.array((first - 0.0, last - 1.0))
+    sign = 1.0 if real[F_DA] > 0.0 else -1.0
+    if whole[J_SHARED] != 0:
+        for other in range(2):
+            level, rise = (i0, d[1]) if other == 0 else (r0, d[4])
+            ahead_of(k0 * sign - level, d[7] * sign - rise, span)
+            ahead_of(k0 * sign + level, d[7] * sign + rise, span)
+        if span[0] > span[1] + 1.0:
+            return 0, 0
+        first = max(first, int(np.ceil(span[0])) - 1)
+        last = min(last, int(np.floor(span[1])) + 2)
+        k = whole[J_AXIS]
+        row_before, column_before = (0 if k else 1) < k, (1 if k == 2 else 2) < k
+        while first < last and not face_owns(
+            i0 + d[1] * first, r0 + d[4] * first, (k0 + d[7] * first) * sign, row_before, column_before
+        ):
+            first += 1
+        while first < last and not face_owns(
+            i0 + d[1] * (last - 1), r0 + d[4] * (last - 1), (k0 + d[7] * (last - 1)) * sign, row_before, column_before
+        ):
+            last -= 1
+    # Depth has the sign of the step, so a slope times depth times step is a slope.
+    for other in range(2):
+        level, rise = (i0, d[1]) if other == 0 else (r0, d[4])
+        start, step = real[F_A0 + 2 * other], real[F_DA + 2 * other]
+        limit = whole[J_U + other] - 3.0
+        level, rise = level - start * k0, rise - start * d[7]
+        ahead_of(level - step * k0, rise - step * d[7], span)
+        ahead_of(limit * step * k0 - level, limit * step * d[7] - rise, span)
+    if span[0] > span[1] + 1.0:
+        return 0, 0
+    return max(first, int(np.floor(span[0]))), min(last, int(np.ceil(span[1])) + 1)

@@ -82,6 +82,7 @@ class VectorModel(models.PrimitiveModel):
 H32 = Vector("i16", 32)
 W16 = Vector("i32", 16)
 F16 = Vector("f32", 16)
+F8 = Vector("f32", 8)
 H16 = Vector("i16", 16)
 W8 = Vector("i32", 8)
 B32 = Vector("i8", 32)
@@ -173,13 +174,6 @@ def named(name: str, result: Vector, *parameters: Vector) -> Any:
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return call(builder, name, result.ir_type, list(args))
 
-    if len(parameters) == 1:
-
-        @intrinsic
-        def one(typingctx: Any, a: Any) -> Any:
-            return result(*parameters), emit
-
-        return one
     if len(parameters) == 2:
 
         @intrinsic
@@ -191,6 +185,35 @@ def named(name: str, result: Vector, *parameters: Vector) -> Any:
     @intrinsic
     def three(typingctx: Any, a: Any, b: Any, c: Any) -> Any:
         return result(*parameters), emit
+
+    return three
+
+
+def real_operation(name: str, count: int) -> Any:
+    """Make a lane-by-lane operation of one to three vectors of real numbers: the LLVM intrinsic ``llvm.name``."""
+
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        vector = signature.return_type
+        return call(builder, f"llvm.{name}.v{vector.lanes}f32", vector.ir_type, list(args))
+
+    if count == 1:
+
+        @intrinsic
+        def one(typingctx: Any, a: Any) -> Any:
+            return a(a), emit
+
+        return one
+    if count == 2:
+
+        @intrinsic
+        def two(typingctx: Any, a: Any, b: Any) -> Any:
+            return a(a, a), emit
+
+        return two
+
+    @intrinsic
+    def three(typingctx: Any, a: Any, b: Any, c: Any) -> Any:
+        return a(a, a, a), emit
 
     return three
 
@@ -236,22 +259,20 @@ load_w8, store_w8 = loader(W8, 4), storer(W8, 4)
 load_f16, store_f16 = loader(F16, 4), storer(F16, 4)
 splat_h32, splat_h16 = splatter(H32, types.int16), splatter(H16, types.int16)
 splat_w16, splat_w8 = splatter(W16, types.int32), splatter(W8, types.int32)
-splat_f16 = splatter(F16, types.float32)
 lanes_w16, lanes_w8 = lane_numbers(W16), lane_numbers(W8)
 real_from_whole = caster(W16, F16, "sitofp")
-whole_from_real = caster(F16, W16, "fptosi")
+eight_real_from_whole = caster(W8, F8, "sitofp")
 halves_from_words = caster(W16, H32, "bitcast")
-floor_f16 = named("llvm.floor.v16f32", F16, F16)
-sqrt_f16 = named("llvm.sqrt.v16f32", F16, F16)
-fma_f16 = named("llvm.fma.v16f32", F16, F16, F16, F16)
-min_f16 = named("llvm.minnum.v16f32", F16, F16, F16)
-max_f16 = named("llvm.maxnum.v16f32", F16, F16, F16)
+floor, square_root = real_operation("floor", 1), real_operation("sqrt", 1)
+least_of, greatest_of, multiply_add = (
+    real_operation("minnum", 2),
+    real_operation("maxnum", 2),
+    real_operation("fma", 3),
+)
 
 permute_h32 = named("llvm.x86.avx512.permvar.hi.512", H32, H32, H32)
 round_multiply_h32 = named("llvm.x86.avx512.pmul.hr.sw.512", H32, H32, H32)
 pair_products_h32 = named("llvm.x86.avx512.pmaddw.d.512", W16, H32, H32)
-permute_two_f16 = named("llvm.x86.avx512.vpermi2var.ps.512", F16, F16, W16, F16)
-permute_f16 = named("llvm.x86.avx512.permvar.sf.512", F16, F16, W16)
 shuffle_b32 = named("llvm.x86.avx2.pshuf.b", B32, B32, B32)
 round_multiply_h16 = named("llvm.x86.avx2.pmul.hr.sw", H16, H16, H16)
 pair_products_h16 = named("llvm.x86.avx2.pmadd.wd", W8, H16, H16)
@@ -295,8 +316,67 @@ def bitcast_h16(typingctx: Any, words: Any) -> Any:
 
 
 @intrinsic
+def splat_like(typingctx: Any, vector: Any, number: Any) -> Any:
+    """Return a vector of ``vector``'s kind with ``number`` in every lane."""
+
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return splat_ir(builder, signature.return_type.ir_type, args[1])
+
+    return vector(vector, types.float32 if vector.kind == "f32" else types.int32), emit
+
+
+@intrinsic
+def load_like(typingctx: Any, vector: Any, address: Any) -> Any:
+    """Load a vector of ``vector``'s kind."""
+
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.load(pointer(builder, args[1], signature.return_type.ir_type), align=4)
+
+    return vector(vector, types.int64), emit
+
+
+@intrinsic
+def store(typingctx: Any, address: Any, value: Any) -> Any:
+    """Store a vector of 32-bit numbers."""
+
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        builder.store(args[1], pointer(builder, args[0], args[1].type), align=4)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, value), emit
+
+
+@intrinsic
+def whole_from_real(typingctx: Any, value: Any) -> Any:
+    """Return the numbers cut to whole ones."""
+    whole = Vector("i32", value.lanes)
+
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.fptosi(args[0], whole.ir_type)
+
+    return whole(value), emit
+
+
+@intrinsic
+def permute_two(typingctx: Any, first: Any, pick: Any, second: Any) -> Any:
+    """Return lanes of ``first`` followed by ``second``, chosen by the whole numbers ``pick``; both `F16` or `F8`."""
+    result = first
+
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kind, (low, numbers, high) = result.ir_type, args
+        if result.lanes == 16:
+            return call(builder, "llvm.x86.avx512.vpermi2var.ps.512", kind, [low, numbers, high])
+        # The permute of eight looks at three bits of each number; the fourth says which register.
+        parts = [call(builder, "llvm.x86.avx2.permps", kind, [part, numbers]) for part in (low, high)]
+        beyond = builder.icmp_signed(">", numbers, splat_ir(builder, numbers.type, ir.IntType(32)(7)))
+        return builder.select(beyond, parts[1], parts[0])
+
+    return result(first, pick, second), emit
+
+
+@intrinsic
 def select_between(typingctx: Any, position: Any, low: Any, high: Any, inside: Any, outside: Any) -> Any:
-    """Return ``inside`` in the lanes where low ≤ position < high, else ``outside``; `F16` all."""
+    """Return ``inside`` in the lanes where low ≤ position < high, else ``outside``; real numbers all."""
 
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         at, least, below, yes, no = args
@@ -306,17 +386,27 @@ def select_between(typingctx: Any, position: Any, low: Any, high: Any, inside: A
         )
         return builder.select(mask, yes, no)
 
-    return F16(F16, F16, F16, F16, F16), emit
+    return position(position, position, position, position, position), emit
 
 
 @intrinsic
 def lane(typingctx: Any, vector: Any, number: Any) -> Any:
-    """Return one lane of an `F16`."""
+    """Return one lane of a vector of real numbers."""
 
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.extract_element(args[0], builder.trunc(args[1], ir.IntType(32)))
 
-    return types.float32(F16, types.int64), emit
+    return types.float32(vector, types.int64), emit
+
+
+@intrinsic
+def count_lanes(typingctx: Any, vector: Any) -> Any:
+    """Return how many numbers a vector holds, a constant to the compiler."""
+
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return ir.IntType(64)(signature.args[0].lanes)
+
+    return types.int64(vector), emit
 
 
 @intrinsic
