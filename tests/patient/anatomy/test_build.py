@@ -82,3 +82,26 @@ def test_skin_to_canal_follows_the_formula(bmi: float) -> None:
 def test_pitch_out_of_range_is_refused(pitch_mm: float) -> None:
     with pytest.raises(ValueError, match=r"0\.8 to 3 mm"):
         build_patient(PatientParameters(), pitch_mm=pitch_mm)
+
+
+@pytest.mark.parametrize("who", [PatientParameters(seed=5, bmi=27.0), PatientParameters(seed=14, age_years=9.0)])
+def test_a_midline_puncture_goes_through_the_layers_in_their_order(who: PatientParameters) -> None:
+    patient = build_patient(who, pitch_mm=1.0)
+    marks = patient.articulation.landmarks
+    tips = [np.array(marks[f"{level}/spinous_tip"].position_mm) for level in ("L4", "L5")]
+    disc = next(joint for joint in patient.articulation.joints if joint.name == "L4_L5").world_from_disc[:3, 3]
+    canal = [np.array(marks[f"{level}/canal_center"].position_mm) for level in ("L4", "L5")]
+    inside = canal[0] + (disc[2] - canal[0][2]) / (canal[1][2] - canal[0][2]) * (canal[1] - canal[0])
+    # Just above the lower process, inclined to the head.
+    start = 0.4 * tips[0] + 0.6 * tips[1] - inside
+    way = inside + np.arange(2.5, 0.0, -0.002)[:, np.newaxis] * start
+    index = np.linalg.inv(patient.volume.world_from_index)
+    i, j, k = np.rint(way @ index[:3, :3].T + index[:3, 3]).astype(int).T
+    there = np.array([i, j, k])
+    there = there[:, np.all((there >= 0) & (there < np.array(patient.labels.values.shape)[:, None]), axis=0)]
+    met = patient.labels.values[tuple(there)]
+    # In the order they are first met: an oblique line may graze the steps of voxels twice.
+    seen = [patient.labels.names[number] for number in dict.fromkeys(met[met > 0].tolist())]
+    wanted = ["skin", "subcutaneous_fat", "thoracolumbar_fascia", "supraspinous_ligament", "interspinous_ligament",
+              "ligamentum_flavum", "epidural_space", "cerebrospinal_fluid"]  # fmt: skip
+    assert seen[: len(wanted)] == wanted

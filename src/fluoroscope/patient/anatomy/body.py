@@ -1,6 +1,5 @@
 """The trunk: skin, subcutaneous fat, muscular wall and the cavity, plane by plane around the spine."""
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numba
@@ -11,8 +10,9 @@ from fluoroscope.patient.anatomy.bone import Skeleton
 from fluoroscope.patient.anatomy.soft import DOOR, WITHIN, Grain, Texture, texture, textured
 from fluoroscope.patient.anatomy.solids import Canvas
 from fluoroscope.patient.anatomy.structures import structure
+from fluoroscope.patient.threads import spread
 
-__all__ = ["CAVITY", "Build", "Trunk", "empty_canvas", "paint_trunk", "skin_to_canal_mm", "trunk"]
+__all__ = ["CAVITY", "Build", "Trunk", "empty_canvas", "paint_trunk", "skin_to_canal_mm", "tip_line", "trunk"]
 
 CAVITY = 254
 """Working label of the peritoneal cavity, where bowel and organs may lie; becomes abdominal fat at the end."""
@@ -20,6 +20,13 @@ CAVITY = 254
 _TURNS = 256
 _SKIN_MM = 2.0
 _INCH_MM = 25.4
+_FASCIA_MM = 2.2
+"""Thoracolumbar fascia behind the muscles of the back (assumed), and how far to either side it reaches, of an adult."""
+_FASCIA_REACH_MM = 66.0
+_LEAST_FAT_MM = 3.0
+"""Skin and fat together behind the ligament, at the least (assumed)."""
+_CORD_MM = 3.0
+"""From the tip of a spinous process to the back of the supraspinous ligament (assumed)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +54,11 @@ class Build:
     def scale(self) -> float:
         """Length of the trunk against that of an adult of 172 cm."""
         return self.height_cm / 172.0
+
+    @property
+    def adult_bmi(self) -> float:
+        """The BMI of an adult who is as thin or heavy for his age: a child's median is lower (unverified)."""
+        return self.bmi * 22.0 / float(np.interp(self.age_years, [5.0, 20.0], [15.5, 22.0]))
 
 
 def skin_to_canal_mm(build: Build) -> float:
@@ -131,6 +143,9 @@ def trunk(skeleton: Skeleton, build: Build, low_mm: float, high_mm: float) -> Tr
     back[below] = np.interp(sacrum_z - 45.0 * s, z, back) - 4.0 * s * np.clip((sacrum_z - 45 * s - z[below]) / 60, 0, 1)
     keep = (z >= lowest - 8.0 * s) & (z <= highest - 25.0 * s)
     back = np.where(keep, back, _smooth(back, 12))
+    # No bone through the skin: in a slight child the formula leaves the spinous processes too little.
+    cover = _cover(skeleton, z, canal_y, s)
+    back = np.maximum(back, cover + _LEAST_FAT_MM)
     half_width, front_depth = _sizes(build, z, sacrum_z, highest)
     center_y = back - 0.5 * front_depth
     center = np.stack([_smooth(canal_x, 20) * 0.85, center_y], axis=1)
@@ -138,7 +153,7 @@ def trunk(skeleton: Skeleton, build: Build, low_mm: float, high_mm: float) -> Tr
     for n in range(len(z)):
         high = float(np.clip((z[n] - (sacrum_z - 20 * s)) / (50.0 * s), 0.0, 1.0))
         radius[n] = _contour(half_width[n], 0.5 * front_depth[n], high, build, s)
-    fat, wall = _layers(build, z, sacrum_z, depth, s)
+    fat, wall = _layers(build, z, sacrum_z, back - cover, s)
     turn = np.arctan2(_directions()[:, 1], _directions()[:, 0])
     step = np.mod(np.roll(turn, -1) - np.roll(turn, 1), 2 * np.pi)
     change = (np.roll(radius, -1, axis=1) - np.roll(radius, 1, axis=1)) / step
@@ -151,9 +166,10 @@ def _sizes(
     build: Build, z: NDArray[np.float64], sacrum_z: float, top: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Half width and full depth of every plane."""
-    stature = np.sqrt(build.scale)
-    lateral = (312.0 + 7.3 * (build.bmi - 22.0)) * stature
-    depth = (205.0 + 7.0 * (build.bmi - 22.0)) * stature * (0.95 if build.prone else 1.0)
+    # Tall adults are not as much wider as they are taller; a child's trunk is smaller in every direction.
+    stature = np.sqrt(build.scale) if build.age_years >= 18 else build.scale
+    lateral = (312.0 + 7.3 * (build.adult_bmi - 22.0)) * stature
+    depth = (205.0 + 7.0 * (build.adult_bmi - 22.0)) * stature * (0.95 if build.prone else 1.0)
     waist, hips = (0.93, 1.12) if build.sex == "female" and build.age_years >= 13 else (1.0, 1.05)
     s = build.scale
     knots = [sacrum_z - 150 * s, sacrum_z - 90 * s, sacrum_z + 15 * s, sacrum_z + 85 * s, top - 20 * s, top + 60 * s]
@@ -171,7 +187,7 @@ def _contour(half_width: float, half_depth: float, high: float, build: Build, s:
     radius = (u**power + v**power) ** (-1.0 / power)
     side = radius * way[:, 0]
     behind = np.clip(way[:, 1], 0.0, 1.0)
-    lean = np.clip((34.0 - build.bmi) / 12.0, 0.25, 1.0)
+    lean = np.clip((34.0 - build.adult_bmi) / 12.0, 0.25, 1.0)
     # The paraspinal muscles stand out beside the furrow; lower down the buttocks do.
     bulge = 7.0 * s * lean * (1.0 - np.exp(-((side / (19.0 * s)) ** 2))) * np.exp(-((side / (75.0 * s)) ** 4))
     buttock = (
@@ -181,24 +197,36 @@ def _contour(half_width: float, half_depth: float, high: float, build: Build, s:
     return outline
 
 
+def tip_line(skeleton: Skeleton) -> NDArray[np.float64]:
+    """Return the tips of the spinous processes and of the sacral crest's first (n, 3), from the head down."""
+    tips = [np.array(one.position_mm) for name, one in skeleton.landmarks.items() if name.endswith("/spinous_tip")]
+    return np.array(sorted(tips, key=lambda tip: -float(tip[2])))
+
+
+def _cover(skeleton: Skeleton, z: NDArray[np.float64], canal_y: NDArray[np.float64], s: float) -> NDArray[np.float64]:
+    """Return y of what the fat of the back lies on in the midline: tips and the ligament strung over them."""
+    tips = tip_line(skeleton)[::-1]
+    over = tips[:, 1] - np.interp(tips[:, 2], z, canal_y)
+    return _smooth(canal_y + np.interp(z, tips[:, 2], over), 3) + (_CORD_MM + _FASCIA_MM) * s
+
+
 def _layers(
-    build: Build, z: NDArray[np.float64], sacrum_z: float, depth: float, s: float
+    build: Build, z: NDArray[np.float64], sacrum_z: float, over_spine_mm: NDArray[np.float64], s: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Fat below the skin and muscular wall in every plane and direction."""
+    """Fat below the skin and muscular wall in every plane and direction; fat over the spine reaches its ligament."""
     way = _directions()
     x, y = way[:, 0], way[:, 1]
-    fat_front = np.clip(8.0 + 1.45 * (build.bmi - 20.0), 3.0, 75.0) * s**0.5
-    fat_side = np.clip(7.0 + 1.0 * (build.bmi - 20.0), 3.0, 60.0) * s**0.5
-    # Behind: what the depth leaves over spinous process and fascia (about 46 mm from the middle of the canal).
-    fat_back = max(3.0, depth - 46.0 * s)
+    fat_front = np.clip(8.0 + 1.45 * (build.adult_bmi - 20.0), 3.0, 75.0) * s**0.5
+    fat_side = np.clip(7.0 + 1.0 * (build.adult_bmi - 20.0), 3.0, 60.0) * s**0.5
+    fat_back = np.maximum(over_spine_mm, _LEAST_FAT_MM)[:, np.newaxis]
     if build.sex == "female":
         fat_front, fat_side = 1.1 * fat_front, 1.15 * fat_side
     front, back = np.clip(-y, 0, 1) ** 2, np.clip(y, 0, 1) ** 2
-    fat = fat_front * front + fat_back * back + fat_side * x**2
+    fat = fat_front * front + fat_side * x**2 + fat_back * back
     hips = np.clip((sacrum_z + 10 * s - z) / (70 * s), 0.0, 1.0)[:, np.newaxis]
-    fat_all = fat[np.newaxis] * (1.0 + hips * (0.35 * np.abs(x) + 0.5 * back)[np.newaxis])
+    fat_all = fat * (1.0 + hips * (0.35 * np.abs(x))[np.newaxis])
     rectus = 10.0 * (1.0 - np.exp(-((x / 0.07) ** 2)) * (y < 0))
-    wall = s * (rectus * front + 19.0 * x**2 + 7.0 * back)
+    wall = s * (rectus * front + 19.0 * x**2 + _FASCIA_MM * back)
     wall_all = wall[np.newaxis] * (1.0 + 0.3 * hips)
     return np.asarray(fat_all), np.asarray(np.maximum(wall_all, 1.5))
 
@@ -222,32 +250,21 @@ def paint_trunk(canvas: Canvas, noise: Grain, shape: Trunk, build: Build) -> Non
     z = canvas.origin_mm[2] + canvas.pitch_mm * np.arange(canvas.hu.shape[0])
     at = np.clip((z - shape.z_mm[0]) / (shape.z_mm[1] - shape.z_mm[0]), 0.0, len(shape.z_mm) - 1.001)
     rows = np.stack([one.row() for one in _textures(build)])
-    labels = np.array([structure(name).label for name in ("skin", "subcutaneous_fat", "abdominal_wall")] + [CAVITY])
-
-    def slab(first: int) -> None:
-        part = slice(first, first + 32)
-        _paint_layers(
-            canvas.hu[part],
-            canvas.labels[part],
-            np.array([canvas.origin_mm[0], canvas.origin_mm[1], z[first]]),
-            canvas.pitch_mm,
-            at[part],
-            shape.center_mm,
-            np.stack([shape.radius_mm, shape.fat_mm, shape.wall_mm, shape.slope]),
-            rows,
-            labels,
-            noise,
-        )
-
-    with ThreadPoolExecutor(2) as pool:
-        list(pool.map(slab, range(0, canvas.hu.shape[0], 32)))
+    names = ("skin", "subcutaneous_fat", "thoracolumbar_fascia", "abdominal_wall")
+    labels = np.array([*(structure(name).label for name in names), CAVITY])
+    tables = np.stack([shape.radius_mm, shape.fat_mm, shape.wall_mm, shape.slope])
+    how = np.array([*canvas.origin_mm, canvas.pitch_mm, _FASCIA_REACH_MM * build.scale, _FASCIA_MM * build.scale])
+    spread(
+        _paint_layers, len(z), canvas.hu, canvas.labels, how, at, shape.center_mm, tables, rows, labels, noise, least=8
+    )
 
 
 def _textures(build: Build) -> tuple[Texture, ...]:
-    """Skin, fat with septa, wall with fat planes, mesentery: fat with vessels and folds."""
+    """Skin, fat with septa, fascia, wall with fat planes, mesentery: fat with vessels and folds."""
     return (
         texture("skin"),
         texture("subcutaneous_fat", streak_hu=-35.0, streak_above=1.75, streak_mm=4.0, streak_length=1.6),
+        texture("ligament"),
         texture(
             "lean_muscle",
             streak_hu=-80.0,
@@ -271,8 +288,9 @@ def _table(tables, which, plane, share, turn):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(**DOOR)
-def _paint_layers(hu, labels, first, pitch, at, centers, tables, rows, names, noise):  # type: ignore[no-untyped-def]
-    for i in range(hu.shape[0]):
+def _paint_layers(start, stop, hu, labels, how, at, centers, tables, rows, names, noise):  # type: ignore[no-untyped-def]
+    first, pitch, reach = how[:3], how[3], how[4]
+    for i in range(start, stop):
         plane = int(at[i])
         share = at[i] - plane
         z = first[2] + i * pitch
@@ -298,18 +316,22 @@ def _paint_layers(hu, labels, first, pitch, at, centers, tables, rows, names, no
                 wall = fat + _table(tables, 2, plane, share, turn)
                 value = hu[i, j, k]
                 label = 0
-                for layer in range(4):
-                    start = 0.0
-                    stop = 2.0
+                fascia = fat + how[5] if dy > 0.0 and abs(dx) < reach else fat
+                for layer in range(5):
+                    begin, end = 0.0, 2.0
                     if layer == 1:
-                        start, stop = 2.0, fat
+                        begin, end = 2.0, fat
                     elif layer == 2:
-                        start, stop = fat, wall
+                        begin, end = fat, fascia
                     elif layer == 3:
-                        start, stop = wall, 1e9
-                    if depth < start - 0.5 * pitch or depth > stop + 0.5 * pitch:
+                        begin, end = fascia, wall
+                    elif layer == 4:
+                        begin, end = wall, 1e9
+                    if end <= begin:
                         continue
-                    cover = min(1.0, max(0.0, (depth - start) / pitch + 0.5))
+                    if depth < begin - 0.5 * pitch or depth > end + 0.5 * pitch:
+                        continue
+                    cover = min(1.0, max(0.0, (depth - begin) / pitch + 0.5))
                     value += cover * (textured(rows[layer], noise, x, y, z) - value)
                     if cover > 0.5:
                         label = names[layer]

@@ -1,7 +1,6 @@
 """Build a modelled patient: skeleton, trunk, soft parts, bones, in one order, and the parts they move as."""
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -34,6 +33,7 @@ from fluoroscope.patient.labels import LabelMap
 from fluoroscope.patient.motion.organs import ORGANS
 from fluoroscope.patient.parts import REST, Articulation, Landmark, Part
 from fluoroscope.patient.stored import Progress, silent
+from fluoroscope.patient.threads import each
 from fluoroscope.patient.volume import Volume
 
 __all__ = ["build_patient"]
@@ -97,8 +97,7 @@ def build_patient(
         base = one.name == "base"
         return slab_part(one, canvas, resting, pelvis if base else (), pitch_mm if base else ORGAN_PITCH_MM)
 
-    with ThreadPoolExecutor(2) as pool:
-        soft = list(pool.map(cut, slabs))
+    soft = each(cut, slabs)
     parts = [soft[-1], *soft[:-1], *recorder.parts]
     report(0.97, "finishing")
     landmarks = dict(skeleton.landmarks) | _landmarks(skeleton, body, sac)

@@ -118,6 +118,8 @@ def sample_morphometry(parameters: PatientParameters) -> SpineMorphometry:
         name: _draw(name, levels, parameters, size, rng) * (stretch if name.endswith("_mm") else 1.0)
         for name in MORPHOMETRY
     }
+    # The tips of a child's spinous processes are cartilage: what is bone leaves the skin its depth (Bailie); assumed.
+    values["spinous_length_mm"] *= float(np.interp(parameters.age_years, (4.0, 10.0, 18.0), (0.56, 0.70, 1.0)))
     facets = _facets(values.pop("facet_deg"), rng)
     incidence, slope, lordosis = _alignment(parameters, rng)
     _set_heights(values, facets, rng)

@@ -67,7 +67,7 @@ def paint_muscles(canvas: Canvas, noise: Grain, skeleton: Skeleton, build: Build
     around = structure("paravertebral_tissue").label
     fat = texture("visceral_fat", streak_hu=10.0, streak_above=1.7, streak_mm=2.5, streak_length=2.0)
     behind = structure("abdominal_fat").label
-    back = only(CAVITY, structure("abdominal_wall").label, structure("subcutaneous_fat").label, behind, around)
+    back = only(CAVITY, structure("abdominal_wall").label, behind, around)
     for _, side in SIDES:
         # The fat the psoas is seen against; bowel keeps out of it.
         paint_soft(
@@ -99,9 +99,14 @@ def _back(
     inner += [here.at(one, side * 13.0, 44.0, 0.0) for one in here.names] + [
         here.at("sacrum", side * 11.0, 31.0, -25.0)
     ]
-    streaks = _streaky(build)
-    s = here.scale
-    for points, radii, stretch in ((outer, thick, (1.55, 1.0, 1.0)), (inner, [14.0] * len(inner), (0.9, 1.1, 1.0))):
+    streaks, s = _streaky(build), here.scale
+    # Up to the fascia, which holds them in.
+    full = [point + np.array([0.0, 10.0 * s, 0.0]) for point in outer[:-2]]
+    for points, radii, stretch in (
+        (full, [*np.linspace(13.0, 17.0, len(full))], (1.6, 1.0, 1.0)),
+        (outer, thick, (1.55, 1.0, 1.0)),
+        (inner, [14.0] * len(inner), (0.9, 1.1, 1.0)),
+    ):
         paint_soft(
             canvas,
             noise,

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fluoroscope.patient.anatomy.body import Build
+from fluoroscope.patient.anatomy.body import Build, tip_line
 from fluoroscope.patient.anatomy.bone import Skeleton
 from fluoroscope.patient.anatomy.muscles import SIDES, Posts, posts
 from fluoroscope.patient.anatomy.parameters import PatientParameters
-from fluoroscope.patient.anatomy.soft import Grain, SoftShape, chain, paint_soft, texture
+from fluoroscope.patient.anatomy.soft import ANYWHERE, Grain, SoftShape, chain, paint_soft, texture
 from fluoroscope.patient.anatomy.solids import Canvas
 from fluoroscope.patient.anatomy.structures import structure, structures
 
@@ -84,7 +84,7 @@ def paint_canal(
     """Paint ligaments, then the canal from outside in."""
     here = posts(skeleton, build)
     s = build.scale
-    _paint_ligaments(canvas, noise, here)
+    _paint_ligaments(canvas, noise, skeleton, sac, s)
     _paint_capsules(canvas, noise, skeleton, s)
     canal, half_w, half_d = sac.canal_mm, sac.canal_half_width_mm, sac.canal_half_depth_mm
     wide = float(np.median(half_w / half_d))
@@ -109,18 +109,26 @@ def paint_canal(
     _paint_nerves(canvas, noise, build, sac, random)
 
 
-def _paint_ligaments(canvas: Canvas, noise: Grain, here: Posts) -> None:
-    """Interspinous sheet and the supraspinous cord over the tips."""
-    s = here.scale
-    over = structure("interspinous_ligament").label, structure("supraspinous_ligament").label
-    chords = [here.at(name, 0.0, 56.0, -9.0) for name in here.names]
-    for depth in (40.0, 47.0):
-        sheet = [here.at(name, 0.0, depth, -6.0) for name in here.names]
-        shape = SoftShape(
-            chain(sheet, 4.5 * s), texture("ligament", streak_hu=0.0, streak_above=1.4), over[0], (0.5, 1.1, 1)
-        )
-        paint_soft(canvas, noise, shape)
-    paint_soft(canvas, noise, SoftShape(chain(chords, 3.0 * s), texture("ligament"), over[1], (1.3, 0.8, 1.0)))
+def _paint_ligaments(canvas: Canvas, noise: Grain, skeleton: Skeleton, sac: Sac, s: float) -> None:
+    """Interspinous sheet from the canal's back to the tips, and the cord strung over these from T11 to L5.
+
+    Below L5 the supraspinous ligament is missing in most people; the fascia lies on the sheet there.
+    """
+    tips = tip_line(skeleton)
+    z = np.arange(tips[0, 2], tips[-1, 2], -6.0 * s)
+    canal = np.stack([np.interp(-z, -sac.canal_mm[:, 2], sac.canal_mm[:, i]) for i in (0, 1)], axis=1)
+    canal[:, 1] += np.interp(-z, -sac.canal_mm[:, 2], sac.canal_half_depth_mm)
+    over = np.stack([np.interp(-z, -tips[:, 2], tips[:, i]) for i in (0, 1)], axis=1)
+    sheet = texture("ligament", streak_hu=0.0, streak_above=1.4)
+    free = ANYWHERE.copy()
+    free[[0, *(structure(name).label for name in ("skin", "subcutaneous_fat", "thoracolumbar_fascia"))]] = False
+    label = structure("interspinous_ligament").label
+    for share in (0.2, 0.4, 0.6, 0.8):
+        way = np.column_stack([canal + share * (over - canal), z])
+        paint_soft(canvas, noise, SoftShape(chain(way, 5.2 * s), sheet, label, (0.55, 1.0, 1.0), over=free))
+    cord = tips[:-1] + np.array([0.0, 0.4 * s, 0.0])
+    label = structure("supraspinous_ligament").label
+    paint_soft(canvas, noise, SoftShape(chain(cord, 2.7 * s), texture("ligament"), label, (1.5, 1.0, 1.0), over=free))
 
 
 def _paint_capsules(canvas: Canvas, noise: Grain, skeleton: Skeleton, s: float) -> None:

@@ -1,6 +1,5 @@
 """From a canvas painted step by step to parts that add up to it: each part is what one step changed."""
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -13,6 +12,7 @@ from fluoroscope.patient.anatomy.bone import Bone
 from fluoroscope.patient.anatomy.soft import DOOR, WITHIN, box_origin
 from fluoroscope.patient.anatomy.solids import Canvas
 from fluoroscope.patient.parts import REST, Part
+from fluoroscope.patient.threads import each
 from fluoroscope.patient.tissues import packaged_tissues
 from fluoroscope.patient.volume import SCALE, BasisVolume
 
@@ -75,8 +75,7 @@ class Recorder:
         change = np.empty((2, *self.before[box].shape), np.int16)
         hu, before, shares = self.canvas.hu[box], self.before[box], _shares()
         planes = [slice(start, start + 24) for start in range(0, len(before), 24)]
-        with ThreadPoolExecutor(2) as pool:
-            list(pool.map(lambda some: _change(hu[some], before[some], shares, change[:, some]), planes))
+        each(lambda some: _change(hu[some], before[some], shares, change[:, some]), planes)
         return change
 
     def vertebra(self, bone: Bone, label: int, frame: NDArray[np.float64], box: Box) -> None:

@@ -4,7 +4,6 @@ Only plain arithmetic and square roots, no fast-math: the same seed gives the sa
 """
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fluoroscope.patient.anatomy.hounsfield import tissue_numbers
 from fluoroscope.patient.anatomy.solids import Canvas
+from fluoroscope.patient.threads import each
 
 __all__ = ["Grain", "SoftShape", "Texture", "by_slabs", "chain", "grain", "paint_soft", "shape_box", "texture"]
 
@@ -153,7 +153,7 @@ def box_origin(canvas: Canvas, box: Any) -> NDArray[np.float64]:
 def by_slabs(
     canvas: Canvas, box: Any, paint: Callable[[NDArray[np.float32], NDArray[np.uint8], NDArray[np.float64]], None]
 ) -> None:
-    """Have a box painted by two threads, 24 planes at a time: where slabs begin, and so the bytes, is always the same.
+    """Have a box painted by threads, 24 planes at a time: where slabs begin, and so the bytes, is always the same.
 
     Parameters
     ----------
@@ -168,8 +168,7 @@ def by_slabs(
     def one(slab: Any) -> None:
         paint(canvas.hu[slab], canvas.labels[slab], box_origin(canvas, slab))
 
-    with ThreadPoolExecutor(2) as pool:
-        list(pool.map(one, slabs))
+    each(one, slabs)
 
 
 def paint_soft(canvas: Canvas, noise: Grain, shape: SoftShape) -> None:
