@@ -229,6 +229,64 @@ def test_truth_follows_the_patient_and_the_needle(command, small_spine, tmp_path
     assert medium["injected_ml"] == pytest.approx(1.0, abs=0.15)
 
 
+CATHETER = """
+seconds: 1
+steps:
+  - { at_s: 0, pulse_rate_hz: 7.5, needle: { type: tuohy-17G-89, entry_mm: [45, 90, 0], tip_mm: [45, 20, 0] } }
+  - { at_s: 0, needle: { advance_mm: 20, stylet: out } }
+  - { at_s: 0.25, catheter: { type: catheter-20G-450, advance_mm: 15 } }
+  - { at_s: 0.5, needle: { remove: true }, inject: { volume_ml: 1, concentration_mgi_ml: 300, rate_ml_s: 5 } }
+  - { at_s: 0.75, catheter: { remove: true } }
+"""
+
+
+def test_a_catheter_goes_through_the_needle_of_a_scenario(command, small_spine, tmp_path):
+    code, err = run(command, small_spine, tmp_path / "out", CATHETER)
+    assert code == 0, err
+    frames = json.loads((tmp_path / "out" / "truth.json").read_text())["frames"]
+    names = [[one["name"] for one in frame["needles"]] for frame in frames]
+    # Pulses at 0, 0.13, 0.27 … s.
+    assert names == [["needle"]] * 2 + [["needle", "catheter"]] * 2 + [["catheter"]] * 2 + [[]] * 2
+    needle, catheter = frames[2]["needles"]
+    assert catheter["beyond_mm"] == pytest.approx(15.0, abs=0.01)
+    assert catheter["depth_mm"] > needle["depth_mm"] + 10.0
+    (medium,) = frames[-1]["contrast"].values()
+    assert medium["injected_ml"] == pytest.approx(1.0)
+    assert medium["opening_rest_mm"] == pytest.approx(frames[4]["needles"][0]["tip_mm"], abs=3.0)
+
+
+@pytest.mark.parametrize(
+    ("laid", "moved", "away"),
+    [
+        ("marker: { at_mm: [0, 90, 0] }", "marker: { left_mm: 20, head_mm: 10 }", "marker: { remove: true }"),
+        (
+            "ruler: { start_mm: [50, 90, -60], end_mm: [50, 90, 60] }",
+            "ruler: { start_mm: [-50, 90, -60], end_mm: [-50, 90, 60] }",
+            "ruler: { remove: true }",
+        ),
+    ],
+)
+def test_what_lies_on_the_skin_of_a_scenario_is_seen_where_it_was_put(
+    command, small_spine, tmp_path, laid, moved, away
+):
+    steps = [f"  - {{ at_s: {at_s}, {what} }}" for at_s, what in zip((1, 2, 3), (laid, moved, away), strict=True)]
+    script = "seconds: 9\nsteps:\n  - { at_s: 0, pulse_rate_hz: 1 }\n" + "\n".join(steps) + "\n"
+    code, err = run(command, small_spine, tmp_path / "out", script, "--no-breathing")
+    assert code == 0, err
+    shown = pydicom.dcmread(tmp_path / "out" / "cine.dcm").pixel_array.astype(float)
+    # The chain's trail of what was taken away has faded by the last picture.
+    none, there, elsewhere, gone = shown[[0, 1, 2, 8]]
+    first, second = (dark(none, one) for one in (there, elsewhere))
+    assert first.sum() > 3
+    assert (second & ~first).sum() > 3
+    assert dark(none, gone).sum() < 0.5 * (first | second).sum()
+
+
+def dark(before, after):
+    new = before - after
+    return new > 8.0 * np.median(np.abs(new))
+
+
 @pytest.mark.req("REQ-PAT-051")
 def test_the_same_scenario_gives_the_same_truth_and_breathing_can_be_off(command, small_spine, tmp_path):
     for name in ("one", "two"):
@@ -255,6 +313,25 @@ def test_the_same_scenario_gives_the_same_truth_and_breathing_can_be_off(command
         ("{ at_s: 0, flexion_deg: 80 }", "flexion_deg must be"),
         ("{ at_s: 0, traction_n: 5000 }", "traction_n"),
         ("{ at_s: 0, breathing: sing }", "breathing"),
+        ("{ at_s: 0, catheter: { type: catheter-20G-450 } }", "needs an instrument"),
+        ("{ at_s: 0, catheter: { advance_mm: 5 } }", "needs a catheter"),
+        ("{ at_s: 0, catheter: { type: spinal-22G-89 } }", "does not go through a needle: choose one of catheter"),
+        (
+            "{ at_s: 0, needle: { type: spinal-22G-89, entry_mm: [20, 90, 0], tip_mm: [20, 20, 0], advance_mm: 20,"
+            " stylet: out }, catheter: { type: catheter-20G-450 } }",
+            "the step at 0 s: catheter-20G-450 is 0.85 mm wide",
+        ),
+        (
+            "{ at_s: 0, needle: { type: tuohy-17G-89, entry_mm: [20, 90, 0], tip_mm: [20, 20, 0], advance_mm: 20 },"
+            " catheter: { type: catheter-20G-450 } }",
+            "the stylet of needle is in",
+        ),
+        ("{ at_s: 0, marker: { left_mm: 5 } }", "needs a marker"),
+        ("{ at_s: 0, marker: { at_mm: [0, 0, 0] } }", "two points that differ"),
+        ("{ at_s: 0, marker: { at_mm: [900, 90, 0], toward_mm: [900, 0, 0] } }", "misses the patient"),
+        ("{ at_s: 0, ruler: { start_mm: [0, 90, 0] } }", "give both or neither"),
+        ("{ at_s: 0, ruler: { start_mm: [0, 90, 0], end_mm: [0, 90, 5] } }", "choose 10 to 1000"),
+        ("{ at_s: 0, ruler: {} }", "or remove: true"),
     ],
 )
 def test_a_scenario_that_cannot_be_is_refused(command, small_spine, tmp_path, step, said):

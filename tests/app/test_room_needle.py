@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from fluoroscope.monitor.control import RefusedError
+from fluoroscope.patient.instruments import contrast
 
 
 def frame_after(room, at_ns):
@@ -132,6 +133,22 @@ def test_a_needle_at_the_marker_and_medium_through_it(room, wait_for):
     room.command("inject", {"volume_ml": 5.0, "concentration_mgi_ml": 300.0, "rate_ml_s": 0.1})
     room.command("inject_stop", {})
     assert room.status()["contrast"]["injecting"] is False
+
+
+def test_pulses_go_on_while_an_injection_looks_for_its_way(room, wait_for, monkeypatch):
+    real = contrast.terrain
+    monkeypatch.setattr(contrast, "terrain", lambda *args: (time.sleep(1.0), real(*args))[1])
+    room.command("set_technique", {"pulse_rate_hz": 15.0})
+    place(room)
+    room.command("needle_move", {"advance_mm": 40.0})
+    room.command("needle_stylet", {"inside": False})
+    room.command("pedal", {"down": True})
+    assert wait_for(lambda: room.status()["pulses"]["delivered"] >= 15)
+    before = room.status()["pulses"]["delivered"]
+    room.command("inject", {"volume_ml": 0.5, "concentration_mgi_ml": 300.0, "rate_ml_s": 0.5})
+    # A second of looking is fifteen pulses; held up, there would be hardly one.
+    assert room.status()["pulses"]["delivered"] - before >= 8
+    room.command("pedal", {"down": False})
 
 
 @pytest.mark.req("HAZ-PATIENT-001")

@@ -22,6 +22,7 @@ NEEDLES = (
     {"name": "quincke_22g_90", "label": "spinal 22G Quincke, 90 mm", "length_mm": 90.0},
     {"name": "tuohy_18g_80", "label": "Tuohy 18G, 80 mm", "length_mm": 80.0},
 )
+CATHETERS = ({"name": "catheter_20g", "label": "epidural catheter 20G", "length_mm": 450.0, "outer_mm": 0.85},)
 PATIENTS = (
     ("drawn-spine", "A drawn spine, no patient", True, "modelled", ("woman", "45 years", "BMI 24"), None),
     ("drawn-pregnancy", "A drawn spine of a pregnant woman", True, "modelled", ("woman", "31 years"), 24.0),
@@ -65,6 +66,8 @@ class PhantomBedside:
         self._marker: np.ndarray[Any, Any] | None = None
         self._needle: dict[str, Any] | None = None
         self._contrast: dict[str, Any] | None = None
+        self._catheter: dict[str, Any] | None = None
+        self._ruler: np.ndarray[Any, Any] | None = None
 
     # Told
 
@@ -93,10 +96,39 @@ class PhantomBedside:
             "patients": [_told(row) for row in PATIENTS],
             "making": None if self._making is None else dict(self._making),
             "positions": list(POSITIONS),
-            "marker": None if self._marker is None else {"position_mm": self._marker.tolist()},
+            "marker": self._marker_told(),
+            "ruler": None if self._ruler is None else {"ends_mm": self._ruler.tolist()},
+            "catheter": self._catheter_told(),
             "needle": self._needle_told(),
             "contrast": None if self._contrast is None else dict(self._contrast),
             "teaching": {"show_truth": self._truth},
+        }
+
+    def _marker_told(self) -> dict[str, Any] | None:
+        if self._marker is None:
+            return None
+        pose, half = self._pose(), self._half_field_mm()
+        axes, from_center = beam_axes(pose), self._marker - np.array(pose.isocenter_mm)
+        spot = {
+            name: float(0.5 + 0.5 * (axis @ from_center) / half) for name, axis in (("row", axes.v), ("col", axes.u))
+        }
+        return {"position_mm": self._marker.tolist(), "picture": spot}
+
+    def _catheter_told(self) -> dict[str, Any] | None:
+        catheter = self._catheter
+        if catheter is None:
+            return None
+        path = catheter["start"] + np.outer([0.0, catheter["beyond"]], [0.0, 0.0, 1.0])
+        return {
+            "type": catheter["name"],
+            "label": catheter["label"],
+            "depth_mm": catheter["depth"] + catheter["beyond"],
+            "beyond_mm": None if self._needle is None else catheter["beyond"],
+            "hollow": True,
+            "tip_mm": path[1].tolist(),
+            "path_mm": path.tolist(),
+            "blocked": None,
+            "truth": {"tissue": "epidural space", "force_n": 0.3} if self._truth else None,
         }
 
     def _needle_told(self) -> dict[str, Any] | None:
@@ -143,6 +175,8 @@ class PhantomBedside:
             return Asset(json.dumps(MAKING).encode(), "application/json")
         if name == "needles.json":
             return Asset(json.dumps(NEEDLES).encode(), "application/json")
+        if name == "catheters.json":
+            return Asset(json.dumps(CATHETERS).encode(), "application/json")
         if name == "shape.json":
             angles = np.linspace(0, 2 * np.pi, 24, endpoint=False)
             ring = np.stack([SKIN_MM[0] * np.cos(angles), SKIN_MM[1] * np.sin(angles)], 1).round(1).tolist()
@@ -220,11 +254,14 @@ class PhantomBedside:
         along = -beam_axes(self._pose()).d if toward == "beam" else np.array([0.0, 1.0, 0.0])
         self._needle = {**kind, "entry": entry, "along": along, "depth": 0.0, "stylet": True, "rotation": 0.0}
         self._needle["losses"] = 0
+        self._catheter = None
 
     def _do_needle_move(self, advance_mm: float = 0.0, rotate_deg: float = 0.0, **steer: float) -> None:
         needle = self._needle
         if needle is None:
             raise RefusedError("there is no needle in: place it first")
+        if self._catheter is not None:
+            raise RefusedError("catheter is through needle: take it out first, or the needle out over it")
         before = needle["depth"]
         needle["depth"] = float(np.clip(before + advance_mm, 0.0, needle["length_mm"]))
         needle["losses"] += int(before < 62.0 <= needle["depth"])
@@ -240,10 +277,38 @@ class PhantomBedside:
         self._needle["stylet"] = inside
 
     def _do_needle_remove(self) -> None:
-        self._needle = self._contrast = None
+        self._needle = None
+        if self._catheter is None:
+            self._contrast = None
+
+    def _do_ruler_lay(self, along: str = "spine", **place: Any) -> None:
+        way = np.array([0.0, 0.0, 150.0] if along == "spine" else [100.0, 0.0, 0.0])
+        self._ruler = self._skin_at(place) + np.stack([-way, way])
+
+    def _do_ruler_take(self) -> None:
+        self._ruler = None
+
+    def _do_catheter_thread(self, type: str) -> None:
+        kind = next((one for one in CATHETERS if one["name"] == type), None)
+        if kind is None:
+            raise RefusedError(f"catheter {type}: choose one of {', '.join(str(n['name']) for n in CATHETERS)}", "type")
+        if self._needle is None or self._needle["stylet"]:
+            raise RefusedError("place a needle and take its stylet out first")
+        if not self._needle["name"].startswith("tuohy"):
+            raise RefusedError(f"{kind['label']} is wider than the bore of {self._needle['label']}")
+        tip, _ = self._needle_ends()
+        self._catheter = {**kind, "start": tip, "depth": self._needle["depth"], "beyond": 0.0}
+
+    def _do_catheter_move(self, advance_mm: float) -> None:
+        if self._catheter is None:
+            raise RefusedError("there is no catheter in: bring one through a needle first")
+        self._catheter["beyond"] = max(self._catheter["beyond"] + advance_mm, -self._catheter["depth"])
+
+    def _do_catheter_remove(self) -> None:
+        self._catheter = None
 
     def _do_inject(self, volume_ml: float, concentration_mgi_ml: float, rate_ml_s: float) -> None:
-        if self._needle is None or self._needle["stylet"]:
+        if self._catheter is None and (self._needle is None or self._needle["stylet"]):
             raise RefusedError("take the stylet out of the needle first")
         if not 0.0 < volume_ml <= 20.0:
             raise RefusedError(f"volume_ml {volume_ml:g}: choose 0.1 to 20", "volume_ml")

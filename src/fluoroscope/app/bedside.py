@@ -21,7 +21,9 @@ __all__ = ["Bedside"]
 
 Vector = NDArray[np.float64]
 
-MARKER = "marker"
+MARKER, RULER = "marker", "ruler"
+RULER_MM, RULER_ACROSS_MM = 300.0, 200.0
+_RULER_OVER_MM = 1.0
 _OVER_S = 2.0
 _SAME_WAY = 1.0 - 1e-6
 """Cosine of a tenth of a degree."""
@@ -40,7 +42,16 @@ class Bedside:
         The C-arm's: a scene's time is counted from when its patient was laid down.
     """
 
-    COMMANDS = ("breathing", "bend", "marker_place", "marker_move", "marker_remove", "show_truth")
+    COMMANDS = (
+        "breathing",
+        "bend",
+        "marker_place",
+        "marker_move",
+        "marker_remove",
+        "ruler_lay",
+        "ruler_take",
+        "show_truth",
+    )
 
     def __init__(self, console: Console, clock: Clock) -> None:
         self._console, self._clock = console, clock
@@ -134,6 +145,30 @@ class Bedside:
         """Take the marker away."""
         self.scene.field.unmark(MARKER)
 
+    def ruler_lay(self, *, along: str = "spine", **place: Any) -> None:
+        """Lay the ruler on the skin, its middle at a place, along the spine or across."""
+        at, out = self.skin_at(**place)
+        spine = along == "spine"
+        way = _along_skin((0.0, 0.0, 1.0) if spine else (1.0, 0.0, 0.0), out)
+        if not way.any():
+            raise RefusedError(f"the ruler cannot lie {along} there: choose a flatter place", "along")
+        length_mm = RULER_MM if spine else RULER_ACROSS_MM
+        steps = np.arange(-0.5 * length_mm, 0.5 * length_mm + 1.0, 10.0)
+        # Straight and stiff, it lies on what is highest under it.
+        over = max(self._height(at + step * way, out) for step in steps)
+        middle = at + (over + _RULER_OVER_MM) * out
+        half = 0.5 * length_mm * way
+        self.scene.field.lay_ruler(middle - half, middle + half, name=RULER)
+
+    def ruler_take(self) -> None:
+        """Take the ruler away."""
+        self.scene.field.take_ruler(RULER)
+
+    def _height(self, at: Vector, out: Vector) -> float:
+        """Return how far the skin rises over ``at`` along ``out``; minus infinity where there is none."""
+        met = self.skin.met(at + _LIFT_MM * out, -out)
+        return -np.inf if met is None else float((met - at) @ out)
+
     def show_truth(self, *, on: bool) -> None:
         """Teach: tell what a real room does not know, or stop telling it."""
         self._truth = on
@@ -202,9 +237,12 @@ class Bedside:
 
     def status(self) -> dict[str, Any]:
         """Return the parts of the status that belong to the bedside."""
-        marker = self.marker_mm
+        marker, ruler = self.marker_mm, self.scene.field.rulers.get(RULER)
         return {
-            "marker": None if marker is None else {"position_mm": self.equipment(marker)},
+            "marker": None
+            if marker is None
+            else {"position_mm": self.equipment(marker), "picture": self._seen(marker)},
+            "ruler": None if ruler is None else {"ends_mm": self.equipment(ruler)},
             "teaching": {"show_truth": self._truth},
         }
 
@@ -240,6 +278,19 @@ class Bedside:
     def _geometry(self) -> ProjectionGeometry:
         seen = self._seen_by()
         return seen if seen is not None else self._console.carm.beam.geometry
+
+    def _seen(self, at: Vector) -> dict[str, float] | None:
+        """Return where a point lies on LIVE, in fractions of the picture as it was taken; None beside it."""
+        geometry = self._seen_by()
+        if geometry is None:
+            return None
+        row, column, weight = geometry.pixel_from_world @ np.append(at, 1.0)
+        if weight <= 0.0:
+            return None
+        grid = geometry.grid
+        spot = {"row": (row / weight + 0.5) / grid.rows, "col": (column / weight + 0.5) / grid.columns}
+        inside = all(0.0 <= one <= 1.0 for one in spot.values())
+        return {name: round(float(one), 4) for name, one in spot.items()} if inside else None
 
     def _picture_ray(self, spot: Mapping[str, float]) -> tuple[Vector, Vector]:
         """Return where the ray through a place of the picture leaves the detector, and its way to the source."""

@@ -18,7 +18,7 @@ __all__ = ["NeedleHand"]
 
 Vector = NDArray[np.float64]
 
-NEEDLE = "needle"
+NEEDLE, CATHETER = "needle", "catheter"
 FIRST_CHOICE = "spinal-22G-89"
 _LOSSES = ("loss of resistance", "dural puncture")
 _GROUPS = {
@@ -75,6 +75,8 @@ class NeedleHand:
         if length == 0.0:
             raise RefusedError("toward: a direction needs a length", "toward")
         way = way / length
+        if CATHETER in self._field.names:
+            raise RefusedError("take the catheter out before another needle is placed")
         self._field.add(type, entry - _BACK_MM * way, way, time_s=bedside.now_s, name=NEEDLE)
         self._forget()
 
@@ -106,17 +108,21 @@ class NeedleHand:
         self._field.set_stylet(inside, name=NEEDLE)
 
     def needle_remove(self) -> None:
-        """Take the needle out; contrast medium stays where it went."""
+        """Take the needle out, over the catheter when one is through it; contrast medium stays where it went."""
         self._state()
-        self._field.stop_injection(time_s=self._bedside.now_s)
+        if CATHETER not in self._field.names:
+            self._field.stop_injection(time_s=self._bedside.now_s)
+            self._syringe = None
         self._field.remove(NEEDLE)
-        self._forget()
+        self._turned_deg, self._stopped = 0.0, ""
 
     def inject(self, *, volume_ml: float, concentration_mgi_ml: float, rate_ml_s: float) -> None:
-        """Press the syringe: contrast medium flows from now on."""
-        self._state()
+        """Press the syringe: contrast medium flows from now on, out of the catheter when one is in."""
+        outlet = CATHETER if CATHETER in self._field.names else NEEDLE
+        if outlet == NEEDLE:
+            self._state()
         now_s = self._bedside.now_s
-        self._field.inject(volume_ml, concentration_mgi_ml, rate_ml_s, time_s=now_s, name=NEEDLE)
+        self._field.inject(volume_ml, concentration_mgi_ml, rate_ml_s, time_s=now_s, name=outlet)
         self._syringe = (now_s, volume_ml, concentration_mgi_ml, rate_ml_s)
 
     def inject_stop(self) -> None:
@@ -145,6 +151,11 @@ class NeedleHand:
     def needle_in(self) -> bool:
         """Whether a needle is in the patient."""
         return NEEDLE in self._field.names
+
+    @property
+    def something_in(self) -> str:
+        """What is in the patient, in a word: "needle", "catheter", or "" for nothing."""
+        return next((name for name in (NEEDLE, CATHETER) if name in self._field.names), "")
 
     def status(self) -> dict[str, Any]:
         """Return the parts of the status that belong to needle and syringe."""

@@ -11,6 +11,7 @@ import numpy as np
 from fluoroscope.acquisition.clock import Clock
 from fluoroscope.acquisition.frame import Frame, Provenance
 from fluoroscope.app.bedside import Bedside
+from fluoroscope.app.catheter_hand import CatheterHand
 from fluoroscope.app.console import Console, taken_with
 from fluoroscope.app.dose_words import dose_status
 from fluoroscope.app.exam import Exam, StoredImage
@@ -139,6 +140,8 @@ class FluoroscopyRoom:
             self._hand = NeedleHand(parts.bedside)
             commands |= {name: getattr(parts.bedside, name) for name in Bedside.COMMANDS}
             commands |= {name: getattr(self._hand, name) for name in NeedleHand.COMMANDS}
+            self._catheter = CatheterHand(parts.bedside)
+            commands |= {name: getattr(self._catheter, name) for name in CatheterHand.COMMANDS}
             commands["set_position"] = self._set_position
         if parts.make is not None:
             commands["make_patient"] = self._make_patient
@@ -213,6 +216,8 @@ class FluoroscopyRoom:
             return None if self._parts.make is None else form_asset()
         if name == "needles.json":
             return None if bedside is None else self._hand.kinds()
+        if name == "catheters.json":
+            return None if bedside is None else self._catheter.kinds()
         if name == "shape.json":
             return None if bedside is None else bedside.shape()
         if name.startswith("patients/") and name.endswith(".png"):
@@ -381,8 +386,8 @@ class FluoroscopyRoom:
         if position not in PatientPosition.__members__:
             known = ", ".join(PatientPosition.__members__)
             raise RefusedError(f"position {position}: choose one of {known}", "position")
-        if self._hand.needle_in:
-            raise RefusedError("take the needle out before the patient is turned")
+        if self._hand.something_in:
+            raise RefusedError(f"take the {self._hand.something_in} out before the patient is turned")
         # Every record says how its patient lies: lying otherwise, he has another exam.
         self._begin_exam(NextExam(position=PatientPosition[position]), "turning the patient: one moment")
 
@@ -520,6 +525,7 @@ class FluoroscopyRoom:
             "positions": [position.value for position in PatientPosition],
             **bedside.status(),
             **self._hand.status(),
+            **self._catheter.status(),
         }
         return told if self._parts.make is None else told | {"making": self._making}
 

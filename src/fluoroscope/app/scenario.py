@@ -1,5 +1,6 @@
 """A scenario file: C-arm, table, technique, patient, needle and contrast medium over time, for headless runs."""
 
+import math
 from pathlib import Path
 from typing import Literal
 
@@ -8,9 +9,21 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from fluoroscope.beam.technique import PULSE_RATES_HZ
-from fluoroscope.patient.instruments.catalogue import instrument
+from fluoroscope.patient.instruments.catalogue import CATALOGUE, instrument
 
-__all__ = ["Injection", "Needle", "NeedleStep", "PatientShift", "Scenario", "ScenarioError", "Step", "read_scenario"]
+__all__ = [
+    "CatheterStep",
+    "Injection",
+    "MarkerStep",
+    "Needle",
+    "NeedleStep",
+    "PatientShift",
+    "RulerStep",
+    "Scenario",
+    "ScenarioError",
+    "Step",
+    "read_scenario",
+]
 
 
 class ScenarioError(ValueError):
@@ -72,8 +85,63 @@ class NeedleStep(_Strict):
         return Needle(tip_mm=self.tip_mm, entry_mm=self.entry_mm, diameter_mm=self.diameter_mm)
 
 
+class CatheterStep(_Strict):
+    """What a step says of a catheter or lead: ``type`` brings it through the needle; then it is pushed or pulled."""
+
+    type: str | None = None
+    advance_mm: float | None = Field(default=None, ge=-300.0, le=300.0)
+    remove: bool = False
+
+    @field_validator("type")
+    @classmethod
+    def _flexible(cls, name: str | None) -> str | None:
+        if name is not None and not instrument(name).flexible:
+            known = ", ".join(one.name for one in CATALOGUE.values() if one.flexible)
+            raise ValueError(f"{name} does not go through a needle: choose one of {known}")
+        return name
+
+
+class MarkerStep(_Strict):
+    """What a step says of the skin marker: taped where the line from ``at_mm`` into the patient enters, moved, removed.
+
+    Points are LPS mm from the patient's point at the isocentre of a table at zero, as those of a needle.
+    """
+
+    at_mm: Point | None = None
+    toward_mm: Point = (0.0, 0.0, 0.0)
+    left_mm: float = Field(default=0.0, ge=-300.0, le=300.0)
+    head_mm: float = Field(default=0.0, ge=-300.0, le=300.0)
+    remove: bool = False
+
+    @model_validator(mode="after")
+    def _way(self) -> "MarkerStep":
+        if self.at_mm is not None and self.at_mm == self.toward_mm:
+            raise ValueError("at_mm and toward_mm: two points that differ give the line")
+        return self
+
+
+class RulerStep(_Strict):
+    """What a step says of the radiopaque ruler: laid from one point to another, or taken away."""
+
+    start_mm: Point | None = None
+    end_mm: Point | None = None
+    remove: bool = False
+
+    @model_validator(mode="after")
+    def _ends(self) -> "RulerStep":
+        if (self.start_mm is None) != (self.end_mm is None):
+            raise ValueError("start_mm and end_mm: give both or neither")
+        if self.start_mm is None and not self.remove:
+            raise ValueError("give start_mm and end_mm, or remove: true")
+        if self.start_mm is not None and self.end_mm is not None:
+            length_mm = math.dist(self.start_mm, self.end_mm)
+            if not 10.0 <= length_mm <= 1000.0:
+                raise ValueError(f"a ruler of {length_mm:g} mm: choose 10 to 1000")
+        return self
+
+
 class Injection(_Strict):
-    """Contrast medium let out of the needle from the step's time on."""
+    """Contrast medium let out of the needle, or of the catheter when one is in, from the step's time on."""
 
     volume_ml: float = Field(gt=0.0, le=50.0)
     concentration_mgi_ml: float = Field(default=300.0, gt=0.0, le=400.0)
@@ -106,7 +174,10 @@ class Step(_Strict):
     traction_n: float | None = Field(default=None, ge=0.0, le=900.0)
     shift: PatientShift | None = None
     needle: NeedleStep | None = None
+    catheter: CatheterStep | None = None
     inject: Injection | None = None
+    marker: MarkerStep | None = None
+    ruler: RulerStep | None = None
     pedal: bool | None = None
     pulse_rate_hz: float | None = None
     dose_level: Literal["low", "normal", "high"] | None = None
@@ -134,16 +205,27 @@ class Scenario(_Strict):
             raise ValueError("steps must be in order of at_s")
         if times and times[-1] > self.seconds:
             raise ValueError(f"the last step is at {times[-1]} s, after the end at {self.seconds} s")
-        in_place = False
+        self._in_place()
+        return self
+
+    def _in_place(self) -> None:
+        """Refuse steps that move what no step before put in."""
+        needle, catheter, marker = False, False, False
         for step in self.steps:
-            needle = step.needle
-            moved = needle is not None and (needle.advance_mm or needle.rotate_deg or needle.stylet or needle.remove)
-            in_place = in_place or (needle is not None and needle.type is not None)
-            if not in_place and (moved or step.inject is not None):
+            told, wire = step.needle, step.catheter
+            moved = told is not None and (told.advance_mm or told.rotate_deg or told.stylet or told.remove)
+            needle = needle or (told is not None and told.type is not None)
+            threaded = wire is not None and wire.type is not None
+            if not needle and (moved or step.inject is not None or threaded):
                 raise ValueError(
                     f"the step at {step.at_s} s needs an instrument: an earlier step must give needle.type"
                 )
-        return self
+            catheter = catheter or threaded
+            if wire is not None and not catheter:
+                raise ValueError(f"the step at {step.at_s} s needs a catheter: an earlier step must give catheter.type")
+            marker = marker or (step.marker is not None and step.marker.at_mm is not None)
+            if step.marker is not None and not marker:
+                raise ValueError(f"the step at {step.at_s} s needs a marker: an earlier step must give marker.at_mm")
 
     def number_at(self, name: str, time_s: float, default: float) -> float:
         """Return a number of `Step`, linear between the steps that name it."""

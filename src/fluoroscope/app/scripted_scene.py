@@ -19,7 +19,7 @@ __all__ = ["ScriptedScene"]
 _LONG_BEFORE_S = -60.0
 """What holds at 0 s was told then, so that nothing still moves because of it."""
 _AT_ONCE_S = 0.2
-_NEEDLE = "needle"
+_NEEDLE, _CATHETER = "needle", "catheter"
 _SAME_WAY = 0.99995  # cosine of half a degree
 _MOVEMENTS = ("flexion_deg", "side_bend_deg", "traction_n", "shift", "breathing")
 
@@ -88,16 +88,45 @@ class ScriptedScene:
             # From outside the skin: the line enters where it meets the patient.
             field.add(told.type, self._reference + entry, aim - entry, time_s=at_s, name=_NEEDLE)
         if told is not None and told.rotate_deg is not None:
-            field.rotate(told.rotate_deg)
+            field.rotate(told.rotate_deg, name=_NEEDLE)
         if told is not None and told.advance_mm is not None:
-            field.advance(told.advance_mm, time_s=at_s)
+            field.advance(told.advance_mm, time_s=at_s, name=_NEEDLE)
         if told is not None and told.stylet is not None:
-            field.set_stylet(told.stylet == "in")
+            field.set_stylet(told.stylet == "in", name=_NEEDLE)
+        self._handle_catheter(step)
         if told is not None and told.remove:
-            field.remove()
+            field.remove(_NEEDLE)
         if step.inject is not None:
             one = step.inject
-            field.inject(one.volume_ml, one.concentration_mgi_ml, one.rate_ml_s, time_s=at_s)
+            outlet = _CATHETER if _CATHETER in field.names else _NEEDLE
+            field.inject(one.volume_ml, one.concentration_mgi_ml, one.rate_ml_s, time_s=at_s, name=outlet)
+        self._handle_skin(step)
+
+    def _handle_catheter(self, step: Step) -> None:
+        field, told = self.room.field, step.catheter
+        if told is None:
+            return
+        if told.type is not None:
+            field.thread(told.type, through=_NEEDLE, name=_CATHETER)
+        if told.advance_mm is not None:
+            field.advance(told.advance_mm, time_s=step.at_s, name=_CATHETER)
+        if told.remove:
+            field.remove(_CATHETER)
+
+    def _handle_skin(self, step: Step) -> None:
+        field, marker, ruler = self.room.field, step.marker, step.ruler
+        if marker is not None and marker.at_mm is not None:
+            at, toward = np.asarray(marker.at_mm), np.asarray(marker.toward_mm)
+            field.mark(self._reference + at, toward - at, time_s=step.at_s)
+        if marker is not None and (marker.left_mm or marker.head_mm):
+            field.move_marker(marker.left_mm, marker.head_mm, time_s=step.at_s)
+        if marker is not None and marker.remove:
+            field.unmark()
+        if ruler is not None and ruler.start_mm is not None and ruler.end_mm is not None:
+            start, end = (self._reference + np.asarray(point) for point in (ruler.start_mm, ruler.end_mm))
+            field.lay_ruler(start, end)
+        if ruler is not None and ruler.remove:
+            field.take_ruler()
 
     def _with_rod(self, scene: Scene, rod: Needle) -> Scene:
         tip, entry = (self._reference + np.asarray(point) for point in (rod.tip_mm, rod.entry_mm))

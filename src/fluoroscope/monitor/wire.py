@@ -225,6 +225,18 @@ class _Stylet(_Strict):
     inside: bool
 
 
+class _CatheterThread(_Strict):
+    type: Name
+
+
+class _CatheterMove(_Strict):
+    advance_mm: Number
+
+
+class _RulerLay(_Place):
+    along: Literal["spine", "across"] = "spine"
+
+
 class _MarkerMove(_Strict):
     left_mm: Number = 0.0
     head_mm: Number = 0.0
@@ -271,10 +283,15 @@ COMMANDS: dict[str, type[_Strict] | TypeAdapter[dict[str, float]]] = {
     "marker_place": _Place,
     "marker_move": _MarkerMove,
     "marker_remove": _Nothing,
+    "ruler_lay": _RulerLay,
+    "ruler_take": _Nothing,
     "needle_place": _NeedlePlace,
     "needle_move": _NeedleMove,
     "needle_stylet": _Stylet,
     "needle_remove": _Nothing,
+    "catheter_thread": _CatheterThread,
+    "catheter_move": _CatheterMove,
+    "catheter_remove": _Nothing,
     "inject": _Injection,
     "inject_stop": _Nothing,
     "show_truth": _Switch,

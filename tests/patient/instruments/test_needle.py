@@ -161,6 +161,59 @@ def test_a_catheter_follows_the_epidural_space(field):
     assert gone.moved_mm > 30.0
     assert truth.tissue == "epidural space"
     assert truth.tip_mm[2] > 25.0
+    assert truth.beyond_mm == pytest.approx(gone.moved_mm)
+
+
+@pytest.fixture
+def threaded(field):
+    """An 18G Tuohy in the epidural space with a catheter 20 mm out of it."""
+    field.add("tuohy-18G-89", MIDLINE, (0.0, -1.0, 0.6), name="needle")
+    while told(field).tissue != "epidural space":
+        field.advance(0.5)
+    field.advance(2.0)
+    field.set_stylet(False)
+    field.thread("catheter-20G-450", name="catheter")
+    assert field.advance(20.0).moved_mm == pytest.approx(20.0)
+    return field
+
+
+def test_a_catheter_goes_back_into_its_needle_and_out_again(threaded):
+    before = threaded.truth(0.0)[0][1]
+    assert threaded.withdraw(35.0).moved_mm == pytest.approx(35.0)
+    inside = threaded.truth(0.0)[0][1]
+    assert inside.beyond_mm == pytest.approx(-15.0)
+    needle = np.array(threaded.truth(0.0)[0][0].path_mm)
+    assert np.linalg.norm(needle - inside.tip_mm, axis=1).min() < 3.0
+    assert threaded.advance(35.0).moved_mm == pytest.approx(35.0)
+    again = threaded.truth(0.0)[0][1]
+    assert again.tissue == before.tissue == "epidural space"
+    assert again.tip_mm == pytest.approx(before.tip_mm, abs=2.0)
+
+
+def test_a_needle_with_a_catheter_through_it_stays_until_it_comes_out_over_it(threaded):
+    for do in (
+        lambda: threaded.advance(1.0, name="needle"), lambda: threaded.withdraw(1.0, name="needle"),
+        lambda: threaded.steer(1.0, 0.0, name="needle"), lambda: threaded.set_stylet(True, name="needle"),
+        lambda: threaded.thread("catheter-20G-450", through="needle"),
+        lambda: threaded.inject(1.0, 240.0, 0.2, time_s=0.0, name="needle"),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match="catheter is through needle"):
+            do()
+    where = threaded.truth(0.0)[0][1]
+    threaded.remove("needle")
+    (left,) = threaded.truth(0.0)[0]
+    assert left.tip_mm == where.tip_mm
+    assert left.beyond_mm == pytest.approx(left.depth_mm)
+    # What is injected through it comes out at its tip.
+    assert threaded.inject(1.0, 240.0, 0.2, time_s=0.0) == "contrast epidural"
+    # Out of the space it cannot be pushed back.
+    threaded.withdraw(60.0)
+    assert threaded.advance(10.0).stopped_by == "end of the space"
+
+
+def test_a_catheter_taken_out_leaves_the_needle_free(threaded):
+    threaded.remove("catheter")
+    assert threaded.advance(0.5, name="needle").moved_mm == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize("name", ["spinal-22G-89", "sprotte-25G-127", "tuohy-18G-89", "trocar-11G-125", "lead-8-600"])

@@ -25,6 +25,9 @@ GAUGES: Mapping[int, tuple[float, float]] = MappingProxyType(
 )  # fmt: skip
 """Outer diameter and bore by gauge, mm."""
 
+THIN_BORES: Mapping[int, float] = MappingProxyType({14: 1.60, 17: 1.16, 18: 0.91})
+"""Bore of thin walls by gauge, mm: a 20G catheter goes through an 18G Tuohy needle (ISO 9626:2016, unverified)."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instrument:
@@ -152,7 +155,7 @@ def _others() -> list[Instrument]:
             )
         )  # fmt: skip
     for gauge, length in ((17, 89), (18, 89), (14, 102)):
-        outer, bore = GAUGES[gauge]
+        outer, bore = GAUGES[gauge][0], THIN_BORES[gauge]
         found.append(
             Instrument(
                 name=f"tuohy-{gauge}G-{length}", title=f"Tuohy epidural needle {gauge}G, {length} mm", kind="epidural",

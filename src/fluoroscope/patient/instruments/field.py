@@ -42,6 +42,8 @@ class OperatingField:
         self._syringe = threading.Lock()
         self._needles: dict[str, Needle] = {}
         self._active = ""
+        self._through: dict[str, str] = {}
+        """Catheter or lead, and the needle it lies in."""
         self._injections: dict[str, Injection] = {}
         self._markers: dict[str, tuple[Float, Float, str]] = {}
         self._rulers: dict[str, tuple[Float, Float]] = {}
@@ -87,6 +89,7 @@ class OperatingField:
             called = name or self._free_name(type_name)
             needle = Needle(instrument(type_name), self._probe, called)
             needle.place(entry_mm, direction, self._frames(time_s))
+            self._unsheathe(called)
             self._keep(called, needle)
             return called
 
@@ -96,7 +99,7 @@ class OperatingField:
         Raises
         ------
         ValueError
-            When it does not fit: not flexible, or wider than the bore, or the stylet is in.
+            When it does not fit: not flexible, wider than the bore, the stylet is in, or something is through already.
         """
         with self._lock:
             kind, needle = instrument(type_name), self._needle(through)
@@ -108,6 +111,7 @@ class OperatingField:
                 )
             if needle.stylet:
                 raise ValueError(f"the stylet of {needle.name} is in: take it out first")
+            self._refuse_occupied(needle)
             called = name or self._free_name(type_name)
             wire = Needle(kind, self._probe, called)
             path, direction = needle.channel()
@@ -115,6 +119,7 @@ class OperatingField:
             if space in ("skin", "ligament", "bone", "disc"):
                 raise ValueError(f"the opening of {needle.name} lies in {space}: nothing can be threaded there")
             wire.thread(path, direction, needle.frame)
+            self._through[called] = needle.name
             self._keep(called, wire)
             return called
 
@@ -124,10 +129,12 @@ class OperatingField:
             self._active = self._needle(name).name
 
     def remove(self, name: str = "") -> None:
-        """Take an instrument out: the active one, or the one named."""
+        """Take an instrument out: the active one, or the one named. A needle comes out over what is through it."""
         with self._lock:
             gone = self._needle(name).name
             del self._needles[gone]
+            self._through.pop(gone, None)
+            self._unsheathe(gone)
             self._drawn.pop(gone, None)
             if self._active == gone:
                 self._active = next(reversed(self._needles), "")
@@ -193,6 +200,7 @@ class OperatingField:
             raise ValueError(f"{needle.kind.name} is solid: nothing can be injected through it")
         if needle.stylet:
             raise ValueError(f"the stylet of {needle.name} is in: take it out before injecting")
+        self._refuse_occupied(needle)
         opening = needle.opening()
         for called, place in self._injections.items():
             if float(np.linalg.norm(place.opening_mm - opening)) <= SAME_PLACE_MM:
@@ -368,8 +376,20 @@ class OperatingField:
         return self._needles[wanted]
 
     def _changed(self, name: str) -> Needle:
+        needle = self._needle(name)
+        self._refuse_occupied(needle)
         self._changes += 1
-        return self._needle(name)
+        return needle
+
+    def _refuse_occupied(self, needle: Needle) -> None:
+        for wire, through in self._through.items():
+            if through == needle.name:
+                raise ValueError(f"{wire} is through {needle.name}: take it out first, or the needle out over it")
+
+    def _unsheathe(self, needle: str) -> None:
+        for wire in [wire for wire, through in self._through.items() if through == needle]:
+            del self._through[wire]
+            self._needles[wire].unsheathe()
 
 
 def _point(values: Float) -> Point:

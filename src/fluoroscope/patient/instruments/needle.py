@@ -85,6 +85,8 @@ class NeedleTruth:
         From hub to tip, at most 24 points.
     events
         In order.
+    beyond_mm
+        Of a catheter or lead: how far it is out of the needle it lies in.
     """
 
     name: str
@@ -105,6 +107,7 @@ class NeedleTruth:
     frame: str
     path_mm: tuple[Point, ...]
     events: tuple[NeedleEvent, ...]
+    beyond_mm: float
 
 
 class Needle:
@@ -137,7 +140,8 @@ class Needle:
         self._flavum_mm = -np.inf
         self._events: list[NeedleEvent] = []
         self._space = ""
-        self._sheath = 0
+        self._channel: tuple[Float, Float] | None = None
+        """Of a catheter or lead: the path (n, 3) through the needle it lies in and the way out; None without one."""
 
     # Commands
 
@@ -166,10 +170,14 @@ class Needle:
         """Bring a flexible instrument through a needle: it comes out at the end of ``path_mm`` (n, 3), at rest."""
         self._start(path_mm[0], direction)
         self._path = path_mm.copy()
-        self._sheath = len(path_mm)
+        self._channel = (path_mm.copy(), direction)
         self._deepest_mm = self.depth_mm
         self.frame = frame
         self._space = self._probe.at_rest(path_mm[-1]).tissue
+
+    def unsheathe(self) -> None:
+        """Go on without the needle it came through: it was taken out over it."""
+        self._channel = None
 
     def advance(self, by_mm: float, frames: Frames = None) -> Advance:
         """Push by so much, or pull when negative; say how far the tip went and what stopped it."""
@@ -180,6 +188,11 @@ class Needle:
         gone, stop, where = 0.0, "", ""
         while gone < by_mm - 1e-9:
             step = min(STEP_MM, by_mm - gone)
+            if (inside := -self.beyond_mm) > 1e-9:
+                step = min(step, inside)
+                self._follow_channel(step)
+                gone += step
+                continue
             if self.depth_mm + step > self.kind.length_mm:
                 stop = "hub at the skin" if self.kind.has_hub else "end of the wire at the skin"
                 break
@@ -194,8 +207,7 @@ class Needle:
         """Pull by so much along the path it came, at most to the skin."""
         kept = max(self.depth_mm - by_mm, 0.0)
         gone = self.depth_mm - kept
-        self._path = self._upto(kept)
-        self._sheath = min(self._sheath, len(self._path))
+        self._path = _upto(self._path, kept)
         if len(self._path) > 1:
             last = self._path[-1] - self._path[-2]
             self._direction = last / np.linalg.norm(last)
@@ -252,7 +264,12 @@ class Needle:
     @property
     def depth_mm(self) -> float:
         """Path from skin to tip."""
-        return float(np.linalg.norm(np.diff(self._path, axis=0), axis=1).sum())
+        return _length(self._path)
+
+    @property
+    def beyond_mm(self) -> float:
+        """How far a catheter or lead is out of the needle it lies in, negative inside it; its depth without one."""
+        return self.depth_mm - (0.0 if self._channel is None else _length(self._channel[0]))
 
     @property
     def force_n(self) -> float:
@@ -279,7 +296,7 @@ class Needle:
 
     def channel(self) -> tuple[Float, Float]:
         """Return the path (n, 3) from skin to opening and the way out of it, where the patient rests."""
-        path = self._upto(max(self.depth_mm - self.kind.opening_mm, 0.0))
+        path = _upto(self._path, max(self.depth_mm - self.kind.opening_mm, 0.0))
         out = self._direction
         if self.kind.tip == "tuohy":
             out = out + 0.5 * self._bevel
@@ -303,7 +320,7 @@ class Needle:
             _point(apply(carried, self.opening())), _point(carried[:3, :3] @ self._direction), self.depth_mm,
             at_tip.tissue, at_tip.structure, at_opening.tissue, self.force_n, self.stylet,
             float(np.linalg.norm(off)), _point(carried[:3, :3] @ self._bevel), self._returns(at_opening), self.frame,
-            tuple(_point(one) for one in apply(carried, thin)), tuple(self._events),
+            tuple(_point(one) for one in apply(carried, thin)), tuple(self._events), self.beyond_mm,
         )  # fmt: skip
 
     def status(self, frames: Frames = None) -> dict[str, Any]:
@@ -320,7 +337,7 @@ class Needle:
         self._square_bevel()
         self._tip_force = self._drag = self._deepest_mm = 0.0
         self._flavum_mm = -np.inf
-        self._events, self._sheath, self._space = [], 0, ""
+        self._events, self._channel, self._space = [], None, ""
 
     def _push(self, step: float) -> Tissue | None:
         """Go one step; return what stops it, if something does."""
@@ -414,12 +431,14 @@ class Needle:
         bevel = self._bevel - (self._bevel @ self._direction) * self._direction
         self._bevel = bevel / np.linalg.norm(bevel)
 
-    def _upto(self, depth_mm: float) -> Float:
-        steps = np.linalg.norm(np.diff(self._path, axis=0), axis=1)
-        at = np.concatenate([[0.0], np.cumsum(steps)])
-        kept = self._path[at < depth_mm - 1e-9]
-        end = np.array([np.interp(depth_mm, at, self._path[:, axis]) for axis in range(3)])
-        return np.concatenate([kept, end[None]]) if len(kept) else self._path[:1]
+    def _follow_channel(self, step: float) -> None:
+        """Go one step inside the needle, at most to its opening."""
+        if self._channel is None:
+            return
+        path, way_out = self._channel
+        self._path = _upto(path, self.depth_mm + step)
+        self._direction = way_out
+        self._square_bevel()
 
     def _drag_along(self) -> float:
         steps = np.linalg.norm(np.diff(self._path, axis=0), axis=1)
@@ -440,6 +459,8 @@ class Needle:
             turn = moved[:3, :3]
             self._direction, self._bevel = turn @ self._direction, turn @ self._bevel
             self._first_direction = turn @ self._first_direction
+            if self._channel is not None:
+                self._channel = (apply(moved, self._channel[0]), turn @ self._channel[1])
         self.frame = frame
 
     def _carrier(self, frames: Frames) -> Matrix:
@@ -459,3 +480,16 @@ class Needle:
 
 def _point(values: Float) -> Point:
     return (float(values[0]), float(values[1]), float(values[2]))
+
+
+def _length(path: Float) -> float:
+    return float(np.linalg.norm(np.diff(path, axis=0), axis=1).sum())
+
+
+def _upto(path: Float, depth_mm: float) -> Float:
+    """Return a path (n, 3) as far as a depth along it."""
+    steps = np.linalg.norm(np.diff(path, axis=0), axis=1)
+    at = np.concatenate([[0.0], np.cumsum(steps)])
+    kept = path[at < depth_mm - 1e-9]
+    end = np.array([np.interp(depth_mm, at, path[:, axis]) for axis in range(3)])
+    return np.concatenate([kept, end[None]]) if len(kept) else path[:1]
