@@ -33,6 +33,7 @@ class Workspace(threading.local):
 
     def __init__(self) -> None:
         self.image = np.zeros(0, np.float32)
+        self.touched = np.zeros(0, np.uint8)
         self.whole = np.zeros((6, plan.JOB_WHOLE), np.int64)
         self.real = np.zeros((6, plan.JOB_REAL))
 
@@ -184,13 +185,19 @@ def run_jobs(
         space.image = np.zeros(channels * floats + channels * floats // 4, np.float32)
     counters = np.zeros(32, np.int64)
     width = int(space.whole[:jobs, plan.J_STRIDE].max())
+    blocks = width // plan.BLOCK
+    if space.touched.size < tiles * blocks:
+        space.touched = np.zeros(tiles * blocks, np.uint8)
     workers = cores()
     slopes, warp = kernels(level)
-    whole, real, image = space.whole, space.real, space.image
-    slopes.run(workers, whole, real, jobs, tiles, channels, floats, image, image.size, width, counters)
+    whole, real, image, touched = space.whole, space.real, space.image, space.touched
+    slopes.run(workers, whole, real, jobs, tiles, channels, floats, image, image.size, width, counters, touched)
     # The second counter lies on a cache line of its own.
     rows, columns = out.shape[1:]
-    warp.run(workers, whole, real, jobs, channels, floats, image, image.size, out, rows, columns, fresh, counters[16:])
+    warp.run(
+        workers, whole, real, jobs, channels, floats, image, image.size, out, rows, columns, fresh, counters[16:],
+        touched, tiles, blocks,
+    )  # fmt: skip
 
 
 def march_into(

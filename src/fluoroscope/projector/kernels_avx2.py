@@ -66,8 +66,9 @@ def eight_of_slice(here, stride, fraction, pace, first, last, offsets, weights, 
 
 
 @njit(**WITHIN)
-def tile_avx2(whole, real, tile, channels, floats, acc, offsets, weights, image):  # type: ignore[no-untyped-def]
-    """Sum all slices into one tile of slope rows, for every channel."""
+def tile_avx2(whole, real, tile, channels, floats, acc, offsets, weights, image, touched):  # type: ignore[no-untyped-def]
+    """Sum all slices into one tile of slope rows, for every channel; ``touched`` blocks may be other than zero."""
+    touched[:] = 0
     stride = whole[J_STRIDE]
     start = whole[J_OFFSET] + tile * TILE_ROWS * stride
     for channel in range(channels):
@@ -105,6 +106,7 @@ def tile_avx2(whole, real, tile, channels, floats, acc, offsets, weights, image)
                     base = np.int64(np.floor(x))
                     if (mask >> ((base + chunk) >> shift)) & 3 == 0:
                         continue
+                    touched[block] = 1
                     fraction, pace = i32((x - base) * 1048576.0) + i32(512), i32(dx * 1048576.0)
                     for eight in range(4):
                         eight_of_slice(
@@ -119,8 +121,9 @@ def tile_avx2(whole, real, tile, channels, floats, acc, offsets, weights, image)
                 acc[part : part + TILE_ROWS * stride],
                 stride,
                 image[channel * floats + start :],
-                first_block * BLOCK,
-                last_block * BLOCK,
+                first_block,
+                last_block,
+                touched,
             )
 
 
@@ -132,12 +135,16 @@ def slopes_avx2(_worker, arguments):  # type: ignore[no-untyped-def]
     whole = carray(pointer_to(argument(arguments, 0), np.int64), (jobs, JOB_WHOLE))
     real = carray(pointer_to(argument(arguments, 1), np.float64), (jobs, JOB_REAL))
     image = carray(pointer_to(argument(arguments, 6), np.float32), (argument(arguments, 7),))
+    touched = carray(pointer_to(argument(arguments, 10), np.uint8), (tiles, width // BLOCK))
     acc = np.zeros(channels * TILE_ROWS * width, np.int32)
     offsets, weights = np.empty(TILE_ROWS, np.int64), np.empty(TILE_ROWS, np.int16)
     tile = fetch_add(counter)
     while tile < tiles:
         job = find_job(whole, jobs, tile)
-        tile_avx2(whole[job], real[job], tile - whole[job, J_TILE], channels, floats, acc, offsets, weights, image)
+        tile_avx2(
+            whole[job], real[job], tile - whole[job, J_TILE], channels, floats, acc, offsets, weights, image,
+            touched[tile],
+        )  # fmt: skip
         tile = fetch_add(counter)
 
 

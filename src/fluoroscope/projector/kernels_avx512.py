@@ -77,19 +77,23 @@ def block_of_slice(here, stride, x, dx, first, last, offsets, weights, acc, acc_
 
 
 @njit(**WITHIN)
-def flush_avx512(acc, target, stride, first_block, last_block):  # type: ignore[no-untyped-def]
+def flush_avx512(acc, target, stride, first_block, last_block, touched):  # type: ignore[no-untyped-def]
     """Add a run's whole-number sums to the slope image and clear them; addresses, strides in bytes."""
     zero = simd.splat_w16(i32(0))
-    for v in range(TILE_ROWS):
-        for at in range(v * stride + first_block * 128, v * stride + last_block * 128, 64):
-            summed = simd.add(simd.load_f16(target + at), simd.real_from_whole(simd.load_w16(acc + at)))
-            simd.store_f16(target + at, summed)
-            simd.store_w16(acc + at, zero)
+    for block in range(first_block, last_block):
+        if touched[block] == 0:
+            continue
+        for v in range(TILE_ROWS):
+            for at in range(v * stride + block * 128, v * stride + block * 128 + 128, 64):
+                summed = simd.add(simd.load_f16(target + at), simd.real_from_whole(simd.load_w16(acc + at)))
+                simd.store_f16(target + at, summed)
+                simd.store_w16(acc + at, zero)
 
 
 @njit(**WITHIN)
-def tile_avx512(whole, real, tile, channels, floats, acc, offsets, weights, image):  # type: ignore[no-untyped-def]
-    """Sum all slices into one tile of slope rows, for every channel."""
+def tile_avx512(whole, real, tile, channels, floats, acc, offsets, weights, image, touched):  # type: ignore[no-untyped-def]
+    """Sum all slices into one tile of slope rows, for every channel; ``touched`` blocks may be other than zero."""
+    touched[:] = 0
     stride = whole[J_STRIDE]
     start = whole[J_OFFSET] + tile * TILE_ROWS * stride
     for channel in range(channels):
@@ -126,6 +130,7 @@ def tile_avx512(whole, real, tile, channels, floats, acc, offsets, weights, imag
                         continue
                     if (mask >> ((np.int64(np.floor(x)) + chunk) >> shift)) & 3 == 0:
                         continue
+                    touched[block] = 1
                     block_of_slice(
                         data, stride_bytes, x, dx, first, last, offsets_at, weights_at,
                         sums + block * 128, stride * 4, slice_bytes,
@@ -139,6 +144,7 @@ def tile_avx512(whole, real, tile, channels, floats, acc, offsets, weights, imag
                 stride * 4,
                 first_block,
                 last_block,
+                touched,
             )
 
 
@@ -150,12 +156,16 @@ def slopes_avx512(_worker, arguments):  # type: ignore[no-untyped-def]
     whole = carray(pointer_to(argument(arguments, 0), np.int64), (jobs, JOB_WHOLE))
     real = carray(pointer_to(argument(arguments, 1), np.float64), (jobs, JOB_REAL))
     image = carray(pointer_to(argument(arguments, 6), np.float32), (argument(arguments, 7),))
+    touched = carray(pointer_to(argument(arguments, 10), np.uint8), (tiles, width // BLOCK))
     acc = np.zeros(channels * TILE_ROWS * width, np.int32)
     offsets, weights = np.empty(TILE_ROWS, np.int64), np.empty(TILE_ROWS, np.int16)
     tile = fetch_add(counter)
     while tile < tiles:
         job = find_job(whole, jobs, tile)
-        tile_avx512(whole[job], real[job], tile - whole[job, J_TILE], channels, floats, acc, offsets, weights, image)
+        tile_avx512(
+            whole[job], real[job], tile - whole[job, J_TILE], channels, floats, acc, offsets, weights, image,
+            touched[tile],
+        )  # fmt: skip
         tile = fetch_add(counter)
 
 

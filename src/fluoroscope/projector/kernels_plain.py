@@ -86,18 +86,21 @@ def occupied(whole, channel, k, top, bottom):  # type: ignore[no-untyped-def]
 
 
 @njit(**WITHIN)
-def flush(acc, stride, target, first, last):  # type: ignore[no-untyped-def]
+def flush(acc, stride, target, first_block, last_block, touched):  # type: ignore[no-untyped-def]
     """Add a run's whole-number sums to the slope image and clear them."""
-    for v in range(TILE_ROWS):
-        for u in range(first, last):
-            at = v * stride + u
-            target[at] += np.float32(acc[at])
-            acc[at] = 0
+    for block in range(first_block, last_block):
+        if touched[block] == 0:
+            continue
+        for v in range(TILE_ROWS):
+            for at in range(v * stride + block * BLOCK, v * stride + block * BLOCK + BLOCK):
+                target[at] += np.float32(acc[at])
+                acc[at] = 0
 
 
 @njit(**WITHIN)
-def tile_plain(whole, real, tile, channels, floats, acc, window, offsets, weights, image):  # type: ignore[no-untyped-def]
-    """Sum all slices into one tile of slope rows, for every channel."""
+def tile_plain(whole, real, tile, channels, floats, acc, window, offsets, weights, image, touched):  # type: ignore[no-untyped-def]
+    """Sum all slices into one tile of slope rows, for every channel; ``touched`` blocks may be other than zero."""
+    touched[:] = 0
     stride = whole[J_STRIDE]
     start = whole[J_OFFSET] + tile * TILE_ROWS * stride
     for channel in range(channels):
@@ -131,6 +134,7 @@ def tile_plain(whole, real, tile, channels, floats, acc, window, offsets, weight
                     base = int(np.floor(x))
                     if (mask >> ((base + chunk) >> whole[J_CHUNK])) & 3 == 0:
                         continue
+                    touched[block] = 1
                     fraction = int((x - base) * 1048576.0) + 512
                     pace = int(dx * 1048576.0)
                     for v in range(first, last):
@@ -154,8 +158,9 @@ def tile_plain(whole, real, tile, channels, floats, acc, window, offsets, weight
                 acc[part_of : part_of + TILE_ROWS * stride],
                 stride,
                 image[channel * floats + start :],
-                first_block * BLOCK,
-                last_block * BLOCK,
+                first_block,
+                last_block,
+                touched,
             )
 
 
@@ -176,6 +181,7 @@ def slopes_plain(_worker, arguments):  # type: ignore[no-untyped-def]
     whole = carray(pointer_to(argument(arguments, 0), np.int64), (jobs, JOB_WHOLE))
     real = carray(pointer_to(argument(arguments, 1), np.float64), (jobs, JOB_REAL))
     image = carray(pointer_to(argument(arguments, 6), np.float32), (argument(arguments, 7),))
+    touched = carray(pointer_to(argument(arguments, 10), np.uint8), (tiles, width // BLOCK))
     acc = np.zeros(channels * TILE_ROWS * width, np.int32)
     window = np.empty(32, np.int32)
     offsets, weights = np.empty(TILE_ROWS, np.int64), np.empty(TILE_ROWS, np.int16)
@@ -183,8 +189,9 @@ def slopes_plain(_worker, arguments):  # type: ignore[no-untyped-def]
     while tile < tiles:
         job = find_job(whole, jobs, tile)
         tile_plain(
-            whole[job], real[job], tile - whole[job, J_TILE], channels, floats, acc, window, offsets, weights, image
-        )
+            whole[job], real[job], tile - whole[job, J_TILE], channels, floats, acc, window, offsets, weights, image,
+            touched[tile],
+        )  # fmt: skip
         tile = fetch_add(counter)
 
 

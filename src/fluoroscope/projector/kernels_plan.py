@@ -324,14 +324,13 @@ def span_in_band(real, count, low_v, high_v, limit):  # type: ignore[no-untyped-
 
 
 @njit(**WITHIN)
-def ahead_of(level, rise, span):  # type: ignore[no-untyped-def]
-    """Keep the part of ``span`` (2) where ``level + rise · column ≥ 0``."""
+def ahead_of(level, rise, low, high):  # type: ignore[no-untyped-def]
+    """Return the part of ``low`` to ``high`` where ``level + rise · column ≥ 0``."""
     if rise > 0.0:
-        span[0] = max(span[0], -level / rise)
-    elif rise < 0.0:
-        span[1] = min(span[1], -level / rise)
-    elif level < 0.0:
-        span[1] = span[0] - 1.0
+        return max(low, -level / rise), high
+    if rise < 0.0:
+        return low, min(high, -level / rise)
+    return low, (high if level >= 0.0 else low - 2.0)
 
 
 @njit(**WITHIN)
@@ -353,17 +352,17 @@ def span_in_row(whole, real, row):  # type: ignore[no-untyped-def]
     first, last = whole[J_COLUMN0], whole[J_COLUMN1]
     if first >= last:
         return 0, 0
-    span = np.array((first - 0.0, last - 1.0))
+    low, high = first - 0.0, last - 1.0
     sign = 1.0 if real[F_DA] > 0.0 else -1.0
     if whole[J_SHARED] != 0:
         for other in range(2):
             level, rise = (i0, d[1]) if other == 0 else (r0, d[4])
-            ahead_of(k0 * sign - level, d[7] * sign - rise, span)
-            ahead_of(k0 * sign + level, d[7] * sign + rise, span)
-        if span[0] > span[1] + 1.0:
+            low, high = ahead_of(k0 * sign - level, d[7] * sign - rise, low, high)
+            low, high = ahead_of(k0 * sign + level, d[7] * sign + rise, low, high)
+        if low > high + 1.0:
             return 0, 0
-        first = max(first, int(np.ceil(span[0])) - 1)
-        last = min(last, int(np.floor(span[1])) + 2)
+        first = max(first, int(np.ceil(low)) - 1)
+        last = min(last, int(np.floor(high)) + 2)
         k = whole[J_AXIS]
         row_before, column_before = (0 if k else 1) < k, (1 if k == 2 else 2) < k
         while first < last and not face_owns(
@@ -380,8 +379,8 @@ def span_in_row(whole, real, row):  # type: ignore[no-untyped-def]
         start, step = real[F_A0 + 2 * other], real[F_DA + 2 * other]
         limit = whole[J_U + other] - 3.0
         level, rise = level - start * k0, rise - start * d[7]
-        ahead_of(level - step * k0, rise - step * d[7], span)
-        ahead_of(limit * step * k0 - level, limit * step * d[7] - rise, span)
-    if span[0] > span[1] + 1.0:
+        low, high = ahead_of(level - step * k0, rise - step * d[7], low, high)
+        low, high = ahead_of(limit * step * k0 - level, limit * step * d[7] - rise, low, high)
+    if low > high + 1.0:
         return 0, 0
-    return max(first, int(np.floor(span[0]))), min(last, int(np.ceil(span[1])) + 1)
+    return max(first, int(np.floor(low))), min(last, int(np.ceil(high)) + 1)

@@ -10,21 +10,26 @@ from numba import njit
 from fluoroscope.projector import simd
 from fluoroscope.projector.kernels_plain import KEYS, WARP_ROWS, add_line, warp_pixels
 from fluoroscope.projector.kernels_plan import (
+    BLOCK,
     F_A0,
     F_B0,
     F_DA,
     F_DB,
     F_INDEX,
     F_SCALE0,
+    F_SCALE1,
     F_WORLD,
     J_OFFSET,
     J_ROW0,
     J_ROW1,
     J_STRIDE,
+    J_TILE,
+    J_TILES,
     J_U,
     J_V,
     JOB_REAL,
     JOB_WHOLE,
+    TILE_ROWS,
     span_in_row,
 )
 from fluoroscope.projector.sharing import WITHIN, argument, carray, pointer_to
@@ -68,8 +73,18 @@ def across(at, pick, w0, w1, w2, w3):  # type: ignore[no-untyped-def]
     return simd.multiply_add(w3, simd.permute_two(first, pick, second), total)
 
 
+@njit(inline="always", **WITHIN)
+def nothing_there(touched, u_low, u_high, v_low, v_high):  # type: ignore[no-untyped-def]
+    """Whether no slice has anything in these slopes."""
+    for tile in range(v_low // TILE_ROWS, v_high // TILE_ROWS + 1):
+        for block in range(u_low // BLOCK, u_high // BLOCK + 1):
+            if touched[tile, block] != 0:
+                return False
+    return True
+
+
 @njit(**WITHIN)
-def warp_row(whole, real, row, channels, floats, image_at, line_at, width, line, image, lanes):  # type: ignore[no-untyped-def]
+def warp_row(whole, real, row, channels, floats, image_at, line_at, width, line, image, touched, lanes):  # type: ignore[no-untyped-def]
     """Add one job's line integrals to a row of pixels."""
     first, last = span_in_row(whole, real, row)
     if first >= last:
@@ -85,6 +100,7 @@ def warp_row(whole, real, row, channels, floats, image_at, line_at, width, line,
     v_step = (d[4] - real[F_B0] * d[7]) * inverse_b
     k_row = d[6] * row + d[8]
     stride, offset = whole[J_STRIDE] * 4, whole[J_OFFSET] * 4
+    has_first, has_second = real[F_SCALE0] != 0.0, channels == 2 and real[F_SCALE1] != 0.0
     limit_u, limit_v = simd.splat_like(lanes, f32(whole[J_U] - 3)), simd.splat_like(lanes, f32(whole[J_V] - 3))
     for c in range(first, last, count):
         # Lanes past the last pixel repeat it: beyond the detector a ray may run backwards.
@@ -122,26 +138,33 @@ def warp_row(whole, real, row, channels, floats, image_at, line_at, width, line,
         if u_high - u_low > 2 * count - 1:
             warp_pixels(whole, real, row, c, min(c + count, last), channels, floats, image, line, width)
             continue
+        if nothing_there(touched, u_low, u_high, v_low, v_high):
+            continue
         x = simd.sub(u, u_floor)
         rest = simd.sub(one, x)
         w0, w1 = keys_beyond(simd.add(x, one)), keys_between(x)
         w2, w3 = keys_between(rest), keys_beyond(simd.add(rest, one))
         pick = simd.whole_from_real(simd.sub(u_floor, simd.splat_like(lanes, f32(u_low + 1))))
-        for channel in range(channels):
-            if real[F_SCALE0 + channel] == 0.0:
-                continue
-            at = image_at + channel * floats * 4 + offset + v_low * stride + u_low * 4
-            total = nothing
-            for t in range(v_low, v_high + 1):
-                y = simd.sub(v, simd.splat_like(lanes, f32(t)))
-                y = simd.greatest_of(y, simd.sub(nothing, y))
-                weight = simd.select_between(y, one, two, keys_beyond(y), nothing)
-                weight = simd.select_between(y, nothing, one, keys_between(y), weight)
-                total = simd.multiply_add(weight, across(at, pick, w0, w1, w2, w3), total)
-                at += stride
-            gain = simd.mul(path, simd.splat_like(lanes, f32(real[F_SCALE0 + channel])))
-            to = line_at + (channel * width + c) * 4
-            simd.store(to, simd.multiply_add(total, gain, simd.load_like(lanes, to)))
+        at = image_at + offset + v_low * stride + u_low * 4
+        water, bone = nothing, nothing
+        for t in range(v_low, v_high + 1):
+            y = simd.sub(v, simd.splat_like(lanes, f32(t)))
+            y = simd.greatest_of(y, simd.sub(nothing, y))
+            weight = simd.select_between(y, one, two, keys_beyond(y), nothing)
+            weight = simd.select_between(y, nothing, one, keys_between(y), weight)
+            if has_first:
+                water = simd.multiply_add(weight, across(at, pick, w0, w1, w2, w3), water)
+            if has_second:
+                bone = simd.multiply_add(weight, across(at + floats * 4, pick, w0, w1, w2, w3), bone)
+            at += stride
+        to = line_at + c * 4
+        if has_first:
+            gain = simd.mul(path, simd.splat_like(lanes, f32(real[F_SCALE0])))
+            simd.store(to, simd.multiply_add(water, gain, simd.load_like(lanes, to)))
+        if has_second:
+            to += width * 4
+            gain = simd.mul(path, simd.splat_like(lanes, f32(real[F_SCALE1])))
+            simd.store(to, simd.multiply_add(bone, gain, simd.load_like(lanes, to)))
 
 
 @njit(**WITHIN)
@@ -154,6 +177,7 @@ def warp_rows(arguments, lanes):  # type: ignore[no-untyped-def]
     real = carray(pointer_to(argument(arguments, 1), np.float64), (jobs, JOB_REAL))
     image = carray(pointer_to(argument(arguments, 5), np.float32), (argument(arguments, 6),))
     out = carray(pointer_to(argument(arguments, 7), np.float32), (channels, rows, columns))
+    touched = carray(pointer_to(argument(arguments, 12), np.uint8), (argument(arguments, 13), argument(arguments, 14)))
     width = columns + LINE_END
     bands = (rows + WARP_ROWS - 1) // WARP_ROWS
     line = np.zeros(channels * width, np.float32)
@@ -163,7 +187,11 @@ def warp_rows(arguments, lanes):  # type: ignore[no-untyped-def]
         for row in range(band * WARP_ROWS, min(band * WARP_ROWS + WARP_ROWS, rows)):
             for job in range(jobs):
                 if whole[job, J_ROW0] <= row < whole[job, J_ROW1]:
-                    warp_row(whole[job], real[job], row, channels, floats, image_at, line_at, width, line, image, lanes)
+                    tile = whole[job, J_TILE]
+                    warp_row(
+                        whole[job], real[job], row, channels, floats, image_at, line_at, width, line, image,
+                        touched[tile : tile + whole[job, J_TILES]], lanes,
+                    )  # fmt: skip
             for channel in range(channels):
                 add_line(line, width, channel, row, out, columns, fresh)
         band = fetch_add(counter)

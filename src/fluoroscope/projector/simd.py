@@ -7,6 +7,7 @@ multiply-add exist per instruction set: a kernel that uses one must only run whe
 
 import os
 from collections.abc import Callable
+from functools import cache
 from typing import Any, Literal
 
 from llvmlite import ir
@@ -29,6 +30,7 @@ def intrinsic(build: Callable[..., Any]) -> Any:
     return extending.intrinsic(build)
 
 
+@cache
 def available_levels() -> tuple[Level, ...]:
     """Return the levels numba's code generator can emit for this processor, the fastest first."""
     features = set(cpu_target.target_context.codegen().magic_tuple()[2].split(","))
