@@ -19,8 +19,8 @@ from fluoroscope.patient.anatomy.parameters import ParameterError, Pathology, Pa
 SKIN_MM = (170.0, 110.0)
 LAYERS = ((5.0, "skin"), (30.0, "fat"), (55.0, "muscle"), (62.0, "ligamentum flavum"), (66.0, "epidural space"))
 NEEDLES = (
-    {"name": "quincke_22g_90", "label": "spinal 22G Quincke, 90 mm", "length_mm": 90.0},
-    {"name": "tuohy_18g_80", "label": "Tuohy 18G, 80 mm", "length_mm": 80.0},
+    {"name": "quincke_22g_90", "label": "spinal 22G Quincke, 90 mm", "length_mm": 90.0, "bore_mm": 0.41},
+    {"name": "tuohy_18g_80", "label": "Tuohy 18G, 80 mm", "length_mm": 80.0, "bore_mm": 0.91},
 )
 CATHETERS = ({"name": "catheter_20g", "label": "epidural catheter 20G", "length_mm": 450.0, "outer_mm": 0.85},)
 PATIENTS = (

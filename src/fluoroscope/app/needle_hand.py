@@ -140,7 +140,13 @@ class NeedleHand:
     def kinds() -> Asset:
         """Return ``needles.json``: what can be put in."""
         kinds = [
-            {"name": kind.name, "label": kind.title, "length_mm": kind.length_mm, "group": _GROUPS[kind.kind]}
+            {
+                "name": kind.name,
+                "label": kind.title,
+                "length_mm": kind.length_mm,
+                "bore_mm": kind.bore_mm,
+                "group": _GROUPS[kind.kind],
+            }
             for kind in CATALOGUE.values()
             if kind.kind in _GROUPS
         ]

@@ -115,6 +115,29 @@ export interface NeedleKind {
   readonly label: string;
   readonly length_mm: number;
   readonly group?: string;
+  /** 0 for solid. */
+  readonly bore_mm?: number;
+}
+
+/** What goes through a needle: `/room/catheters.json`. */
+export interface CatheterKind {
+  readonly name: string;
+  readonly label: string;
+  readonly length_mm: number;
+  readonly outer_mm: number;
+}
+
+export interface CatheterStatus {
+  readonly type: string;
+  readonly label: string;
+  readonly depth_mm: number;
+  /** Out of the needle's opening, negative inside it; null when the needle is out. */
+  readonly beyond_mm: number | null;
+  readonly hollow: boolean;
+  readonly tip_mm: Vec3;
+  readonly path_mm: readonly Vec3[];
+  readonly blocked: string | null;
+  readonly truth: { readonly tissue: string; readonly force_n: number | null } | null;
 }
 
 /** Points are in the equipment frame. */
@@ -232,7 +255,9 @@ export interface Status {
   /** Absent or null for a recorded clip: making, positions, marker, needle, contrast, teaching. */
   readonly making?: { readonly text: string; readonly fraction: number | null } | null;
   readonly positions?: readonly string[];
-  readonly marker?: { readonly position_mm: Vec3 } | null;
+  readonly marker?: { readonly position_mm: Vec3; readonly picture?: { readonly row: number; readonly col: number } | null } | null;
+  readonly ruler?: { readonly ends_mm: readonly [Vec3, Vec3] } | null;
+  readonly catheter?: CatheterStatus | null;
   readonly needle?: NeedleStatus | null;
   readonly contrast?: ContrastStatus | null;
   readonly teaching?: { readonly show_truth: boolean };

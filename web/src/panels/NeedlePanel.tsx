@@ -1,13 +1,16 @@
-/** A marker on the skin, a needle from it, and contrast medium through the needle. */
+/** The needle: placed, in the hand, what is felt; with what lies on the skin, goes through it, and flows out of it. */
 
-import { useEffect, useState } from "preact/hooks";
+import { useEffect } from "preact/hooks";
 
-import { Amount } from "./Amount";
-import type { NeedleKind, NeedleStatus } from "../link/types";
+import type { CatheterStatus, NeedleKind, NeedleStatus } from "../link/types";
 import { moveNeedle, placeNeedle } from "../room/controls";
 import { fixed } from "../room/format";
 import { act } from "../room/room";
 import * as s from "../room/state";
+import { Arm, ArmedHint } from "./Arm";
+import { CatheterInHand, Thread } from "./Catheter";
+import { Inject } from "./Inject";
+import { Marker, Ruler } from "./OnTheSkin";
 import { Choice } from "./Sliders";
 
 async function fetchKinds(): Promise<void> {
@@ -23,64 +26,24 @@ export function NeedlePanel() {
   if (now === null) return null;
   if (now.needle === undefined) return <p class="hint">There is nobody here whom a needle could be put into.</p>;
   const off = !s.mayAct.value;
-  const { needle } = now;
+  const needle = now.needle;
+  const catheter = now.catheter ?? null;
   return (
     <>
-      {needle === null ? <><Marker off={off} /><Placing off={off} /></> : (
-        <>
-          <InHand needle={needle} off={off} />
-          <Inject needle={needle} off={off} />
-          <Marker off={off} />
-        </>
-      )}
+      {catheter !== null && <CatheterInHand catheter={catheter} off={off} />}
+      {catheter === null && needle === null && <><Marker off={off} /><Placing off={off} /></>}
+      {catheter === null && needle !== null && <><InHand needle={needle} off={off} /><Thread needle={needle} off={off} /></>}
+      {(catheter !== null || needle !== null) && <Inject closed={whyClosed(needle, catheter)} off={off} />}
+      {(catheter !== null || needle !== null) && <Marker off={off} />}
+      <Ruler off={off} />
       <Teaching off={off} />
     </>
   );
 }
 
-/** A button that arms a click; pressed again it disarms. */
-function Arm({ what, where, off, children }: { what: "marker" | "needle"; where: "picture" | "room"; off: boolean; children: string }) {
-  const on = s.placing.value?.what === what && s.placing.value.where === where;
-  const blind = where === "picture" && s.monitors.live.value.painted === null;
-  return (
-    <button type="button" class={on ? "is-on" : ""} aria-pressed={on} disabled={off || blind} {...(blind ? { title: "Take an X-ray first" } : {})}
-      onClick={() => {
-        s.placing.value = on ? null : { what, where };
-        if (where === "room" && !on) s.near.value = true;
-        if (where === "room" && !on && s.panel.peek() === "needle" && matchMedia("(max-width: 1599px)").matches) s.panel.value = "room";
-      }}>{children}</button>
-  );
-}
-
-function ArmedHint({ what }: { what: "marker" | "needle" }) {
-  const placing = s.placing.value;
-  if (placing?.what !== what) return null;
-  return <p class="hint armed" role="status">Click {placing.where === "picture" ? "on LIVE" : "on the skin in the room view"} where the {what} shall be. ESC: not.</p>;
-}
-
-function Marker({ off }: { off: boolean }) {
-  const there = (s.status.value?.marker ?? null) !== null;
-  return (
-    <section aria-label="Skin marker">
-      <h3>Skin marker</h3>
-      <div class="views">
-        <Arm what="marker" where="picture" off={off}>Click on LIVE</Arm>
-        <button type="button" disabled={off} onClick={() => act("marker_place", {})}>Mid-picture</button>
-        {there && <button type="button" disabled={off} onClick={() => act("marker_remove")}>Remove</button>}
-      </div>
-      <ArmedHint what="marker" />
-      {there && (
-        <div class="pad" role="group" aria-label="Move the marker by 5 mm, with SHIFT by 1 mm">
-          {([["to head", 0, 1], ["to feet", 0, -1], ["to left", 1, 0], ["to right", -1, 0]] as const).map(([text, left, head]) => (
-            <button type="button" key={text} class="plain" disabled={off} aria-label={`Marker ${text} 5 mm`} title="The patient's left and right; with SHIFT 1 mm" onClick={(event) => {
-              const mm = event.shiftKey ? 1 : 5;
-              act("marker_move", { left_mm: left * mm, head_mm: head * mm });
-            }}>{text}</button>
-          ))}
-        </div>
-      )}
-    </section>
-  );
+function whyClosed(needle: NeedleStatus | null, catheter: CatheterStatus | null): string {
+  if (catheter !== null) return catheter.hollow ? "" : "The lead is solid: nothing can be injected through it.";
+  return needle?.stylet_in === true ? "Take the stylet out to inject." : "";
 }
 
 function Placing({ off }: { off: boolean }) {
@@ -173,39 +136,6 @@ function Signs({ needle }: { needle: NeedleStatus }) {
       {needle.truth !== null && <span class="badge">tip in {needle.truth.tissue}{needle.truth.force_n !== null && `, ${fixed(needle.truth.force_n, 1)} N`}</span>}
     </p>
   );
-}
-
-function Inject({ needle, off }: { needle: NeedleStatus; off: boolean }) {
-  const [ml, setMl] = useState(1);
-  const [strength, setStrength] = useState(240);
-  const [rate, setRate] = useState(0.2);
-  const contrast = s.status.value?.contrast ?? null;
-  const running = contrast?.injecting === true;
-  const closed = needle.stylet_in === true;
-  return (
-    <section aria-label="Contrast medium">
-      <h3>Contrast medium</h3>
-      <div class="inject">
-        <Amount label="Volume" unit="ml" value={ml} min={0.1} max={20} step={0.1} onSet={setMl} />
-        <Amount label="Strength" unit="mg I/ml" value={strength} min={0} max={400} step={10} onSet={setStrength} />
-        <Amount label="Rate" unit="ml/s" value={rate} min={0.05} max={5} step={0.05} onSet={setRate} />
-      </div>
-      <div class="views">
-        <button type="button" class="accent" disabled={off || closed || running} onClick={() => act("inject", { volume_ml: ml, concentration_mgi_ml: strength, rate_ml_s: rate })}>Inject</button>
-        <button type="button" disabled={off || !running} onClick={() => act("inject_stop")}>Stop injecting</button>
-      </div>
-      {closed && <p class="hint">Take the stylet out to inject.</p>}
-      {contrast !== null && (
-        <p class="hint" role="status">{running ? "Injecting" : "Injected"} {fixed(contrast.given_ml, 1)} of {fixed(contrast.asked_ml, 1)} ml{truthText(contrast.truth)}</p>
-      )}
-    </section>
-  );
-}
-
-function truthText(truth: Readonly<Record<string, number>> | null): string {
-  if (truth === null) return "";
-  const places = Object.entries(truth).filter(([, ml]) => ml >= 0.005).map(([place, ml]) => `${place} ${fixed(ml, 2)} ml`);
-  return places.length === 0 ? "" : `: ${places.join(", ")}`;
 }
 
 function Teaching({ off }: { off: boolean }) {

@@ -2,10 +2,10 @@
 
 import { useEffect, useRef } from "preact/hooks";
 
-import { moveJoints, moveNeedle, placeArmed } from "../room/controls";
+import { dragMarker, moveJoints, moveNeedle, placeArmed } from "../room/controls";
 import { fixed } from "../room/format";
 import { connected, exposing, follow, joint, mayAct, near, placing, status } from "../room/state";
-import type { BodyShape } from "../link/types";
+import type { BodyShape, Status } from "../link/types";
 import { roomScene } from "../room/roomscene";
 import { effect } from "@preact/signals";
 import { Views } from "./CArmPanel";
@@ -14,7 +14,8 @@ const DEG_PER_PX = 0.4;
 
 type Grip =
   | { readonly kind: "carm"; readonly x: number; readonly y: number; readonly orbital: number; readonly angulation: number }
-  | { readonly kind: "needle"; x: number; y: number };
+  | { readonly kind: "needle"; x: number; y: number }
+  | { readonly kind: "marker" };
 
 export function RoomView() {
   const canvasRef = useRef<HTMLCanvasElement>(null);
@@ -39,13 +40,20 @@ export function RoomView() {
               return;
             }
             event.currentTarget.setPointerCapture(event.pointerId);
-            grip.current = roomScene.current?.holdsNeedle(x, y, box.width, box.height) === true
-              ? { kind: "needle", x: event.clientX, y: event.clientY }
-              : { kind: "carm", x: event.clientX, y: event.clientY, orbital: joint("orbital")?.value ?? 0, angulation: joint("angulation")?.value ?? 0 };
+            const scene = roomScene.current;
+            if (scene?.holdsNeedle(x, y, box.width, box.height) === true) grip.current = { kind: "needle", x: event.clientX, y: event.clientY };
+            else if (scene?.holdsMarker(x, y, box.width, box.height) === true) grip.current = { kind: "marker" };
+            else grip.current = { kind: "carm", x: event.clientX, y: event.clientY, orbital: joint("orbital")?.value ?? 0, angulation: joint("angulation")?.value ?? 0 };
           }}
           onPointerMove={(event) => {
             const from = grip.current;
             if (from === null) return;
+            if (from.kind === "marker") {
+              const box = event.currentTarget.getBoundingClientRect();
+              const ray = roomScene.current?.ray((event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height);
+              if (ray !== undefined) dragMarker({ ray });
+              return;
+            }
             const dx = event.clientX - from.x;
             const dy = event.clientY - from.y;
             if (from.kind === "carm") turnTo(from.orbital + dx * DEG_PER_PX, from.angulation - dy * DEG_PER_PX);
@@ -71,9 +79,15 @@ export function RoomView() {
           </button>
         </div>
       )}
-      {near.value && now?.needle && <p class="hint">Drag the needle's hub: along it goes in and out, across it swings.</p>}
+      {near.value && <p class="hint">{dragHint(now)}</p>}
     </section>
   );
+}
+
+function dragHint(now: Status | null): string {
+  if (now?.catheter) return "Drag the hub along the needle: the catheter goes in and out.";
+  if (now?.needle) return "Drag the needle's hub: along it goes in and out, across it swings.";
+  return now?.marker ? "Drag the skin marker to where the needle shall go in." : "";
 }
 
 function roll(deg: number | null | undefined): string {
@@ -103,7 +117,8 @@ function showRoom(canvas: HTMLCanvasElement): () => void {
     const detectorMm = now.detector.fields[0]?.size_mm ?? 300;
     scene.show({
       room: now.room, table: now.table, detectorMm, exposing: exposing.peek() && connected.peek(),
-      needle: now.needle ?? null, markerMm: now.marker?.position_mm ?? null, shape, near: near.peek(),
+      needle: now.needle ?? null, catheterMm: now.catheter?.path_mm ?? null,
+      markerMm: now.marker?.position_mm ?? null, rulerMm: now.ruler?.ends_mm ?? null, shape, near: near.peek(),
     });
     // Another patient has another shape.
     const uid = `${now.patient?.id} ${now.patient?.name}`;

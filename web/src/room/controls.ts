@@ -7,7 +7,7 @@ import { deleteSelected, toggleMeasuring, undo } from "../tools/measurements";
 import { act, command, link } from "./room";
 import { keepThumbnail } from "./thumbnails";
 import { belongsToFocus, intention, type Axis, type Blade, type Intention, type KeyPress, type NeedleAxis } from "./keys";
-import { FINE, joined, limitReached, Movement, NUDGE_MS, summed } from "./movement";
+import { FINE, joined, limitReached, Movement, NUDGE_MS, summed, throttled } from "./movement";
 import { fixed } from "./format";
 import { Pedal, releaseWhenUnwatched } from "./pedal";
 import { bladesAfter } from "../tools/collimation";
@@ -84,7 +84,17 @@ export const movement = new Movement({
 });
 
 /** Swings, advances or turns the needle by so much; parts of moments too short to send are summed. */
-export const moveNeedle = summed((parts) => act("needle_move", parts), NUDGE_MS);
+const swingNeedle = summed((parts) => act("needle_move", parts), NUDGE_MS);
+const pushCatheter = summed((parts) => act("catheter_move", parts), NUDGE_MS);
+
+/** Moves what is in the hand: the catheter once one is through the needle, which then stays as it is. */
+export function moveNeedle(parts: Readonly<Record<string, number>>): void {
+  if (!status.peek()?.catheter) swingNeedle(parts);
+  else if (parts.advance_mm !== undefined) pushCatheter({ advance_mm: parts.advance_mm });
+}
+
+/** Drags the marker to a place of the protocol. */
+export const dragMarker = throttled((place: Readonly<Record<string, unknown>>) => act("marker_place", place), NUDGE_MS);
 
 /** Place what is armed at `place` of the protocol, and disarm. */
 export function placeArmed(place: Readonly<Record<string, unknown>>): void {
@@ -92,7 +102,8 @@ export function placeArmed(place: Readonly<Record<string, unknown>>): void {
   s.placing.value = null;
   if (armed === null) return;
   if (armed.what === "marker") act("marker_place", place);
-  else placeNeedle(place);
+  else if (armed.what === "needle") placeNeedle(place);
+  else act("ruler_lay", { along: armed.what === "ruler across" ? "across" : "spine", ...place });
 }
 
 export function placeNeedle(place: Readonly<Record<string, unknown>>): void {

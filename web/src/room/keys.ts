@@ -125,7 +125,7 @@ export const KEY_HELP: readonly { readonly group: string; readonly keys: readonl
     keys: [
       ["N + arrows", "swing the hub, as LIVE shows it"],
       ["N + PAGE UP/DOWN", "advance / withdraw"],
-      ["N + wheel", "advance / withdraw"],
+      ["N + wheel", "the same; the catheter, once it is in"],
       ["SHIFT + key", "fine steps"],
     ],
   },

@@ -19,6 +19,8 @@ export interface Probe {
   /** Whether the room view stands and looks from near; where the needle's hub is drawn on it, px. */
   nearRoom(): boolean;
   hub(): { x: number; y: number } | null;
+  /** Where the skin marker is drawn on it, px. */
+  marker(): { x: number; y: number } | null;
 }
 
 declare global {
@@ -40,5 +42,6 @@ export function attachProbe(): void {
     paints: () => latency.take(),
     nearRoom: () => roomScene.current?.isNear === true,
     hub: () => roomScene.current?.hubSeen() ?? null,
+    marker: () => roomScene.current?.markerSeen() ?? null,
   };
 }

@@ -18,7 +18,9 @@ export interface RoomSnapshot {
   readonly detectorMm: number;
   readonly exposing: boolean;
   readonly needle: NeedleStatus | null;
+  readonly catheterMm: readonly Vec3[] | null;
   readonly markerMm: Vec3 | null;
+  readonly rulerMm: readonly Vec3[] | null;
   readonly shape: BodyShape | null;
   readonly near: boolean;
 }
@@ -35,6 +37,8 @@ const DARK = new MeshLambertMaterial({ color: 0x3c4650 });
 const STEEL = new MeshBasicMaterial({ color: 0xe8f7ff, depthTest: false });
 const HUB = new MeshLambertMaterial({ color: 0x4cc2ff, depthTest: false });
 const LEAD = new MeshLambertMaterial({ color: 0xffb020, depthTest: false });
+const PLASTIC = new MeshBasicMaterial({ color: 0xffd9a0, depthTest: false });
+const RULER = new MeshBasicMaterial({ color: 0xd7dde3 });
 const PANEL = new MeshLambertMaterial({ color: 0x4cc2ff });
 
 const vec = (v: Vec3): Vector3 => new Vector3(v[0], v[1], v[2]);
@@ -43,8 +47,11 @@ const rad = (deg: number | null): number => ((deg ?? 0) * Math.PI) / 180;
 /** Where a pointer takes hold: of the needle's hub. */
 const REACH_PX = 26;
 const NEAR_MM = 620;
+const AIM_MM = 120;
 /** Drawn thicker than it is, to be seen at all. */
 const NEEDLE_MM = 1.4;
+const CATHETER_MM = 1.0;
+const RULER_MM = 2.0;
 
 export class RoomScene {
   private readonly scene = new Scene();
@@ -60,9 +67,12 @@ export class RoomScene {
   private readonly beam: Mesh<BufferGeometry, MeshBasicMaterial>;
   private readonly needleLine = new Mesh(new BufferGeometry(), STEEL);
   private readonly hub = new Mesh(new SphereGeometry(6, 16, 12), HUB);
+  private readonly catheter = new Mesh(new BufferGeometry(), PLASTIC);
+  private readonly ruler = new Mesh(new BufferGeometry(), RULER);
   private readonly marker = new Mesh(new SphereGeometry(4, 16, 12), LEAD);
   private last: RoomSnapshot | null = null;
   private key = "";
+  private aim: Vector3 | null = null;
 
   constructor(canvas: HTMLCanvasElement) {
     this.renderer = new WebGLRenderer({ canvas, antialias: true, alpha: false, powerPreference: "low-power" });
@@ -86,8 +96,8 @@ export class RoomScene {
     const foot = new Mesh(new BoxGeometry(320, 620, 420), DARK);
     foot.position.set(0, 480, -950);
     // Drawn over everything: inside the patient they are what is looked for.
-    for (const thing of [this.needleLine, this.hub, this.marker]) thing.renderOrder = 2;
-    this.scene.add(this.carm, this.tableGroup, foot, this.needleLine, this.hub, this.marker);
+    for (const thing of [this.needleLine, this.catheter, this.hub, this.marker]) thing.renderOrder = 2;
+    this.scene.add(this.carm, this.tableGroup, foot, this.needleLine, this.catheter, this.ruler, this.hub, this.marker);
   }
 
   resize(width: number, height: number): void {
@@ -103,7 +113,7 @@ export class RoomScene {
 
   /** Draw `now` if it looks different from what was drawn last. */
   show(now: RoomSnapshot): void {
-    const key = JSON.stringify([now.room, now.table, now.detectorMm, now.exposing, now.needle?.path_mm, now.markerMm, now.near, now.shape?.uid]);
+    const key = JSON.stringify([now.room, now.table, now.detectorMm, now.exposing, now.needle?.path_mm, now.catheterMm, now.markerMm, now.rulerMm, now.near, now.shape?.uid]);
     if (key === this.key) return;
     this.key = key;
     this.last = now;
@@ -166,25 +176,32 @@ export class RoomScene {
     this.top.position.y = 17 + down;
   }
 
-  private placeNeedle({ needle, markerMm }: RoomSnapshot): void {
-    this.needleLine.visible = this.hub.visible = needle !== null;
+  private placeNeedle({ needle, catheterMm, markerMm, rulerMm }: RoomSnapshot): void {
+    lay(this.catheter, catheterMm, CATHETER_MM);
+    lay(this.ruler, rulerMm, RULER_MM);
+    lay(this.needleLine, needle?.path_mm ?? null, NEEDLE_MM);
+    this.hub.visible = needle !== null;
     this.marker.visible = markerMm !== null;
     if (markerMm !== null) this.marker.position.set(...markerMm);
-    if (needle === null) return;
-    this.needleLine.geometry.dispose();
-    this.needleLine.geometry = new TubeGeometry(new CatmullRomCurve3(needle.path_mm.map(vec)), 24, NEEDLE_MM, 6);
-    this.hub.position.set(...needle.hub_mm);
+    if (needle !== null) this.hub.position.set(...needle.hub_mm);
   }
 
   /** The whole room from its corner, or the back from near, at the needle. */
-  private look({ near, needle, markerMm, room }: RoomSnapshot): void {
-    const at = near ? vec(needle?.entry_mm ?? markerMm ?? room.isocenter_mm) : new Vector3(60, 60, -60);
+  private look({ near, needle, catheterMm, markerMm, room }: RoomSnapshot): void {
+    const at = near ? this.nearAim(vec(needle?.entry_mm ?? catheterMm?.at(-1) ?? markerMm ?? room.isocenter_mm)) : new Vector3(60, 60, -60);
+    if (!near) this.aim = null;
     const from = near ? at.clone().add(new Vector3(-0.62, -0.55, -0.62).multiplyScalar(NEAR_MM)) : new Vector3(-2250, -1600, -2350);
     this.camera.position.copy(from);
     this.camera.near = near ? 20 : 100;
     this.camera.lookAt(at);
     this.camera.updateProjectionMatrix();
     for (const part of [this.source, this.detector, this.arc]) part.visible = !near;
+  }
+
+  /** Near, the view stands still while what it looks at is dragged a little. */
+  private nearAim(wanted: Vector3): Vector3 {
+    if (this.aim === null || this.aim.distanceTo(wanted) > AIM_MM) this.aim = wanted;
+    return this.aim;
   }
 
   /** The line of sight through a place of the canvas (0 to 1), equipment frame. */
@@ -196,6 +213,13 @@ export class RoomScene {
   /** Whether it was last drawn from near. */
   get isNear(): boolean {
     return this.last?.near === true;
+  }
+
+  /** Where the skin marker is on the canvas, px; null without one. */
+  markerSeen(): { x: number; y: number } | null {
+    const marker = this.last?.markerMm ?? null;
+    const canvas = this.renderer.domElement;
+    return marker === null ? null : this.seen(vec(marker), canvas.clientWidth, canvas.clientHeight);
   }
 
   /** Where the needle's hub is on the canvas, px; null without a needle. */
@@ -211,6 +235,14 @@ export class RoomScene {
     if (needle === null) return false;
     const hub = this.seen(vec(needle.hub_mm), width, height);
     return Math.hypot(hub.x - x, hub.y - y) < REACH_PX;
+  }
+
+  /** Whether the skin marker is within reach of a place of the canvas, px. */
+  holdsMarker(x: number, y: number, width: number, height: number): boolean {
+    const marker = this.last?.markerMm ?? null;
+    if (marker === null) return false;
+    const at = this.seen(vec(marker), width, height);
+    return Math.hypot(at.x - x, at.y - y) < REACH_PX;
   }
 
   /** What pulling the hub by (dx, dy) px means: along the needle it advances, across it swings. */
@@ -239,4 +271,12 @@ export class RoomScene {
     const p = point.clone().project(this.camera);
     return { x: ((p.x + 1) / 2) * width, y: ((1 - p.y) / 2) * height };
   }
+}
+
+/** Draw a tube through points; nothing without any. */
+function lay(mesh: Mesh, points: readonly Vec3[] | null, radiusMm: number): void {
+  mesh.visible = points !== null && points.length > 1;
+  if (points === null || !mesh.visible) return;
+  mesh.geometry.dispose();
+  mesh.geometry = new TubeGeometry(new CatmullRomCurve3(points.map(vec)), points.length === 2 ? 1 : 24, radiusMm, 6);
 }

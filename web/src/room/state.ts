@@ -4,7 +4,7 @@ import { computed, signal } from "@preact/signals";
 
 import type { Channel, PictureKind } from "../link/decode";
 import type { LinkState } from "../link/socket";
-import type { Joint, NeedleKind, ShownPicture, Status } from "../link/types";
+import type { CatheterKind, Joint, NeedleKind, ShownPicture, Status } from "../link/types";
 import { UPRIGHT, type Orientation } from "../picture/orientation";
 import type { DisplayWindow } from "../picture/window";
 
@@ -59,11 +59,17 @@ export const patientsOpen = signal(false);
 export const closingExam = signal(false);
 export const panel = signal<PanelId>("carm");
 /** What the next click places, and where it is clicked. */
-export const placing = signal<{ readonly what: "marker" | "needle"; readonly where: "picture" | "room" } | null>(null);
+export interface Placing {
+  readonly what: "marker" | "needle" | "ruler along the spine" | "ruler across";
+  readonly where: "picture" | "room";
+}
+export const placing = signal<Placing | null>(null);
 /** Whether the room view looks at the needle from near. */
 export const near = signal(false);
 /** What can be put in: `/room/needles.json`, fetched once. */
 export const needleKinds = signal<readonly NeedleKind[]>([]);
+/** What goes through a needle: `/room/catheters.json`, fetched once. */
+export const catheterKinds = signal<readonly CatheterKind[]>([]);
 export const needleType = signal<string | null>(null);
 export const needleToward = signal<"beam" | "skin">("beam");
 export const makingPatient = signal(false);

@@ -3,9 +3,10 @@
 import type { Channel } from "../link/decode";
 import { pictureFromSeen, type Point } from "../picture/orientation";
 import { draggedWindow, type DisplayWindow } from "../picture/window";
-import { placeArmed } from "../room/controls";
+import { dragMarker, placeArmed } from "../room/controls";
 import { painters } from "../room/room";
-import { monitors, orientation, placing, updateMonitor } from "../room/state";
+import { mayAct, monitors, orientation, placing, updateMonitor } from "../room/state";
+import { markerSpot } from "./overlay";
 import { beginDrag, handleAt, measuring, movePoint, placePoint, selected } from "./measurements";
 
 const REACH_PX = 14;
@@ -13,7 +14,13 @@ const clamp = (x: number): number => Math.min(1, Math.max(0, x));
 
 type Grip =
   | { readonly kind: "handle"; readonly id: number; readonly index: number }
+  | { readonly kind: "marker" }
   | { readonly kind: "window"; readonly from: Point; readonly start: DisplayWindow };
+
+function holdsMarker(at: Point, reach: number): boolean {
+  const spot = mayAct.peek() ? markerSpot() : null;
+  return spot !== null && Math.hypot(spot.x - at.x, spot.y - at.y) < reach;
+}
 
 /** Hands on `element`; places are those on `plate`, which the picture fills. */
 export function attachHands(element: HTMLElement, plate: HTMLElement, channel: Channel): () => void {
@@ -61,7 +68,8 @@ export function attachHands(element: HTMLElement, plate: HTMLElement, channel: C
       beginDrag();
       selected.value = hit.id;
       grip = { kind: "handle", ...hit };
-    } else if (measuring.peek() !== null) placePoint(channel, at);
+    } else if (channel === "live" && holdsMarker(at, REACH_PX / element.clientWidth)) grip = { kind: "marker" };
+    else if (measuring.peek() !== null) placePoint(channel, at);
     else if (event.pointerType !== "touch") beginWindow(seenAt(event));
   };
   const move = (event: PointerEvent): void => {
@@ -70,6 +78,11 @@ export function attachHands(element: HTMLElement, plate: HTMLElement, channel: C
     if (grip === null) return;
     if (grip.kind === "handle") {
       movePoint(grip.id, grip.index, pictureAt(event));
+      return;
+    }
+    if (grip.kind === "marker") {
+      const to = pictureAt(event);
+      dragMarker({ picture: { row: to.y, col: to.x } });
       return;
     }
     const at = middle();

@@ -4,7 +4,7 @@ import { effect, signal } from "@preact/signals";
 
 import type { Channel } from "../link/decode";
 import { seenFromPicture, type Orientation, type Point } from "../picture/orientation";
-import { collimationPreview, follow, monitors, orientation, status, type PaintedPicture } from "../room/state";
+import { collimationPreview, follow, monitors, orientation, panel, status, type PaintedPicture } from "../room/state";
 import { bladeEdges, type BladeEdges } from "./collimation";
 import { complete, depthMm, depthUncertaintyMm, measurements, pictureKey, selected, type Measurement } from "./measurements";
 import { resultText } from "./result";
@@ -46,16 +46,38 @@ function draw(canvas: HTMLCanvasElement, plate: HTMLElement, channel: Channel): 
   }
   const painted = monitor.painted;
   const blades = channel === "live" && preview ? previewEdges(painted) : null;
+  const marker = channel === "live" ? markerSpot() : null;
   // An empty canvas over the picture still costs the compositor a blend of every pixel.
-  canvas.hidden = painted === null || (blades === null && all.length === 0);
+  canvas.hidden = painted === null || (blades === null && marker === null && all.length === 0);
   if (canvas.hidden) return;
   const c = canvas.getContext("2d");
   if (c === null || size.x === 0) return;
   c.setTransform(ratio, 0, 0, ratio, 0, 0);
   c.clearRect(0, 0, size.x, size.y);
   if (blades !== null) drawBlades(c, size, turn, blades);
+  if (marker !== null) drawMarker(c, size, seenFromPicture(marker, turn));
   const key = pictureKey(channel);
   for (const m of all) drawMeasurement(c, size, turn, m, m.id === chosen, m.pictureKey !== key);
+}
+
+/** Where the skin marker can be taken hold of on LIVE, in fractions of the picture; null while no hand is at it. */
+export function markerSpot(): Point | null {
+  const spot = status.value?.marker?.picture ?? null;
+  return panel.value !== "needle" || spot === null ? null : { x: spot.col, y: spot.row };
+}
+
+/** A dashed ring, open in the middle: the marker itself is what the X-ray shows. */
+function drawMarker(c: CanvasRenderingContext2D, size: Point, at: Point): void {
+  c.save();
+  for (const [color, width] of [["rgba(0,0,0,0.7)", 4], [BLADES, 1.75]] as const) {
+    c.strokeStyle = color;
+    c.lineWidth = width;
+    c.setLineDash([6, 4]);
+    c.beginPath();
+    c.arc(at.x * size.x, at.y * size.y, 12, 0, Math.PI * 2);
+    c.stroke();
+  }
+  c.restore();
 }
 
 /** The blades as they stand now, on a picture made before they were moved. */
