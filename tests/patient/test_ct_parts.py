@@ -11,6 +11,7 @@ from fluoroscope.patient.ct_parts import articulate_ct
 from fluoroscope.patient.formats import read_volume
 from fluoroscope.patient.labels import LabelMap, read_labels
 from fluoroscope.patient.level_names import level_of, sacral_numbers, vertebra_numbers
+from fluoroscope.patient.motion import LivingPatient, MotionSettings
 from fluoroscope.patient.tissues import to_basis
 from fluoroscope.projector import project
 
@@ -129,3 +130,25 @@ def test_bodies_end_at_the_wall_a_body_segmentation_shows(lumbar, data_folder):
         world = np.argwhere(body).mean(axis=0) @ volume.world_from_index[:3, :3].T + volume.world_from_index[:3, 3]
         found = np.asarray(articulation.landmarks[f"{level}/center"].position_mm)
         assert np.linalg.norm(found - world) < 6.0, level
+
+
+@pytest.mark.data
+def test_discs_are_lifted_and_go_half_way(lumbar):
+    """A disc's part is soft, lies between its vertebrae, and under flexion moves half as far as the one above."""
+    articulation = lumbar[1][3]
+    discs = {part.name: part for part in articulation.parts if part.name.startswith("disc_")}
+    assert set(discs) == {f"disc_{joint.name}" for joint in articulation.joints}
+    volume = discs["disc_L3_L4"].volume
+    voxel_ml = abs(np.linalg.det(volume.world_from_index[:3, :3])) / 1000.0
+    assert 4.0 < np.count_nonzero(volume.water) * voxel_ml < 60.0
+    assert np.percentile(np.abs(volume.water), 99) < 150.0
+    patient = LivingPatient(articulation, MotionSettings.still())
+    patient.bend(0.0, 15.0)
+    frames = patient.frames_at(20.0)
+
+    def turned_deg(frame):
+        return np.degrees(np.arccos(np.clip((np.trace(frame[:3, :3]) - 1.0) / 2.0, -1.0, 1.0)))
+
+    below, above = turned_deg(frames["vertebrae_L4"]), turned_deg(frames["vertebrae_L3"])
+    assert turned_deg(frames["disc_L3_L4"]) == pytest.approx(0.5 * (below + above), rel=0.02)
+    assert above - below > 1.0

@@ -1,4 +1,4 @@
-"""A real CT made movable by its labels: vertebrae and organs lifted out, what is left cut into slabs that follow.
+"""A real CT made movable by its labels: vertebrae, discs and organs lifted out, the rest cut into slabs that follow.
 
 Every part is rounded once and taken from the rest in whole numbers, so that at rest the parts add up to the CT
 exactly.
@@ -14,6 +14,7 @@ from fluoroscope.patient.ct_landmarks import FoundVertebra, disc_between, find_v
 from fluoroscope.patient.labels import LabelMap
 from fluoroscope.patient.level_names import LEVELS, sacral_numbers, vertebra_numbers
 from fluoroscope.patient.motion.organs import ORGANS
+from fluoroscope.patient.motion.spine import SOFT_SLABS, soft_hats, soft_heights, soft_name
 from fluoroscope.patient.parts import REST, Articulation, DiscJoint, Landmark, Part
 from fluoroscope.patient.volume import BasisVolume, Volume
 
@@ -59,6 +60,7 @@ def articulate_ct(volume: Volume, basis: BasisVolume, labels: LabelMap) -> Artic
     organs = [(name, number) for number, name in sorted(labels.names.items()) if name in ORGANS]
     parts += _lifted(rest, labels, organs, basis)
     joints = _joints(found, labels, numbers, basis.world_from_index)
+    parts += _discs(rest, labels, [*numbers.values(), *sacral_numbers(labels)], joints, basis)
     parts = [*_slabs(rest, labels, found, joints, basis), *parts]
     landmarks: dict[str, Landmark] = {}
     for one in found:
@@ -133,32 +135,79 @@ def _lifted(rest: Rest, labels: LabelMap, wanted: list[tuple[str, int]], basis: 
     from scipy import ndimage
 
     boxes = ndimage.find_objects(labels.values)
-    spacing = np.linalg.norm(basis.world_from_index[:3, :3], axis=0)
-    grow = np.ceil(2.5 * _FAR_MM / spacing).astype(int)
     bones = [number for _, number in wanted]
     parts = []
     for name, number in wanted:
         box = boxes[number - 1] if number <= len(boxes) else None
         if box is None:
             continue
-        around: Box = tuple(
-            slice(max(0, part.start - int(more)), min(size, part.stop + int(more)))
-            for part, more, size in zip(box, grow, labels.values.shape, strict=True)
-        )
+        around = _grown(box, basis)
         inside = labels.values[around] == number
-        # Solid over the label, then falling to nothing within a voxel or two.
-        weight = np.clip(2.0 * ndimage.gaussian_filter(inside.astype(np.float32), _EDGE_MM / 2.0 / spacing), 0.0, 1.0)
-        weight[np.isin(labels.values[around], [other for other in bones if other != number])] = 0.0
-        weight[weight < 0.02] = 0.0
-        allowed = (basis.water[around] > _SOFT[0]) & (basis.bone[around] < _SOFT[1]) & (weight == 0.0)
-        lifted = []
-        for channel in rest:
-            values = channel[around]
-            excess = np.rint(weight * (values - _filled(values, allowed, spacing))).astype(np.int16)
-            values -= excess
-            lifted.append(excess)
-        parts.append(_part(name, name, (lifted[0], lifted[1]), basis, around))
+        kept = np.isin(labels.values[around], [other for other in bones if other != number])
+        parts.append(_lift(rest, name, around, inside, kept, basis))
     return parts
+
+
+def _discs(
+    rest: Rest, labels: LabelMap, bones: list[int], joints: tuple[DiscJoint, ...], basis: BasisVolume
+) -> list[Part]:
+    """Take what lies between the endplates out of ``rest`` as discs, which go half-way; no label shows them.
+
+    A disc is taken as an elliptic cylinder between its two endplates' planes, as wide and deep as the body above.
+    """
+    parts = []
+    for joint in joints:
+        reach = 0.5 * float(np.hypot(joint.width_mm, joint.depth_mm)) + max(joint.anterior_mm, joint.posterior_mm)
+        spacing = np.linalg.norm(basis.world_from_index[:3, :3], axis=0)
+        middle = np.linalg.solve(basis.world_from_index, np.append(joint.world_from_disc[:3, 3], 1.0))[:3]
+        low, high = np.floor(middle - reach / spacing), np.ceil(middle + reach / spacing) + 1
+        box = tuple(
+            slice(int(np.clip(a, 0, n)), int(np.clip(b, 0, n)))
+            for a, b, n in zip(low, high, labels.values.shape, strict=True)
+        )
+        around = _grown(box, basis)
+        index = np.stack(np.meshgrid(*(np.arange(part.start, part.stop) for part in around), indexing="ij"), axis=-1)
+        disc_from_index = np.linalg.inv(joint.world_from_disc) @ basis.world_from_index
+        x, y, z = np.moveaxis(index @ disc_from_index[:3, :3].T + disc_from_index[:3, 3], -1, 0)
+        u, v = x / (0.5 * joint.width_mm), y / (0.5 * joint.depth_mm)
+        height = joint.anterior_mm + (joint.posterior_mm - joint.anterior_mm) * 0.5 * (1.0 + v)
+        bone = np.isin(labels.values[around], bones)
+        inside = (np.abs(z) < 0.5 * height + 1.0) & (u * u + v * v < 1.0) & ~bone
+        if inside.any():
+            name = f"disc_{joint.name}"
+            parts.append(_lift(rest, name, around, inside, bone, basis))
+    return parts
+
+
+def _grown(box: Box, basis: BasisVolume) -> Box:
+    """Return a box with room for what fills the hole."""
+    spacing = np.linalg.norm(basis.world_from_index[:3, :3], axis=0)
+    grow = np.ceil(2.5 * _FAR_MM / spacing).astype(int)
+    return tuple(
+        slice(max(0, part.start - int(more)), min(size, part.stop + int(more)))
+        for part, more, size in zip(box, grow, basis.water.shape, strict=True)
+    )
+
+
+def _lift(
+    rest: Rest, name: str, around: Box, inside: NDArray[np.bool_], kept: NDArray[np.bool_], basis: BasisVolume
+) -> Part:
+    """Take what is ``inside`` a box, but not ``kept``, out of ``rest``, fill the hole, and return the part."""
+    from scipy import ndimage
+
+    spacing = np.linalg.norm(basis.world_from_index[:3, :3], axis=0)
+    # Solid over the structure, then falling to nothing within a voxel or two.
+    weight = np.clip(2.0 * ndimage.gaussian_filter(inside.astype(np.float32), _EDGE_MM / 2.0 / spacing), 0.0, 1.0)
+    weight[kept] = 0.0
+    weight[weight < 0.02] = 0.0
+    allowed = (basis.water[around] > _SOFT[0]) & (basis.bone[around] < _SOFT[1]) & (weight == 0.0)
+    lifted = []
+    for channel in rest:
+        values = channel[around]
+        excess = np.rint(weight * (values - _filled(values, allowed, spacing))).astype(np.int16)
+        values -= excess
+        lifted.append(excess)
+    return _part(name, name, (lifted[0], lifted[1]), basis, around)
 
 
 def _filled(values: NDArray[np.int16], allowed: NDArray[np.bool_], spacing: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -190,14 +239,13 @@ def _slabs(
     still = 2.0 * float(joints[-1].world_from_disc[2, 3]) - heights[-1] if len(joints) == len(found) else heights[-1]
     planes = np.arange(rest[0].shape[0]) * basis.world_from_index[2, 0] + basis.world_from_index[2, 3]
     riding = found if len(joints) == len(found) else found[:-1]
-    nodes = [*heights[: len(riding)], still]
+    names = [soft_name(f"vertebrae_{one.level}", number) for one in riding for number in range(SOFT_SLABS)]
+    hats = soft_hats(soft_heights([*heights[: len(riding)], still]), planes)
     pelvis = [number for number, name in labels.names.items() if name in _PELVIS]
     free = ~np.isin(labels.values, pelvis)
-    order = np.argsort(nodes)
     parts = []
     whole = (rest[0].copy(), rest[1].copy())
-    for number, one in enumerate(riding):
-        hat = 0.5 - 0.5 * np.cos(np.pi * np.interp(planes, np.asarray(nodes)[order], np.eye(len(nodes))[number][order]))
+    for name, hat in zip(names, hats[:-1], strict=True):
         inside = np.flatnonzero(hat > 0.0)
         if len(inside) == 0:
             continue
@@ -206,7 +254,6 @@ def _slabs(
         slab = tuple(np.rint(share * channel[box]).astype(np.int16) for channel in whole)
         for channel, taken in zip(rest, slab, strict=True):
             channel[box] -= taken
-        name = f"soft_{one.level}"
         parts.append(_part(name, name, (slab[0], slab[1]), basis, box))
     return parts
 

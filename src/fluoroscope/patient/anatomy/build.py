@@ -14,7 +14,7 @@ from fluoroscope.patient.anatomy.discs import disc_box, paint_disc
 from fluoroscope.patient.anatomy.lying import laid_down
 from fluoroscope.patient.anatomy.muscles import paint_muscles, posts
 from fluoroscope.patient.anatomy.neural import Sac, dural_sac, paint_canal
-from fluoroscope.patient.anatomy.organs import organs, paint_cava
+from fluoroscope.patient.anatomy.organs import Organ, organs, paint_cava
 from fluoroscope.patient.anatomy.parameters import PatientParameters
 from fluoroscope.patient.anatomy.part_making import (
     ORGAN_PITCH_MM,
@@ -85,9 +85,7 @@ def build_patient(
     room = cavity(body, here)
     for organ in organs(canvas, noise, here, room, build, parameters.pregnancy_weeks, random):
         organ.paint()
-        recorder.step(
-            organ.name, organ.name if organ.name in ORGANS else REST, organ.box, pitch_mm=max(ORGAN_PITCH_MM, pitch_mm)
-        )
+        recorder.step(organ.name, _carrier(organ, canvas, slabs), organ.box, pitch_mm=max(ORGAN_PITCH_MM, pitch_mm))
     report(0.45, "placing discs and bones")
     _paint_discs(recorder, noise, skeleton, parameters)
     pelvis = _paint_bones(recorder, skeleton, lambda share: report(0.5 + 0.3 * share, "placing discs and bones"))
@@ -144,11 +142,19 @@ def _trunk(skeleton: Skeleton, build: Build) -> Trunk:
     return trunk(skeleton, build, float(skeleton.frames["sacrum"][2, 3]) - 165.0 * s, top + 62.0 * s)
 
 
-def _slabs(skeleton: Skeleton, build: Build, canvas: Canvas) -> Any:
+def _slabs(skeleton: Skeleton, build: Build, canvas: Canvas) -> list[Slab]:
     here = posts(skeleton, build)
     heights = {name: float(skeleton.frames[name][2, 3]) for name in here.names}
     planes = canvas.origin_mm[2] + canvas.pitch_mm * np.arange(canvas.hu.shape[0], dtype=np.float64)
     return soft_slabs(heights, float(skeleton.frames["sacrum"][2, 3]) - 8.0 * build.scale, planes)
+
+
+def _carrier(organ: Organ, canvas: Canvas, slabs: list[Slab]) -> str:
+    """Return the frame an organ rides on: its own, or that of the slab it mostly lies in."""
+    if organ.name in ORGANS:
+        return organ.name
+    middle = (organ.box[0].start + min(organ.box[0].stop, len(canvas.hu))) // 2
+    return max(slabs, key=lambda slab: float(slab.weight[middle])).frame
 
 
 def _paint_discs(recorder: Recorder, noise: Grain, skeleton: Skeleton, parameters: PatientParameters) -> None:

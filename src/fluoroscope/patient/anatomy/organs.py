@@ -75,19 +75,16 @@ def _of_shapes(name: str, canvas: Canvas, noise: Grain, shapes: list[SoftShape])
 def organs(
     canvas: Canvas, noise: Grain, here: Posts, room: Cavity, build: Build, weeks: float, random: np.random.Generator
 ) -> list[Organ]:
-    """Return the organs in the order they are painted in; the seed decides shapes and content."""
+    """Return the organs in the order they are painted in; the seed decides shapes and content.
+
+    Stomach and bowel come last and fill what is free: an organ painted over their gas would hold more than itself, and
+    show it when the two move apart.
+    """
     free = only(CAVITY)
-    domes = [_diaphragm(canvas, noise, here, room, name, side) for name, side in SIDES]
-    belly = [
-        ("small_bowel", small_bowel(room, random, free)),
-        ("colon", colon(room, random, only(CAVITY, _label("small_bowel"), _label("bowel_gas")))),
-    ]
-    found = list(domes)
-    if weeks < 24.0:
-        found += [_of_bowel(name, canvas, noise, one) for name, one in belly]
-    else:
-        found.append(_of_bowel(*("colon", canvas, noise, belly[1][1])))
-    found.append(_stomach(canvas, noise, room, random))
+    found = [_diaphragm(canvas, noise, here, room, name, side) for name, side in SIDES]
+    small = _of_bowel("small_bowel", canvas, noise, small_bowel(room, random, free))
+    large = _of_bowel("colon", canvas, noise, colon(room, random, free))
+    stomach = _stomach(canvas, noise, room, random)
     found.append(_of_shapes("spleen", canvas, noise, _spleen(room)))
     found.append(_of_shapes("pancreas", canvas, noise, _pancreas(room, random)))
     found += [_of_shapes(f"kidney_{name}", canvas, noise, _kidney(here, side, random, name)) for name, side in SIDES]
@@ -96,7 +93,7 @@ def organs(
     found.append(_of_shapes("aorta", canvas, noise, _arteries(here, build, random)))
     if weeks >= 8.0:
         found.append(_of_shapes("uterus", canvas, noise, _uterus(here, room, weeks, random)))
-    return found
+    return [*found, stomach, large, small] if weeks < 24.0 else [*found, stomach, large]
 
 
 def _of_bowel(name: str, canvas: Canvas, noise: Grain, one: Any) -> Organ:
@@ -104,8 +101,7 @@ def _of_bowel(name: str, canvas: Canvas, noise: Grain, one: Any) -> Organ:
 
 
 def _soft_over() -> NDArray[np.bool_]:
-    names = ("small_bowel", "colon", "bowel_gas", "stomach", "abdominal_fat")
-    return only(CAVITY, *(_label(name) for name in names))
+    return only(CAVITY, _label("abdominal_fat"))
 
 
 def _stomach(canvas: Canvas, noise: Grain, room: Cavity, random: np.random.Generator) -> Organ:
@@ -114,7 +110,7 @@ def _stomach(canvas: Canvas, noise: Grain, room: Cavity, random: np.random.Gener
     points = [(0.50, 0.10, 128.0), (0.48, 0.40, 104.0), (0.40, 0.72, 78.0), (0.10, 0.80, 62.0), (-0.14, 0.55, 66.0)]
     path = [room.at(a, f, s * z) for a, f, z in points]
     radii = s * np.array([31.0, 30.0, 24.0, 18.0, 12.0]) * random.uniform(0.8, 1.1)
-    over = only(CAVITY, _label("small_bowel"), _label("colon"), _label("bowel_gas"))
+    over = only(CAVITY)
     wall = SoftShape(
         chain(path, radii), texture("bowel_wall"), _label("stomach"), joint_mm=6.0, wobble_mm=1.5, over=over
     )
@@ -191,7 +187,7 @@ def _bladder(here: Posts, random: np.random.Generator) -> list[SoftShape]:
     s = here.scale
     place = [here.beside("sacrum", -8.0, -72.0, -112.0), here.beside("sacrum", 8.0, -72.0, -112.0)]
     radius = s * random.uniform(18.0, 34.0)
-    over = only(CAVITY, _label("small_bowel"), _label("colon"), _label("bowel_gas"))
+    over = only(CAVITY)
     wall = SoftShape(
         chain(place, radius + 2.0), texture("soft_organ"), _label("urinary_bladder"), (1.15, 1, 0.85), over=over
     )

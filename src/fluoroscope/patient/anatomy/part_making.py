@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from fluoroscope.patient.anatomy.bone import Bone
 from fluoroscope.patient.anatomy.soft import DOOR, WITHIN, box_origin
 from fluoroscope.patient.anatomy.solids import Canvas
+from fluoroscope.patient.motion.spine import SOFT_SLABS, soft_hats, soft_heights, soft_name
 from fluoroscope.patient.parts import REST, Part
 from fluoroscope.patient.threads import each
 from fluoroscope.patient.tissues import packaged_tissues
@@ -190,7 +191,7 @@ class Slab:
 
 
 def soft_slabs(heights_mm: dict[str, float], sacrum_mm: float, planes_mm: NDArray[np.float64]) -> list[Slab]:
-    """Share the planes among the vertebrae: hats that add up to one, everything above to the topmost, below to "base".
+    """Share the planes among slabs: hats that add up to one, everything above to the topmost, below to "base".
 
     Parameters
     ----------
@@ -201,17 +202,10 @@ def soft_slabs(heights_mm: dict[str, float], sacrum_mm: float, planes_mm: NDArra
     planes_mm
         (n,) heights of the canvas' planes.
     """
-    names = [*heights_mm]
-    nodes = np.array([*(heights_mm[name] for name in names), sacrum_mm])
-    slabs = []
-    for n, name in enumerate([*names, "base"]):
-        values = np.zeros(len(nodes))
-        values[n] = 1.0
-        # Smooth at every node: a kink would not survive wider voxels, and show as a line across the picture.
-        weight = 0.5 - 0.5 * np.cos(np.pi * np.interp(-planes_mm, -nodes, values))
-        level = name.removeprefix("vertebrae_")
-        slabs.append(Slab("base", REST, weight) if name == "base" else Slab(f"soft_{level}", f"soft_{level}", weight))
-    return slabs
+    names = [soft_name(name, number) for name in heights_mm for number in range(SOFT_SLABS)]
+    hats = soft_hats(soft_heights([*heights_mm.values(), sacrum_mm]), planes_mm)
+    slabs = [Slab(name, name, hat) for name, hat in zip(names, hats[:-1], strict=True)]
+    return [*slabs, Slab("base", REST, hats[-1])]
 
 
 def slab_part(slab: Slab, canvas: Canvas, before: NDArray[np.int16], added: Any, pitch_mm: float) -> Part:

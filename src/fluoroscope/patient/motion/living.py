@@ -15,7 +15,16 @@ from fluoroscope.patient.motion.breath import BreathClock, Cycles, Hold
 from fluoroscope.patient.motion.course import Step, piece_at, ramps, stepped, value_of
 from fluoroscope.patient.motion.organs import BREATHING, ORGANS, BowelWaves
 from fluoroscope.patient.motion.settings import MotionSettings
-from fluoroscope.patient.motion.spine import JointAngles, body_centers, chain_frames, joint_ranges, soft_frames
+from fluoroscope.patient.motion.spine import (
+    SOFT_SLABS,
+    JointAngles,
+    body_centers,
+    chain_frames,
+    joint_ranges,
+    soft_frames,
+    soft_heights,
+    soft_name,
+)
 from fluoroscope.patient.motion.traction import Creep, Opening, disc_spring, opening, spine_force
 from fluoroscope.patient.parts import REST, Articulation
 from fluoroscope.patient.scene import Body, Scene, SceneTruth
@@ -28,6 +37,8 @@ _LAST = 0.25
 """The lowest level begins this part of a bend's duration after the highest, and each in between in its turn: motion
 runs down the spine (Kanayama et al., Spine 1996;21:1416-1422; the amount is assumed)."""
 _LARGEST_PULL_N = 900.0
+_RESTING_MM = 15.0
+"""What lies this far below the lowest disc rests."""
 _COUGH = ((0.0, 0.7, 0.8), (0.6, 0.35, -0.9), (1.05, 0.3, -0.6))
 """A cough: breath drawn, then two bursts; begin s, length s, height over the diaphragm's way; assumed."""
 _COUGH_FLEXION_DEG = 1.5
@@ -300,7 +311,7 @@ class LivingPatient:
     def _known(self, frame: str) -> str:
         """Return the frame that moves something which rides on ``frame``."""
         known = {REST, "sacrum", *ORGANS, *_chain_names(self._articulation)}
-        known |= {name.replace("vertebrae_", "soft_", 1) for name in self._centers_mm}
+        known |= {soft_name(name, number) for name in self._centers_mm for number in range(SOFT_SLABS)}
         if frame in known:
             return frame
         # What lies below the lowest joint, and vertebrae without one, lie still.
@@ -359,17 +370,19 @@ def _center(volume: BasisVolume) -> NDArray[np.float64]:
 
 
 def _carriers(articulation: Articulation) -> dict[str, str]:
-    """Return the vertebra each organ rides on: the one nearest in height, so that organs bend with the trunk."""
-    heights = {joint.upper: float(joint.world_from_disc[2, 3]) for joint in articulation.joints}
+    """Return the slab of soft tissue each organ rides on: the one nearest in height, so that organs bend with it."""
     carriers = dict.fromkeys(ORGANS, REST)
-    if not heights:
+    centers = body_centers(articulation.joints)
+    if not centers:
         return carriers
-    lowest = min(heights.values())
+    last = articulation.joints[-1].world_from_disc
+    resting = float(last[2, 3]) - _RESTING_MM
+    heights = soft_heights([*(float(center[2]) for center in centers.values()), resting])
+    names = [soft_name(name, number) for name in centers for number in range(SOFT_SLABS)] + [REST]
     for part in articulation.parts:
         if part.frame in carriers:
             z = float(_center(part.volume)[2])
-            above = {name: abs(height + 15.0 - z) for name, height in heights.items()}
-            carriers[part.frame] = REST if z < lowest - 10.0 else min(above, key=lambda name: above[name])
+            carriers[part.frame] = names[int(np.abs(heights - z).argmin())]
     return carriers
 
 

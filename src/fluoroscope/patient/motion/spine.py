@@ -1,7 +1,7 @@
 """The spine as a chain on the sacrum: how each level shares a bend, about which point it turns, and how it opens."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,23 @@ from fluoroscope.geometry.rigid import Matrix, inverse, rotation, translation
 from fluoroscope.patient.motion.traction import Opening
 from fluoroscope.patient.parts import REST, DiscJoint
 
-__all__ = ["JointAngles", "JointRange", "chain_frames", "half_way", "joint_ranges", "turned"]
+__all__ = [
+    "SOFT_SLABS",
+    "JointAngles",
+    "JointRange",
+    "body_centers",
+    "chain_frames",
+    "half_way",
+    "joint_ranges",
+    "soft_frames",
+    "soft_hats",
+    "soft_heights",
+    "soft_name",
+    "turned",
+]
+
+SOFT_SLABS = 4
+"""Slabs of soft tissue a level: neighbours differ by a quarter of what two vertebrae do, so no outline is doubled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,15 +162,43 @@ def body_centers(joints: tuple[DiscJoint, ...]) -> dict[str, NDArray[np.float64]
     return centers
 
 
-def soft_frames(frames: Mapping[str, Matrix], centers_mm: Mapping[str, NDArray[np.float64]]) -> dict[str, Matrix]:
-    """Return ``world_from_rest`` of the slabs of soft tissue: each goes with its vertebra's middle and does not turn.
+def soft_name(vertebra: str, number: int) -> str:
+    """Return the frame of a slab of soft tissue: 0 at a vertebra's middle, the others between it and the next below."""
+    name = vertebra.replace("vertebrae_", "soft_", 1)
+    return f"{name}_{number}" if number else name
 
-    Turning slabs would part at the skin, far from the spine; shifted ones stay within a few mm of their neighbours.
+
+def soft_heights(heights_mm: Sequence[float]) -> NDArray[np.float64]:
+    """Return the heights of all slabs' middles and of what rests, given the vertebrae's and what rests' (n,)."""
+    nodes = np.arange(SOFT_SLABS * (len(heights_mm) - 1) + 1) / SOFT_SLABS
+    heights: NDArray[np.float64] = np.interp(nodes, np.arange(len(heights_mm)), heights_mm)
+    return heights
+
+
+def soft_hats(heights_mm: NDArray[np.float64], planes_mm: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the share (n, m) of every slab in every plane: smooth hats about falling heights (n,) that add up to one.
+
+    A kink would not survive wider voxels, and show as a line across the picture.
     """
+    rising = np.interp(-planes_mm, -heights_mm, np.arange(len(heights_mm), dtype=np.float64))
+    away = np.abs(rising[np.newaxis] - np.arange(len(heights_mm))[:, np.newaxis])
+    hats: NDArray[np.float64] = 0.5 + 0.5 * np.cos(np.pi * np.minimum(away, 1.0))
+    return hats
+
+
+def soft_frames(frames: Mapping[str, Matrix], centers_mm: Mapping[str, NDArray[np.float64]]) -> dict[str, Matrix]:
+    """Return ``world_from_rest`` of the slabs of soft tissue: each goes sideways with the spine at its height.
+
+    Slabs neither turn, which would part them at the skin, nor go along the body: where neighbours close in or part,
+    their sum would be denser or thinner, a band across the picture, while real tissue gives way sideways.
+    """
+    shifts = [frames[name][:3, :3] @ center + frames[name][:3, 3] - center for name, center in centers_mm.items()]
+    shifts.append(np.zeros(3))
     soft = {}
-    for name, center_mm in centers_mm.items():
-        frame = frames[name]
-        if not np.array_equal(frame[:3, :3], np.eye(3)):
-            frame = translation(frame[:3, :3] @ center_mm + frame[:3, 3] - center_mm)
-        soft[name.replace("vertebrae_", "soft_", 1)] = frame
+    for n, name in enumerate(centers_mm):
+        for number in range(SOFT_SLABS):
+            share = number / SOFT_SLABS
+            shift = (1.0 - share) * shifts[n] + share * shifts[n + 1]
+            moved = translation((shift[0], shift[1], 0.0))
+            soft[soft_name(name, number)] = moved if shift[:2].any() else frames[REST]
     return soft
