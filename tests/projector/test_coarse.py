@@ -13,7 +13,7 @@ from fluoroscope.patient.labels import read_labels
 from fluoroscope.patient.scene import Body, Scene
 from fluoroscope.patient.tissues import to_basis
 from fluoroscope.patient.volume import BasisVolume
-from fluoroscope.projector import SceneProjector, project
+from fluoroscope.projector import SceneProjector, prepare, project
 from fluoroscope.projector.coarse import MARGIN, coarse_geometry, enlarge_into, halvings
 
 
@@ -62,7 +62,7 @@ def test_coarse_pixels_lie_between_the_fine():
 
 @pytest.mark.parametrize(("spacing_mm", "wanted"), [(0.3, 0), (0.6, 1), (1.6, 2), (3.0, 2)])
 def test_the_shadow_of_a_voxel_decides(spacing_mm, wanted):
-    assert halvings(Body("one", soft(1, spacing_mm)), view(400, 400)) == wanted
+    assert halvings(prepare(soft(1, spacing_mm)), np.eye(4), view(400, 400)) == wanted
 
 
 def test_the_picture_is_that_of_all_pixels_whatever_moves_or_pauses():
@@ -73,7 +73,7 @@ def test_the_picture_is_that_of_all_pixels_whatever_moves_or_pauses():
         way_mm = (0.0, min(pulse, 4), min(pulse, 12), 0.1 * max(0, pulse - 20))
         moved = [translation((float(mm), 1.0, 0.0)) @ rotation((0.0, 1.0, 1.0), 4.0) for mm in way_mm]
         scene = Scene(tuple(Body(str(n), v, m) for n, (v, m) in enumerate(zip(volumes, moved, strict=True))))
-        assert {halvings(body, geometry) for body in scene.bodies} == {0, 1, 2}
+        assert {halvings(keeper.prepared(b.volume), b.world_from_body, geometry) for b in scene.bodies} == {0, 1, 2}
         kept = keeper.project(scene, geometry)
         if pulse % 3 == 0 or pulse > 28:
             plain, true = (
@@ -119,7 +119,7 @@ def test_parts_of_a_real_patient(data_folder, primary_deg, pixels, pitch_mm, mos
     scene = Scene(tuple(Body(p.name, p.volume) for p in articulate_ct(volume, basis, labels).parts))
     pose = CArmPose(primary_deg, 0.0, 600.0, 1000.0, tuple(middle[:3]))
     geometry = projection_geometry(pose, DetectorGrid(pixels, pixels, pitch_mm))
-    assert any(halvings(body, geometry) for body in scene.bodies)
+    assert any(halvings(prepare(body.volume), body.world_from_body, geometry) for body in scene.bodies)
     plain = sum(project(body.volume, geometry) for body in scene.bodies)
     off = SceneProjector().project(scene, geometry) - plain
     assert rms(off) < most * rms(plain)

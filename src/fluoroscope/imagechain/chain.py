@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fluoroscope.acquisition.frame import Frame, PixelIntensity
-from fluoroscope.imagechain.kernels import LOG_TABLE, log_filter_display
+from fluoroscope.imagechain.kernels import log_filter_display
 from fluoroscope.imagechain.stages import (
     DisplayWindow,
     average_display,
@@ -156,12 +156,11 @@ class ImageChain:
         field = field_rectangle(frame)
         log_filter_display(
             frame.pixels,
-            LOG_TABLE,
-            np.float32(math.log(exposure(frame))),
-            np.float32(self._settings.recursion if mixing else 1.0),
-            np.float32(shift),
+            math.log(exposure(frame)),
+            self._settings.recursion if mixing else 1.0,
+            shift,
             display_scale(self._level),
-            np.array(field, dtype=np.int64),
+            field,
             self._state,
             display,
         )

@@ -193,12 +193,11 @@ def average_display(
     for count, frame in enumerate(frames, start=1):
         log_filter_display(
             frame.pixels,
-            LOG_TABLE,
-            np.float32(math.log(exposure(frame))),
-            np.float32(1.0 / count),
-            np.float32(0.0),
+            math.log(exposure(frame)),
+            1.0 / count,
+            0.0,
             scale,
-            np.array(field, dtype=np.int64),
+            field,
             state,
             display,
         )

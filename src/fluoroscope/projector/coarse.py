@@ -1,11 +1,14 @@
 """Pictures of coarse voxels on fewer pixels: a shadow smooth over many pixels need not be computed at each of them."""
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
 from fluoroscope.geometry.grid import DetectorGrid
 from fluoroscope.geometry.projection import ProjectionGeometry
-from fluoroscope.patient.scene import Body
+from fluoroscope.geometry.rigid import Matrix
+from fluoroscope.projector.prepared import PreparedVolume
 from fluoroscope.projector.sharing import argument, carray, cores, pointer_to, shared
 from fluoroscope.projector.simd import fetch_add
 
@@ -24,17 +27,13 @@ TAPS = np.array([77.0, -693.0, 6930.0, 2310.0, -495.0, 63.0], np.float32) / np.f
 LINE_ROWS = 8
 
 
-def halvings(body: Body, geometry: ProjectionGeometry) -> int:
+def halvings(volume: PreparedVolume, world_from_body: Matrix, geometry: ProjectionGeometry) -> int:
     """Return how often the detector may be halved for a body, 0 to 2, by the shadow of a voxel in its middle."""
-    affine = body.volume.world_from_index
-    middle = affine[:3, :3] @ ((np.asarray(body.volume.water.shape) - 1.0) / 2.0) + affine[:3, 3]
-    place = body.world_from_body[:3, :3] @ middle + body.world_from_body[:3, 3]
-    depth_mm = float(geometry.pixel_from_world[2, :3] @ place + geometry.pixel_from_world[2, 3])
+    depth_mm = float(geometry.pixel_from_world[2] @ (world_from_body @ volume.middle_mm))
     if depth_mm <= 0.0:
         return 0
-    voxel_mm = float(np.sqrt((affine[:3, :3] ** 2).sum(axis=0).min()))
-    shadow_px = voxel_mm * geometry.source_to_detector_mm / depth_mm / geometry.grid.pitch_mm
-    return int(np.clip(np.floor(np.log2(shadow_px / HALVE_FROM_PX)) + 1.0, 0.0, MOST_HALVINGS))
+    shadow_px = volume.voxel_mm * geometry.source_to_detector_mm / depth_mm / geometry.grid.pitch_mm
+    return min(max(math.floor(math.log2(shadow_px / HALVE_FROM_PX)) + 1, 0), MOST_HALVINGS)
 
 
 def coarse_geometry(geometry: ProjectionGeometry) -> ProjectionGeometry:

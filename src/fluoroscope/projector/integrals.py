@@ -121,17 +121,18 @@ def project(
     picture = output(out, channels, geometry)
     check(geometry, pitch)
     if backend == "reference":
-        march_into(source, motion(world_from_body), geometry, None, picture, fresh=True)
+        march_into(source, rigid([motion(world_from_body)])[0], geometry, None, picture, fresh=True)
         return picture
     if backend != "fast":
         raise ProjectionRefusedError(f"unknown projector backend {backend!r}: choose 'fast' or 'reference'")
     ready = prepared if prepared is not None else prepare(volume)  # type: ignore[arg-type]
-    project_bodies([(ready, motion(world_from_body))], geometry, picture, pitch=pitch, level=level)
+    project_bodies([ready], [motion(world_from_body)], geometry, picture, pitch=pitch, level=level)
     return picture
 
 
 def project_bodies(
-    bodies: Sequence[tuple[PreparedVolume, Matrix]],
+    bodies: Sequence[PreparedVolume],
+    motions: Sequence[Matrix],
     geometry: ProjectionGeometry,
     out: NDArray[np.float32],
     *,
@@ -139,14 +140,15 @@ def project_bodies(
     pitch: float = PITCH,
     level: str | None = None,
 ) -> None:
-    """Write (``fresh``) or add the sum of moved bodies to ``out`` (channels, rows, columns); all in one pass."""
+    """Write (``fresh``) or add the sum of bodies, each moved, to ``out`` (channels, rows, columns); all in one pass."""
+    moved = rigid(motions)
     space, channels = WORKSPACE, out.shape[0]
     count = len(bodies)
     space.room(count)
     affines, scales = np.empty((count, 4, 4)), np.ones((count, 2))
     tables = np.empty((count, 3, plan.BODY_FIELDS), np.int64)
-    for n, (body, world_from_body) in enumerate(bodies):
-        affines[n] = world_from_body @ body.world_from_index
+    for n, body in enumerate(bodies):
+        np.matmul(moved[n], body.world_from_index, out=affines[n])
         scales[n, :channels] = [u / (g * 1024.0) for u, g in zip(body.units, body.gains, strict=True)]
         tables[n] = body.table
     status = np.zeros(count, np.int64)
@@ -161,15 +163,15 @@ def project_bodies(
 
     jobs, tiles, floats = planned()
     if ((status != plan.FITS) & (status < plan.NEEDS_MARCH)).any():
-        for n, (body, _) in enumerate(bodies):
+        for n, body in enumerate(bodies):
             if 0 < status[n] < plan.NEEDS_MARCH:
                 body.ready(tuple(axis for axis in range(3) if status[n] >> axis & 1))
                 tables[n] = body.table
         jobs, tiles, floats = planned()
     run_jobs(space, jobs, tiles, floats, out, fresh=fresh, level=vector_level(level))
-    for n, (body, world_from_body) in enumerate(bodies):
+    for n, body in enumerate(bodies):
         if status[n] >= plan.NEEDS_MARCH:
-            march_into(body.source, world_from_body, geometry, MARCH_STEP_VOXEL, out, fresh=False)
+            march_into(body.source, moved[n], geometry, MARCH_STEP_VOXEL, out, fresh=False)
 
 
 def run_jobs(
@@ -231,13 +233,20 @@ def march_into(
 
 
 def motion(world_from_body: Matrix | None) -> Matrix:
-    """Return the rigid motion, or none; refuse what is not a finite (4, 4) rotation and shift."""
-    if world_from_body is None:
-        return np.eye(4)
-    turned = world_from_body[:3, :3] if world_from_body.shape == (4, 4) else None
-    if turned is None or not np.isfinite(world_from_body).all() or np.abs(turned @ turned.T - np.eye(3)).max() > 1e-6:
+    """Return the rigid motion, or none."""
+    return np.eye(4) if world_from_body is None else world_from_body
+
+
+def rigid(motions: Sequence[Matrix]) -> NDArray[np.float64]:
+    """Return the motions (n, 4, 4); refuse what is not a finite rotation and shift."""
+    if any(one.shape != (4, 4) for one in motions):
         raise ProjectionRefusedError("world_from_body must be a finite rigid (4, 4) matrix")
-    return world_from_body
+    stacked = np.array(motions, dtype=np.float64).reshape(-1, 4, 4)
+    turned = stacked[:, :3, :3]
+    off = turned @ turned.transpose(0, 2, 1) - np.eye(3)
+    if not np.isfinite(stacked).all() or (off.size and np.abs(off).max() > 1e-6):
+        raise ProjectionRefusedError("world_from_body must be a finite rigid (4, 4) matrix")
+    return stacked
 
 
 def check(geometry: ProjectionGeometry, pitch: float) -> None:

@@ -57,6 +57,10 @@ class PreparedVolume:
         and the kernels leave it out.
     first, shape
         The box kept, in voxel indices: everything outside it is zero.
+    middle_mm
+        (4,) middle of the source's grid in its own coordinates, mm, and 1.
+    voxel_mm
+        The shortest side of a voxel, mm.
     """
 
     source: Volume | BasisVolume = field(repr=False)
@@ -69,6 +73,15 @@ class PreparedVolume:
     copies: list[AxisCopy | None] = field(default_factory=lambda: [None, None, None], repr=False)
     table: NDArray[np.int64] = field(default_factory=lambda: np.zeros((3, plan.BODY_FIELDS), np.int64), repr=False)
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    middle_mm: NDArray[np.float64] = field(init=False, repr=False)
+    voxel_mm: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Work out where the middle lies and how large a voxel is."""
+        affine = self.source.world_from_index
+        middle = np.append((np.asarray(self.channels[0].shape) - 1.0) / 2.0, 1.0)
+        self.middle_mm = affine @ middle
+        self.voxel_mm = float(np.sqrt((affine[:3, :3] ** 2).sum(axis=0).min()))
 
     @property
     def world_from_index(self) -> NDArray[np.float64]:

@@ -9,7 +9,7 @@ from fluoroscope.geometry.projection import ProjectionGeometry
 from fluoroscope.patient.scene import Body, Scene
 from fluoroscope.patient.volume import BasisVolume
 from fluoroscope.projector.coarse import MOST_HALVINGS, coarse_geometry, enlarge_into, halvings
-from fluoroscope.projector.integrals import PITCH, check, motion, output, project_bodies
+from fluoroscope.projector.integrals import PITCH, check, output, project_bodies
 from fluoroscope.projector.prepared import PreparedVolume, prepare
 from fluoroscope.projector.shapes import add_shapes
 
@@ -93,7 +93,7 @@ class SceneProjector:
                 self._geometries.append(coarse_geometry(self._geometries[-1]))
         split: list[list[Body]] = [[] for _ in self._layers]
         for body in scene.bodies:
-            split[halvings(body, geometry)].append(body)
+            split[halvings(self.prepared(body.volume), body.world_from_body, geometry)].append(body)
         coarse, changed = self._coarse(split)
         self._layers[0].project(split[0], geometry, picture, coarse, changed=changed)
         add_shapes(scene.shapes, geometry, picture)
@@ -119,8 +119,9 @@ class SceneProjector:
     def _run(
         self, bodies: Sequence[Body], geometry: ProjectionGeometry, out: NDArray[np.float32], *, fresh: bool
     ) -> None:
-        moved = [(self.prepared(body.volume), motion(body.world_from_body)) for body in bodies]
-        project_bodies(moved, geometry, out, fresh=fresh, pitch=self._pitch, level=self._level)
+        volumes = [self.prepared(body.volume) for body in bodies]
+        motions = [body.world_from_body for body in bodies]
+        project_bodies(volumes, motions, geometry, out, fresh=fresh, pitch=self._pitch, level=self._level)
 
     def _forget(self, scene: Scene) -> None:
         present = {id(body.volume) for body in scene.bodies}
@@ -135,7 +136,8 @@ class _Layer:
         self._run = run
         self._geometry: ProjectionGeometry | None = None
         self._resting: dict[int, Body] = {}
-        self._sum: NDArray[np.float32] | None = None
+        self._sum: NDArray[np.float32] = np.empty((2, 0, 0), np.float32)
+        self._summed = False
         self._whole: NDArray[np.float32] | None = None
         self._last: dict[int, Body] = {}
         self._stood: dict[int, int] = {}
@@ -165,18 +167,23 @@ class _Layer:
     ) -> None:
         """Write the bodies and, enlarged, the ``coarse`` picture, which is ``changed`` or that of the last call."""
         if self._geometry is None or not same_geometry(self._geometry, geometry):
+            # Nothing is kept yet: the next pulse may see from elsewhere again.
             self._run(bodies, geometry, picture, fresh=True)
-            self._keep(bodies, geometry, picture)
             self._last = {id(body.volume): body for body in bodies}
+            self._whole, self._summed, self._resting = None, False, self._last
+            self._geometry = geometry if len(self._last) == len(bodies) else None
             if coarse is not None:
                 enlarge_into(coarse, picture)
             return
         self._join(bodies, geometry)
         still = [body for body in bodies if self._rests(body)]
         moving = [body for body in bodies if not self._rests(body)]
-        if len(still) < len(self._resting) or self._sum is None:
-            self._run(still, geometry, picture, fresh=True)
-            self._keep(still, geometry, picture)
+        if len(still) < len(self._resting) or not self._summed:
+            if self._sum.shape != picture.shape:
+                self._sum = np.empty_like(picture)
+            self._run(still, geometry, self._sum, fresh=True)
+            self._whole, self._summed = None, True
+            self._resting = {id(body.volume): body for body in still}
         self._write_resting(picture, coarse, changed=changed)
         if moving:
             self._run(moving, geometry, picture, fresh=False)
@@ -185,7 +192,7 @@ class _Layer:
         self, picture: NDArray[np.float32], coarse: NDArray[np.float32] | None, *, changed: bool
     ) -> None:
         """Write what rests; with a coarse picture that rests too, both from one kept picture."""
-        resting = self._sum if self._sum is not None else np.zeros_like(picture)
+        resting = self._sum
         if coarse is None or changed:
             self._whole = None
         if coarse is None:
@@ -208,24 +215,13 @@ class _Layer:
         self._stood = {key: count for key, count in self._stood.items() if key in self._last}
         settled = [b for b in bodies if not self._rests(b) and self._stood[id(b.volume)] >= _SETTLED]
         # One that rested elsewhere is still in the picture until it is made anew.
-        if self._sum is not None and settled and not any(id(body.volume) in self._resting for body in settled):
+        if self._summed and settled and not any(id(body.volume) in self._resting for body in settled):
             self._run(settled, geometry, self._sum, fresh=False)
             self._whole = None
             self._resting |= {id(body.volume): body for body in settled}
 
     def _rests(self, body: Body) -> bool:
         return same_body(self._resting.get(id(body.volume)), body)
-
-    def _keep(self, bodies: Sequence[Body], geometry: ProjectionGeometry, picture: NDArray[np.float32]) -> None:
-        self._geometry, self._resting = geometry, {id(body.volume): body for body in bodies}
-        self._whole = None
-        if len(self._resting) < len(bodies):
-            self._geometry = None
-            return
-        if self._sum is None or self._sum.shape != picture.shape:
-            self._sum = picture.copy()
-        else:
-            self._sum[:] = picture
 
 
 def same_body(known: Body | None, body: Body) -> bool:

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from fluoroscope.geometry.projection import ProjectionGeometry
 from fluoroscope.patient.scene import Cylinder, Rod, Shape, Sphere
-from fluoroscope.patient.threads import spread
-from fluoroscope.projector.sharing import WITHIN
+from fluoroscope.projector.sharing import WITHIN, argument, carray, pointer_to, shared
 
 __all__ = ["add_shapes"]
 
@@ -22,7 +21,7 @@ SHAPE_FIELDS = 25
 """start (3), axis (3), length, start radius, slope, start normal (3), end normal (3), water, bone, shadow ends (6),
 largest radius, ball."""
 BALL = 24
-COMB = 16
+COMB = 4
 
 
 @njit(**WITHIN)
@@ -134,13 +133,20 @@ def pixel_mean(shape, source, world_from_pixel, row, column, count, stride, far_
     return total / count
 
 
-@njit(nogil=True, cache=True)
-def add_chords(start, stop, shapes, pixel_from_world, world_from_pixel, source, far_mm, pitch_mm, out):  # type: ignore[no-untyped-def]
+@shared()
+def add_chords(part, arguments):  # type: ignore[no-untyped-def]
     """Add every shape's mean path times its basis to ``out`` (2, rows, columns), near its shadow only.
 
-    Rows of remainder ``start`` to ``stop`` by `COMB`: each part of the work has its share of every shadow.
+    Rows of remainder ``part`` by `COMB`: each part of the work has its share of every shadow.
     """
-    rows, columns = out.shape[1], out.shape[2]
+    count_of_shapes, rows, columns = argument(arguments, 0), argument(arguments, 1), argument(arguments, 2)
+    shapes = carray(pointer_to(argument(arguments, 3), np.float64), (count_of_shapes, SHAPE_FIELDS))
+    pixel_from_world = carray(pointer_to(argument(arguments, 4), np.float64), (3, 4))
+    world_from_pixel = carray(pointer_to(argument(arguments, 5), np.float64), (3, 3))
+    source = carray(pointer_to(argument(arguments, 6), np.float64), (3,))
+    lengths = carray(pointer_to(argument(arguments, 7), np.float64), (2,))
+    out = carray(pointer_to(argument(arguments, 8), np.float32), (2, rows, columns))
+    far_mm, pitch_mm = lengths[0], lengths[1]
     ends, ray = np.empty((2, 3)), np.empty(3)
     for n in range(shapes.shape[0]):
         shape = shapes[n]
@@ -170,9 +176,7 @@ def add_chords(start, stop, shapes, pixel_from_world, world_from_pixel, source, 
             count, stride = lattice(half_px)
         first = int(max(0.0, min(r1, r2) - reach))
         last = int(min(rows - 1.0, max(r1, r2) + reach))
-        for row in range(first, last + 1):
-            if not start <= row % COMB < stop:
-                continue
+        for row in range(first + (part - first) % COMB, last + 1, COMB):
             low_c, high_c = min(c1, c2) - reach, max(c1, c2) + reach
             if not whole_field and abs(r2 - r1) > 1e-9:
                 t1, t2 = (row - reach - r1) / (r2 - r1), (row + reach - r1) / (r2 - r1)
@@ -209,15 +213,15 @@ def add_shapes(shapes: Sequence[Shape], geometry: ProjectionGeometry, out: NDArr
     rows = [row for row in map(_row, shapes) if row is not None]
     if not rows:
         return
-    spread(
-        add_chords,
+    add_chords.run(
         COMB,
+        len(rows),
+        *out.shape[1:],
         np.ascontiguousarray(rows),
-        geometry.pixel_from_world,
-        geometry.direction_from_pixel,
-        geometry.source_mm,
-        float(geometry.source_to_detector_mm),
-        float(geometry.grid.pitch_mm),
+        np.ascontiguousarray(geometry.pixel_from_world),
+        np.ascontiguousarray(geometry.direction_from_pixel),
+        np.asarray(geometry.source_mm, dtype=np.float64),
+        np.array([geometry.source_to_detector_mm, geometry.grid.pitch_mm], dtype=np.float64),
         out,
     )
 
