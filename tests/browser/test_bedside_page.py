@@ -270,8 +270,10 @@ def test_a_ruler_is_laid_where_live_is_clicked_and_taken_away(served):
         ruler.get_by_role("button", name=button).click()
         page.locator(".armed", has_text="where the ruler shall be").wait_for()
         page.mouse.click(glass["x"] + col * glass["width"], glass["y"] + 0.5 * glass["height"])
+        assert served.room.wait_for(
+            lambda along=along: [one["along"] for one in told(served, "ruler_lay")][-1:] == [along]
+        )
         place = told(served, "ruler_lay")[-1]
-        assert place["along"] == along
         assert place["picture"]["col"] == pytest.approx(col, abs=0.01)
     ruler.get_by_role("button", name="Take the ruler away").click()
     assert served.room.wait_for(lambda: served.room.status()["ruler"] is None)
@@ -290,11 +292,9 @@ def test_a_catheter_is_threaded_pushed_on_and_left_when_the_needle_comes_out(ser
     page.get_by_role("button", name="Remove needle").click()
     page.get_by_label("Needle type").select_option("tuohy_18g_80")
     page.get_by_role("button", name="At the marker").click()
-    thread = page.get_by_role("button", name="Thread it")
-    thread.wait_for()
-    assert thread.is_disabled()
+    page.locator(".hint", has_text="to inject or to thread a catheter").wait_for()
     page.get_by_role("button", name="Take stylet out").click()
-    thread.click()
+    page.get_by_role("button", name="Thread it").click()
     page.locator(".figure-name", has_text="beyond the needle").wait_for()
     page.get_by_role("button", name="Push on 10 mm").click()
     page.locator(".needle-figures .figure-value", has_text="10.0").wait_for()

@@ -37,6 +37,15 @@ describe("the next step", () => {
     expect(nextStep({ connected: true, narrow: false, moved: true, status: { ...READY, state: "HOLD", runs: [run] } }).kind).toBe("pedal");
   });
 
+  it("leads from the marker seen to the needle", () => {
+    const marker = { position_mm: [0, 0, 0] } as unknown as NonNullable<Status["marker"]>;
+    const seen = { state: "HOLD", runs: [run], marker, needle: null, catheter: null } as Partial<Status>;
+    expect(step(seen)).toBe("Needle at the marker");
+    expect(step({ ...seen, state: "READY" })).toBe("Hold SPACE for X-ray");
+    expect(nextStep({ connected: true, narrow: false, moved: true, status: { ...READY, ...seen } }).kind).toBe("pedal");
+    expect(step({ ...seen, needle: {} as unknown as NonNullable<Status["needle"]> })).toBe("Store image (K)");
+  });
+
   it("says what is in the way", () => {
     expect(nextStep({ connected: false, narrow: false, moved: false, status: READY }).kind).toBe("none");
     expect(nextStep({ connected: true, narrow: true, moved: false, status: READY }).kind).toBe("none");

@@ -142,7 +142,8 @@ class NeedleHand:
         kinds = [
             {
                 "name": kind.name,
-                "label": kind.title,
+                # The group says what it is; a narrow list has room for the rest.
+                "label": kind.title.removeprefix("spinal needle "),
                 "length_mm": kind.length_mm,
                 "bore_mm": kind.bore_mm,
                 "group": _GROUPS[kind.kind],

@@ -2,7 +2,7 @@
 
 import { adaptive, clockText } from "../room/format";
 import { nextStep, type Step } from "../room/nextstep";
-import { storeImage, toggleReplay } from "../room/controls";
+import { placeNeedle, storeImage, toggleReplay } from "../room/controls";
 import { act, link } from "../room/room";
 import * as s from "../room/state";
 import { HoldButton } from "./HoldButton";
@@ -52,7 +52,7 @@ function Pulses() {
 }
 
 function NextStep() {
-  const step = nextStep({ connected: s.connected.value, narrow: s.narrow.value, status: s.status.value, moved: s.movedSinceLive.value });
+  const step = nextStep({ connected: s.connected.value, narrow: s.narrow.value, status: s.status.value, moved: s.movedSinceLive.value || s.handledSinceLive.value });
   if (s.status.value?.dose.five_minute_signal === true) return <FiveMinutes />;
   if (step.kind === "none") return <div class="next next-none" aria-live="polite">{step.text}</div>;
   if (step.kind === "pedal") return <HoldButton className="next next-act">{step.text}</HoldButton>;
@@ -64,6 +64,7 @@ function take(what: Extract<Step, { kind: "act" }>["act"]): void {
     case "claim": link.claim(); return;
     case "patients": s.patientsOpen.value = true; return;
     case "store": void storeImage(); return;
+    case "needle": placeNeedle({ at_marker: true }); return;
     case "replay": toggleReplay(); return;
     case "lateral":
     case "ap": act("view", { name: what }); return;

@@ -8,7 +8,7 @@ import { fixed } from "../room/format";
 import { act } from "../room/room";
 import * as s from "../room/state";
 import { Arm, ArmedHint } from "./Arm";
-import { CatheterInHand, Thread } from "./Catheter";
+import { CatheterInHand, fittingKinds, Thread } from "./Catheter";
 import { Inject } from "./Inject";
 import { Marker, Ruler } from "./OnTheSkin";
 import { Choice } from "./Sliders";
@@ -43,7 +43,8 @@ export function NeedlePanel() {
 
 function whyClosed(needle: NeedleStatus | null, catheter: CatheterStatus | null): string {
   if (catheter !== null) return catheter.hollow ? "" : "The lead is solid: nothing can be injected through it.";
-  return needle?.stylet_in === true ? "Take the stylet out to inject." : "";
+  if (needle?.stylet_in !== true) return "";
+  return `Take the stylet out to inject${fittingKinds(needle).length > 0 ? " or to thread a catheter" : ""}.`;
 }
 
 function Placing({ off }: { off: boolean }) {
@@ -78,39 +79,42 @@ function Placing({ off }: { off: boolean }) {
 
 function InHand({ needle, off }: { needle: NeedleStatus; off: boolean }) {
   return (
-    <section aria-label="Needle">
-      <h3>Needle</h3>
-      <p class="needle-name">{needle.label}</p>
-      <div class="needle-figures">
-        <div><span class="figure-value">{fixed(needle.depth_mm, 1)}<small>mm</small></span><span class="figure-name">depth from skin</span></div>
-        <Resistance needle={needle} />
+    <>
+      <div class="in-hand" role="group" aria-label="Needle in hand">
+        <p class="needle-name">{needle.label}</p>
+        <div class="needle-figures">
+          <div><span class="figure-value">{fixed(needle.depth_mm, 1)}<small>mm</small></span><span class="figure-name">depth from skin</span></div>
+          <Resistance needle={needle} />
+        </div>
+        <Signs needle={needle} />
       </div>
-      <Signs needle={needle} />
-      <div class="choice-row" role="group" aria-label="Advance or withdraw">
-        {([-5, -1, 1, 5] as const).map((mm) => (
-          <button type="button" key={mm} disabled={off} aria-label={`${mm < 0 ? "Withdraw" : "Advance"} ${Math.abs(mm)} mm`} onClick={() => moveNeedle({ advance_mm: mm })}>
-            {mm < 0 ? `↑ ${-mm}` : `↓ ${mm}`}
-          </button>
-        ))}
-      </div>
-      <p class="hint keys-hint"><kbd>N</kbd> + <kbd>PAGE UP</kbd> <kbd>PAGE DOWN</kbd> or wheel</p>
-      <div class="choice-row" role="group" aria-label="Swing the hub, as LIVE shows it">
-        {([["←", "left", -1, 0], ["→", "right", 1, 0], ["↑", "up", 0, 1], ["↓", "down", 0, -1]] as const).map(([sign, word, x, y]) => (
-          <button type="button" key={word} disabled={off} aria-label={`Hub 1° ${word}`} onClick={() => moveNeedle({ steer_x_deg: x, steer_y_deg: y })}>{sign}</button>
-        ))}
-        <button type="button" disabled={off} aria-label="Turn 45° left" onClick={() => moveNeedle({ rotate_deg: -45 })}>↺</button>
-        <button type="button" disabled={off} aria-label="Turn 45° right" onClick={() => moveNeedle({ rotate_deg: 45 })}>↻</button>
-      </div>
-      <p class="hint keys-hint"><kbd>N</kbd> + arrows swing the hub{needle.rotation_deg !== null && ` · turned ${fixed(needle.rotation_deg, 0)}°`}</p>
-      <div class="views">
-        {needle.stylet_in !== null && (
-          <button type="button" disabled={off} aria-pressed={needle.stylet_in} onClick={() => act("needle_stylet", { inside: !needle.stylet_in })}>
-            {needle.stylet_in ? "Take stylet out" : "Put stylet in"}
-          </button>
-        )}
-        <button type="button" disabled={off} onClick={() => act("needle_remove")}>Remove needle</button>
-      </div>
-    </section>
+      <section aria-label="Needle">
+        <div class="choice-row" role="group" aria-label="Advance or withdraw">
+          {([-5, -1, 1, 5] as const).map((mm) => (
+            <button type="button" key={mm} disabled={off} aria-label={`${mm < 0 ? "Withdraw" : "Advance"} ${Math.abs(mm)} mm`} onClick={() => moveNeedle({ advance_mm: mm })}>
+              {mm < 0 ? `↑ ${-mm}` : `↓ ${mm}`}
+            </button>
+          ))}
+        </div>
+        <p class="hint keys-hint"><kbd>N</kbd> + <kbd>PAGE UP</kbd> <kbd>PAGE DOWN</kbd> or wheel</p>
+        <div class="choice-row" role="group" aria-label="Swing the hub, as LIVE shows it">
+          {([["←", "left", -1, 0], ["→", "right", 1, 0], ["↑", "up", 0, 1], ["↓", "down", 0, -1]] as const).map(([sign, word, x, y]) => (
+            <button type="button" key={word} disabled={off} aria-label={`Hub 1° ${word}`} onClick={() => moveNeedle({ steer_x_deg: x, steer_y_deg: y })}>{sign}</button>
+          ))}
+          <button type="button" disabled={off} aria-label="Turn 45° left" onClick={() => moveNeedle({ rotate_deg: -45 })}>↺</button>
+          <button type="button" disabled={off} aria-label="Turn 45° right" onClick={() => moveNeedle({ rotate_deg: 45 })}>↻</button>
+        </div>
+        <p class="hint keys-hint"><kbd>N</kbd> + arrows swing the hub{needle.rotation_deg !== null && ` · turned ${fixed(needle.rotation_deg, 0)}°`}</p>
+        <div class="views">
+          {needle.stylet_in !== null && (
+            <button type="button" disabled={off} aria-pressed={needle.stylet_in} onClick={() => act("needle_stylet", { inside: !needle.stylet_in })}>
+              {needle.stylet_in ? "Take stylet out" : "Put stylet in"}
+            </button>
+          )}
+          <button type="button" disabled={off} onClick={() => act("needle_remove")}>Remove needle</button>
+        </div>
+      </section>
+    </>
   );
 }
 

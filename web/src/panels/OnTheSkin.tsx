@@ -15,7 +15,7 @@ export function Marker({ off }: { off: boolean }) {
         {there && <button type="button" disabled={off} onClick={() => act("marker_remove")}>Remove</button>}
       </div>
       <ArmedHint what="marker" />
-      {there && s.placing.value === null && <p class="hint">Drag its ring on LIVE, or:</p>}
+      {there && !s.status.value?.needle && !s.status.value?.catheter && s.placing.value === null && <p class="hint">Drag its ring on LIVE, or:</p>}
       {there && (
         <div class="pad" role="group" aria-label="Move the marker by 5 mm, with SHIFT by 1 mm">
           {([["to head", 0, 1], ["to feet", 0, -1], ["to left", 1, 0], ["to right", -1, 0]] as const).map(([text, left, head]) => (

@@ -5,13 +5,13 @@ import type { Status } from "../link/types";
 export type Step =
   | { readonly kind: "none"; readonly text: string }
   | { readonly kind: "pedal"; readonly text: string }
-  | { readonly kind: "act"; readonly text: string; readonly act: "patients" | "claim" | "store" | "replay" | "lateral" | "ap" };
+  | { readonly kind: "act"; readonly text: string; readonly act: "patients" | "claim" | "store" | "replay" | "lateral" | "ap" | "needle" };
 
 export interface Situation {
   readonly connected: boolean;
   readonly narrow: boolean;
   readonly status: Status | null;
-  /** Whether the C-arm was moved since the picture on LIVE was made. */
+  /** Whether the C-arm, or something at the patient, was moved since the picture on LIVE was made. */
   readonly moved: boolean;
 }
 
@@ -29,6 +29,7 @@ export function nextStep({ connected, narrow, status, moved }: Situation): Step 
   const pedal: Step = { kind: "pedal", text: status.dose.source === "recorded" ? "Hold SPACE to play" : "Hold SPACE for X-ray" };
   if (status.patient === null && status.patients.length > 0) return { kind: "act", text: "Choose a patient", act: "patients" };
   if (status.state !== "HOLD" || moved) return pedal;
+  if (status.marker && !status.needle && !status.catheter) return { kind: "act", text: "Needle at the marker", act: "needle" };
   const lastRun = status.runs.at(-1)?.event_number;
   const storedOfRun = status.stored.filter((image) => image.event_number === lastRun).length;
   if (lastRun !== undefined && storedOfRun === 0) return { kind: "act", text: "Store image (K)", act: "store" };

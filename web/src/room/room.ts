@@ -76,6 +76,7 @@ function receiveStatus(status: Status): void {
     if (s.isExposing(status)) {
       if (s.exposingSinceMs.peek() === null) s.exposingSinceMs.value = now;
       liveShown = shownNow(status);
+      s.handledSinceLive.value = false;
       s.exposedCollimation.value = JSON.stringify(status.collimation);
       if (!s.everExposed.peek()) s.rememberExposed();
     } else if (s.exposingSinceMs.peek() !== null) s.exposingSinceMs.value = null;
@@ -127,6 +128,7 @@ function clearMonitor(channel: Channel): void {
     seen.clear();
     s.orientation.value = UPRIGHT;
     s.invert.value = false;
+    s.handledSinceLive.value = false;
   } else s.shownStored.value = null;
 }
 
@@ -134,6 +136,7 @@ function clearMonitor(channel: Channel): void {
 export async function command(name: string, args: CommandArgs = {}): Promise<Reply> {
   const reply = await link.command(name, args);
   if (!reply.ok) s.tell(reply.error ?? `${name} was refused`, "warning");
+  else if (/^(marker|ruler|needle|catheter|inject)/.test(name) && !s.exposing.peek()) s.handledSinceLive.value = true;
   return reply;
 }
 

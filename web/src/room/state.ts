@@ -170,6 +170,9 @@ export function joint(role: "orbital" | "angulation"): Joint | null {
   return status.peek()?.carm.joints[role === "orbital" ? 0 : 1] ?? null;
 }
 
+/** Whether marker, ruler, needle, catheter or syringe was moved since X-ray showed them last. */
+export const handledSinceLive = signal(false);
+
 /** Blades are drawn without radiation: while they were set since the picture on LIVE was made. */
 export const collimationPreview = computed(() => {
   const now = status.value;

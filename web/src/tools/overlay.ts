@@ -62,8 +62,10 @@ function draw(canvas: HTMLCanvasElement, plate: HTMLElement, channel: Channel): 
 
 /** Where the skin marker can be taken hold of on LIVE, in fractions of the picture; null while no hand is at it. */
 export function markerSpot(): Point | null {
-  const spot = status.value?.marker?.picture ?? null;
-  return panel.value !== "needle" || spot === null ? null : { x: spot.col, y: spot.row };
+  const now = status.value;
+  const spot = now?.marker?.picture ?? null;
+  const handled = panel.value === "needle" && !now?.needle && !now?.catheter;
+  return !handled || spot === null ? null : { x: spot.col, y: spot.row };
 }
 
 /** A dashed ring, open in the middle: the marker itself is what the X-ray shows. */
