@@ -26,8 +26,8 @@ __all__ = [
     "turned",
 ]
 
-SOFT_SLABS = 4
-"""Slabs of soft tissue a level: neighbours differ by a quarter of what two vertebrae do, so no outline is doubled."""
+SOFT_SLABS = 3
+"""Slabs of soft tissue a level: neighbours differ by a third of what two vertebrae do, so no outline is doubled."""
 
 
 @dataclass(frozen=True, slots=True)
