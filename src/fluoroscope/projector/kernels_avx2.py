@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 
 from fluoroscope.projector import simd
-from fluoroscope.projector.kernels_plain import RUN, find_job, flush, occupied, rows_of_slice
+from fluoroscope.projector.kernels_plain import RUN, columns_of_slice, find_job, flush, occupied, rows_of_slice
 from fluoroscope.projector.kernels_plan import (
     BLOCK,
     F_A0,
@@ -19,7 +19,6 @@ from fluoroscope.projector.kernels_plan import (
     J_CHUNK,
     J_CORNERS,
     J_DATA0,
-    J_I,
     J_K,
     J_OFFSET,
     J_ROW_STRIDE,
@@ -90,6 +89,7 @@ def tile_avx2(whole, real, tile, channels, floats, acc, offsets, weights, image,
             step = k - real[F_SK]
             dx = step * real[F_DA]
             x0 = real[F_SI] + step * real[F_A0]
+            after, before = columns_of_slice(whole, k)
             top, bottom = offsets[first] // stride_bytes, offsets[last - 1] // stride_bytes + 1
             for channel in range(channels):
                 if real[F_SCALE0 + channel] == 0.0:
@@ -101,7 +101,7 @@ def tile_avx2(whole, real, tile, channels, floats, acc, offsets, weights, image,
                 sums = acc_at + channel * TILE_ROWS * stride * 4
                 for block in range(first_block, last_block):
                     x = x0 + (block * BLOCK) * dx
-                    if x <= -32.0 or x >= whole[J_I]:
+                    if x <= after or x >= before:
                         continue
                     base = np.int64(np.floor(x))
                     if (mask >> ((base + chunk) >> shift)) & 3 == 0:

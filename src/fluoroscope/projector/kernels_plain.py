@@ -20,11 +20,11 @@ from fluoroscope.projector.kernels_plan import (
     F_SK,
     F_SR,
     F_WORLD,
+    J_BOXES,
     J_CHUNK,
     J_CORNERS,
     J_DATA0,
     J_GROUPS,
-    J_I,
     J_K,
     J_OCC0,
     J_OFFSET,
@@ -44,7 +44,7 @@ from fluoroscope.projector.kernels_plan import (
     span_in_row,
 )
 from fluoroscope.projector.sharing import WITHIN, argument, carray, pointer_to, shared
-from fluoroscope.projector.simd import fetch_add, get_i16, get_i64
+from fluoroscope.projector.simd import fetch_add, get_i16, get_i32, get_i64
 
 __all__: list[str] = []
 
@@ -56,13 +56,13 @@ WARP_ROWS = 8
 
 @njit(**WITHIN)
 def rows_of_slice(whole, real, tile, k, offsets, weights):  # type: ignore[no-untyped-def]
-    """Place a tile's rows in slice ``k``: byte offsets and 15-bit weights; return (first, last, occupied groups)."""
+    """Place a tile's rows in slice ``k``: byte offsets and 15-bit weights; return the first and last filled."""
     step = k - real[F_SK]
     dy = step * real[F_DB]
     y0 = real[F_SR] + step * (real[F_B0] + real[F_DB] * (tile * TILE_ROWS))
-    count = whole[J_R]
-    first = int(min(max(np.floor((-1.0 - y0) / dy) + 1.0, 0.0), TILE_ROWS))
-    last = int(min(max(np.ceil((count - y0) / dy), 0.0), TILE_ROWS))
+    count, box = whole[J_R], whole[J_BOXES] + 16 * k
+    first = int(min(max(np.floor((get_i32(box + 8) - 1.0 - y0) / dy) + 1.0, 0.0), TILE_ROWS))
+    last = int(min(max(np.ceil((get_i32(box + 12) + 1.0 - y0) / dy), 0.0), TILE_ROWS))
     for v in range(first, last):
         y = y0 + v * dy
         row = int(np.floor(y))
@@ -70,6 +70,13 @@ def rows_of_slice(whole, real, tile, k, offsets, weights):  # type: ignore[no-un
         offsets[v] = 2 * row * whole[J_ROW_STRIDE]
         weights[v] = min(max(int((y - row) * 32768.0 + 0.5), 0), 32767)
     return first, last
+
+
+@njit(inline="always", **WITHIN)
+def columns_of_slice(whole, k):  # type: ignore[no-untyped-def]
+    """Return where a block of slope columns that meets anything in slice ``k`` begins: after, and before."""
+    box = whole[J_BOXES] + 16 * k
+    return get_i32(box) - 32.0, get_i32(box + 4) + 1.0
 
 
 @njit(**WITHIN)
@@ -118,6 +125,7 @@ def tile_plain(whole, real, tile, channels, floats, acc, window, offsets, weight
             step = k - real[F_SK]
             dx = step * real[F_DA]
             x0 = real[F_SI] + step * real[F_A0]
+            after, before = columns_of_slice(whole, k)
             stride_bytes = 2 * whole[J_ROW_STRIDE]
             top, bottom = offsets[first] // stride_bytes, offsets[last - 1] // stride_bytes + 1
             for channel in range(channels):
@@ -129,7 +137,7 @@ def tile_plain(whole, real, tile, channels, floats, acc, window, offsets, weight
                 data = whole[J_DATA0 + channel] + 2 * k * whole[J_SLICE_STRIDE]
                 for block in range(first_block, last_block):
                     x = x0 + (block * BLOCK) * dx
-                    if x <= -32.0 or x >= whole[J_I]:
+                    if x <= after or x >= before:
                         continue
                     base = int(np.floor(x))
                     if (mask >> ((base + chunk) >> whole[J_CHUNK])) & 3 == 0:
