@@ -50,12 +50,13 @@ def coarse_geometry(geometry: ProjectionGeometry) -> ProjectionGeometry:
 
 @shared(fastmath={"contract"})
 def enlarge_rows(_worker, arguments):  # type: ignore[no-untyped-def]
-    """Add the coarse picture, interpolated, to the fine one; pairs of fine rows go to whichever worker is free."""
+    """Write the sum of one fine picture and the coarse one, interpolated; rows go to whichever worker is free."""
     channels, rows, columns = argument(arguments, 2), argument(arguments, 3), argument(arguments, 4)
     coarse_rows, coarse_columns = (rows + 1) // 2 + 2 * MARGIN, (columns + 1) // 2 + 2 * MARGIN
     coarse = carray(pointer_to(argument(arguments, 0), np.float32), (channels, coarse_rows, coarse_columns))
     fine = carray(pointer_to(argument(arguments, 1), np.float32), (channels, rows, columns))
     taps = carray(pointer_to(argument(arguments, 5), np.float32), (6,))
+    onto = carray(pointer_to(argument(arguments, 7), np.float32), (channels, rows, columns))
     counter = argument(arguments, 6)
     t0, t1, t2, t3, t4, t5 = taps[0], taps[1], taps[2], taps[3], taps[4], taps[5]
     line = np.empty(coarse_columns, np.float32)
@@ -69,6 +70,7 @@ def enlarge_rows(_worker, arguments):  # type: ignore[no-untyped-def]
             a, b, c = (t0, t1, t2) if odd else (t5, t4, t3)
             d, e, f = (t3, t4, t5) if odd else (t2, t1, t0)
             for channel in range(channels):
+                fine[channel, row] = onto[channel, row]
                 for n in range(coarse_columns):
                     line[n] = (
                         a * coarse[channel, top, n]
@@ -96,11 +98,15 @@ def enlarge_rows(_worker, arguments):  # type: ignore[no-untyped-def]
         band = fetch_add(counter)
 
 
-def enlarge_into(coarse: NDArray[np.float32], fine: NDArray[np.float32]) -> None:
-    """Add a coarse picture (channels, rows/2 + 6, columns/2 + 6) to the fine one it was made for.
+def enlarge_into(
+    coarse: NDArray[np.float32], fine: NDArray[np.float32], onto: NDArray[np.float32] | None = None
+) -> None:
+    """Write a coarse picture (channels, rows/2 + 6, columns/2 + 6), enlarged, plus ``onto`` to the fine one.
 
-    Lagrange's polynomial through six coarse pixels each way: exact for polynomials to the fifth degree.
+    Lagrange's polynomial through six coarse pixels each way: exact for polynomials to the fifth degree. Without
+    ``onto`` it is added to what the fine picture (channels, rows, columns) holds.
     """
     channels, rows, columns = fine.shape
     counter = np.zeros(1, np.int64)
-    enlarge_rows.run(cores(), coarse, fine, channels, rows, columns, TAPS, counter)
+    beneath = fine if onto is None else onto
+    enlarge_rows.run(cores(), coarse, fine, channels, rows, columns, TAPS, counter, beneath)

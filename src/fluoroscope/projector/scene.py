@@ -192,19 +192,17 @@ class _Layer:
         self, picture: NDArray[np.float32], coarse: NDArray[np.float32] | None, *, changed: bool
     ) -> None:
         """Write what rests; with a coarse picture that rests too, both from one kept picture."""
-        resting = self._sum
-        if coarse is None or changed:
-            self._whole = None
         if coarse is None:
-            picture[:] = resting
+            picture[:] = self._sum
         elif changed:
-            picture[:] = resting
-            enlarge_into(coarse, picture)
+            enlarge_into(coarse, picture, self._sum)
         else:
             if self._whole is None:
-                self._whole = resting.copy()
-                enlarge_into(coarse, self._whole)
+                self._whole = np.empty_like(picture)
+                enlarge_into(coarse, self._whole, self._sum)
             picture[:] = self._whole
+        if coarse is None or changed:
+            self._whole = None
 
     def _join(self, bodies: Sequence[Body], geometry: ProjectionGeometry) -> None:
         """Add bodies that have settled to the picture of those that rest."""
