@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from fluoroscope.patient.anatomy.parameters import PatientParameters, parse_pathology
-from fluoroscope.patient.anatomy.pelvis import HEAD_RADIUS_MM
-from fluoroscope.patient.anatomy.sacrum import FORAMINA_MM
+from fluoroscope.patient.anatomy.pelvis import HEAD_RADIUS_MM, HipShape, hip_solids
+from fluoroscope.patient.anatomy.sacrum import FORAMINA_MM, PelvicSize, sacrum_solids
 from fluoroscope.patient.anatomy.skeleton import make_skeleton
 
 PATIENTS = {
@@ -186,3 +186,15 @@ def test_sacrum_and_hips_lie_near_the_real_surfaces(data_folder, file, names):
         real = size * a @ turn + target.mean(axis=0)
     mean = 0.5 * (tree.query(real)[0].mean() + cKDTree(real).query(built)[0].mean())
     assert mean <= 4.0
+
+
+def test_a_childs_sacrum_and_hip_are_not_yet_one_bone():
+    """Between S1 and S2 and in the acetabulum a child of 8 has cartilage where an adult has bone."""
+    bony = []
+    for age in (8.0, 40.0):
+        size = PelvicSize(0.8, 1.0, age)
+        sacrum = sacrum_solids(size, np.eye(4), hu=150.0, label=25)[0]
+        hip = hip_solids(HipShape(size, 45.0), 1.0, np.eye(4), hu=150.0, label=77)[0]
+        disc, wall = size.point(14.0, 9.75, -31.5), HipShape(size, 45.0).place((58.0, -30.0, -98.0), 1.0)
+        bony.append((float(sacrum.distance(disc[np.newaxis])[0]) < 0.0, float(hip.distance(wall[np.newaxis])[0]) < 0.0))
+    assert bony == [(False, False), (True, True)]

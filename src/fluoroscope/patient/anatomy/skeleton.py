@@ -71,7 +71,8 @@ def pelvic_size(spine: Spine, parameters: PatientParameters) -> PelvicSize:
     unverified); a woman's pelvis is wider for its height (5 %, unverified).
     """
     scale = spine.vertebrae[spine.levels[-1]].lower_width_mm / 49.4
-    return PelvicSize(float(np.clip(scale, 0.4, 1.4)), 1.05 if parameters.sex == "female" else 1.0)
+    wide = 1.05 if parameters.sex == "female" and parameters.age_years >= 13.0 else 1.0
+    return PelvicSize(float(np.clip(scale, 0.4, 1.4)), wide, parameters.age_years)
 
 
 def _incidence(spine: Spine) -> float:
