@@ -3,8 +3,12 @@
 import numpy as np
 import pytest
 
+from fluoroscope.evaluation import motion_bench
 from fluoroscope.evaluation import projector_bench as bench
 from fluoroscope.evaluation.analytic_phantom import AnalyticPhantom, Solid, torso_phantom
+from fluoroscope.patient.anatomy.parameters import PatientParameters
+from fluoroscope.patient.library import model_patient
+from fluoroscope.patient.motion import LivingPatient
 from fluoroscope.projector import prepare, project
 
 SHAPE, SPACING_MM = (100, 128, 128), (4.0, 3.2, 3.2)
@@ -77,3 +81,23 @@ def test_seed_moves_the_solids():
     assert not np.allclose(one.chords(geometry), two.chords(geometry))
     picture = project(prepare(one.voxelise(SHAPE, SPACING_MM)), geometry)[0]
     assert np.abs(picture - one.chords(geometry)).max() < np.abs(picture - two.chords(geometry)).max()
+
+
+def test_a_living_patient_is_timed_in_all_four_states(monkeypatch):
+    parameters = PatientParameters(seed=3)
+    coarse = model_patient(parameters, pitch_mm=3.0, keep=False)
+    monkeypatch.setattr(motion_bench, "open_patient", lambda name: coarse)
+    drawn = []
+    plain = LivingPatient.at
+    monkeypatch.setattr(LivingPatient, "at", lambda self, at_s: drawn.append(plain(self, at_s)) or drawn[-1])
+    values = by_id(motion_bench.motion_rows(pixels=(128,), pulses=6))
+    states = ("traction.moving", "traction.still", "breathing.moving", "breathing.still")
+    assert list(values) == [f"motion.{state}.128" for state in states]
+    assert min(values.values()) > 0.0
+    pulled, breathing = drawn[5], drawn[-1]
+    # Under traction nearly all moves; the breath alone leaves the spine where it is.
+    assert moved_parts(drawn[4], pulled) > 2 * moved_parts(drawn[-2], breathing) > 0
+
+
+def moved_parts(before, after):
+    return sum(one is not other for one, other in zip(before.bodies, after.bodies, strict=True))

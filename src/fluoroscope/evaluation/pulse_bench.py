@@ -6,7 +6,7 @@ and filters are fresh. The calls are those of the live loop, one after the other
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from fluoroscope.acquisition.clock import SteppedClock
 from fluoroscope.detector.expose import Detector
@@ -66,26 +66,27 @@ def pulse_times(volume: BasisVolume, pixels: int, pulses: int, moving: bool) -> 
     """Return the wall time of each pulse, ms; the first five are not counted."""
     from datetime import UTC, datetime
 
-    return timed_pulses(bench_carm(volume, pixels, SteppedClock(datetime(2026, 1, 1, tzinfo=UTC))), pulses, moving)
+    poses = bench_poses(pulses + 5 if moving else 1)
+    joints = [{"orbital": pose.primary_deg, "tilt": pose.secondary_deg} for pose in poses]
+    carm = bench_carm(volume, pixels, SteppedClock(datetime(2026, 1, 1, tzinfo=UTC)))
+    return timed_pulses(carm, joints if moving else joints * (pulses + 5))
 
 
-def timed_pulses(carm: VirtualCArm, pulses: int, moving: bool) -> list[float]:
-    """Return the wall time of each pulse at 15 a second, ms, with the C-arm moved before each or still.
+def timed_pulses(carm: VirtualCArm, joints: Sequence[Mapping[str, float]]) -> list[float]:
+    """Return the wall time of each pulse at 15 a second, ms: one for each of where the C-arm stands, in turn.
 
     The first five are not counted.
     """
     carm.prepare()
     chain = ImageChain()
-    poses = bench_poses(pulses + 5)
-    joints = [{"orbital": pose.primary_deg, "tilt": pose.secondary_deg} for pose in poses]
     carm.set_joints(joints[0])
     carm.press(carm.control.technique(15.0), "bench")
     frames = carm.frames()
     times = []
-    for number in range(pulses + 5):
+    for number, place in enumerate(joints):
         started = time.perf_counter()
-        if moving:
-            carm.set_joints(joints[number])
+        if number and place != joints[number - 1]:
+            carm.set_joints(place)
         frame = next(frames)
         if number == 0:
             chain.begin_run(frame)
