@@ -232,6 +232,7 @@ def patients_make(
     pitch_mm: Annotated[float, typer.Option(help="Size of a voxel, 0.8 to 3 mm.")] = 1.0,
     dicom: Annotated[bool, typer.Option("--dicom", help="Also a DICOM CT series and segmentation.")] = False,
     stl: Annotated[bool, typer.Option("--stl", help="Also the bones' surfaces.")] = False,
+    spine: Annotated[bool, typer.Option("--spine", help="Also T12 to the sacrum at 0.6 mm.")] = False,
     json_output: JsonOption = False,
 ) -> None:
     """Model a patient and write NIfTI, labels, landmarks and moving parts: the same seed, the same files."""
@@ -255,14 +256,14 @@ def patients_make(
             "pathologies": pathology or [],
         }
     )
-    _print_facts(make_patient_folder(parameters, pitch_mm, out, dicom=dicom, stl=stl), json_output)
+    _print_facts(make_patient_folder(parameters, pitch_mm, out, dicom=dicom, stl=stl, spine=spine), json_output)
 
 
 @patients_app.command("export")
 def patients_export(
     patient: Annotated[str, typer.Argument(metavar="PATIENT", help="Name, file, DICOM folder or patient's folder.")],
     out: Annotated[Path, typer.Option(help="New folder for the files.")],
-    what: Annotated[str, typer.Option(help="Of nifti, json, parts, dicom, seg, stl; parted by commas.")] = (
+    what: Annotated[str, typer.Option(help="Of nifti, json, parts, dicom, seg, stl, spine; parted by commas.")] = (
         "nifti,json,parts"
     ),
     labels: LabelsOption = None,

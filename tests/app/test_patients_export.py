@@ -149,6 +149,7 @@ def test_export_refuses_what_it_cannot_do_and_leaves_nothing(command, small_ct, 
     for out, what, said in (
         ("new", "nifti,video", "--what video: choose of"),
         ("new", "stl", "has no labels"),
+        ("new", "nifti,spine", "a CT has no finer voxels than its own; leave spine out"),
         ("full", "nifti", "not empty"),
         ("no/where", "nifti", "no such folder"),
     ):
@@ -165,7 +166,7 @@ _MAKE = "import sys; from fluoroscope.cli import main; main()"
 def test_the_same_seed_gives_the_same_files_in_two_processes(tmp_path):
     for name in ("one", "two"):
         made = [sys.executable, "-c", _MAKE, "patients", "make", "--seed", "7", "--bmi", "34", "--pitch-mm", "3"]
-        made += ["--pathology", "listhesis:L4:2", "--dicom", "--stl", "--out", str(tmp_path / name)]
+        made += ["--pathology", "listhesis:L4:2", "--dicom", "--stl", "--spine", "--out", str(tmp_path / name)]
         # Each with a cache of its own: the second is built anew.
         home = {**os.environ, "FLUOROSCOPE_HOME": str(tmp_path / f"home-{name}")}
         done = subprocess.run(made, env=home, capture_output=True, text=True, check=False)
@@ -176,6 +177,10 @@ def test_the_same_seed_gives_the_same_files_in_two_processes(tmp_path):
     assert different == []
     manifest = json.loads((tmp_path / "one" / "patient.json").read_text())
     assert "synthetic: not compared with real paired X-ray" in manifest["statement"]
+    spine = nibabel.load(tmp_path / "one" / manifest["spine"]["volume"])
+    assert spine.header.get_zooms() == pytest.approx([manifest["spine"]["pitch_mm"]] * 3)
+    assert list(spine.shape[::-1]) == manifest["spine"]["shape"]
+    assert {"volume_spine.nii.gz", "labels_spine.nii.gz"} <= set(manifest["sha256"])
     patient = open_patient(tmp_path / "one")
     assert patient.modelled
     assert patient.parameters.pathologies[0].kind == "listhesis"

@@ -26,7 +26,7 @@ from fluoroscope.records.uids import derived_uid, new_uid
 
 __all__ = ["KINDS", "export_patient", "make_patient_folder"]
 
-KINDS = ("nifti", "json", "parts", "dicom", "seg", "stl")
+KINDS = ("nifti", "json", "parts", "dicom", "seg", "stl", "spine")
 # Dates of a seeded patient cannot be today's: the same seed gives the same files.
 _EPOCH = datetime(2026, 1, 1, 8, 0, tzinfo=UTC)
 _DAYS = 3650
@@ -34,7 +34,13 @@ _WORKING = ".patient-"
 
 
 def make_patient_folder(
-    parameters: PatientParameters, pitch_mm: float, out: Path, *, dicom: bool = False, stl: bool = False
+    parameters: PatientParameters,
+    pitch_mm: float,
+    out: Path,
+    *,
+    dicom: bool = False,
+    stl: bool = False,
+    spine: bool = False,
 ) -> dict[str, Any]:
     """Build a patient and write him into a folder that opens as a patient.
 
@@ -46,8 +52,8 @@ def make_patient_folder(
         Of the voxels.
     out
         A new or empty folder.
-    dicom, stl
-        Also the DICOM CT series and segmentation; also the surfaces of the bones.
+    dicom, stl, spine
+        Also the DICOM CT series and segmentation; the surfaces of the bones; the spine in finer voxels.
 
     Returns
     -------
@@ -61,7 +67,8 @@ def make_patient_folder(
     OSError
         When ``out`` cannot be written or holds something.
     """
-    what = {"nifti", "json", "parts"} | ({"dicom", "seg"} if dicom else set()) | ({"stl"} if stl else set())
+    what = {"nifti", "json", "parts"}
+    what |= {kind for kind, on in (("dicom", dicom), ("seg", dicom), ("stl", stl), ("spine", spine)) if on}
     with _new_folder(out) as folder, loading_bar() as progress:
         patient = model_patient(parameters, pitch_mm=pitch_mm, progress=lambda f, text: progress(0.6 * f, text))
         _write(patient, folder, frozenset(what), lambda f, text: progress(0.6 + 0.4 * f, text))

@@ -27,6 +27,8 @@ MANIFEST = "patient.json"
 _FORMAT, _VERSION = "fluoroscope patient", 1
 SYNTHETIC = "synthetic: not compared with real paired X-ray"
 _CONVENTIONS = "LPS mm; world_from_index in the order of the volume's axes S, P, L; NIfTI files are RAS"
+_SAME_MODEL = 0.85
+"""Share of the vertebrae's voxels that are the same vertebra in the fine spine: 0.96 at 1 mm of the same model."""
 _WORKERS = 2
 _LEVEL = 1
 
@@ -48,8 +50,9 @@ def write_patient_files(
     patient
         Modelled or a CT.
     what
-        Of "nifti" (``volume.nii.gz``, ``labels.nii.gz`` and ``labels.json``), "json" (``landmarks.json``) and "parts"
-        (``parts/*.npy.gz``: with "nifti" what the folder is opened from).
+        Of "nifti" (``volume.nii.gz``, ``labels.nii.gz`` and ``labels.json``), "json" (``landmarks.json``), "parts"
+        (``parts/*.npy.gz``: with "nifti" what the folder is opened from) and "spine" (``volume_spine.nii.gz`` and
+        ``labels_spine.nii.gz``: T12 to the sacrum of a modelled patient in finer voxels).
     progress
         Told the fraction done.
 
@@ -60,6 +63,8 @@ def write_patient_files(
 
     Raises
     ------
+    PatientFileError
+        When there is no fine spine: of a CT, or of a folder that another version of the model wrote.
     OSError
         When a file cannot be written.
     """
@@ -75,6 +80,8 @@ def write_patient_files(
             place = patient.volume.world_from_index
             write_nifti(folder / "labels.nii.gz", Volume(patient.labels.values, place), note)
             write_json(folder / "labels.json", {str(n): name for n, name in sorted(patient.labels.names.items())})
+    if "spine" in what:
+        manifest["spine"] = _write_spine(folder, patient, note, lambda f, text: report(0.35 + 0.2 * f, text))
     articulation = patient.articulation
     if articulation is not None:
         if "json" in what:
@@ -84,6 +91,31 @@ def write_patient_files(
             manifest["articulation"] = facts
             _write_arrays(folder / "parts", arrays, lambda done: report(0.4 + 0.6 * done, "writing the moving parts"))
     return manifest
+
+
+def _write_spine(folder: Path, patient: Patient, note: str, report: Progress) -> dict[str, Any]:
+    """Write the fine spine, and return what the manifest says of it."""
+    parameters = patient.record.parameters
+    if parameters is None:
+        raise PatientFileError(f"{patient.record.name}: a CT has no finer voxels than its own; leave spine out")
+    from fluoroscope.patient.spine_volume import SPINE_PITCH_MM, agreement, build_spine
+
+    fine = build_spine(parameters, progress=lambda f, text: report(0.7 * f, text))
+    if patient.labels is not None and agreement(fine, patient.volume, patient.labels) < _SAME_MODEL:
+        raise PatientFileError(
+            f"{patient.record.name}: was made by another version of the model, whose spine is not known; make it again"
+        )
+    report(0.7, "writing the fine spine")
+    place = fine.volume.world_from_index
+    write_nifti(folder / "volume_spine.nii.gz", fine.volume, note)
+    write_nifti(folder / "labels_spine.nii.gz", Volume(fine.labels.values, place), note)
+    return {
+        "volume": "volume_spine.nii.gz",
+        "labels": "labels_spine.nii.gz",
+        "pitch_mm": SPINE_PITCH_MM,
+        "shape": list(fine.volume.values.shape),
+        "world_from_index": place.tolist(),
+    }
 
 
 def _manifest(patient: Patient) -> dict[str, Any]:

@@ -36,9 +36,9 @@ from fluoroscope.patient.stored import Progress, silent
 from fluoroscope.patient.threads import each
 from fluoroscope.patient.volume import Volume
 
-__all__ = ["build_patient"]
+__all__ = ["PRESSED", "build_patient", "build_reached", "lying_skeleton", "trunk_around"]
 
-_PRESSED = {"cerebrospinal_fluid": False, "spinal_cord": False, "cauda_equina": False, "epidural_space": False,
+PRESSED = {"cerebrospinal_fluid": False, "spinal_cord": False, "cauda_equina": False, "epidural_space": False,
             "ligamentum_flavum": False, "epidural_veins": False}  # fmt: skip
 
 
@@ -65,12 +65,12 @@ def build_patient(
         raise ValueError(f"a patient is built at 0.8 to 3 mm, not {pitch_mm} mm")
     report = progress or silent
     report(0.0, "growing the skeleton")
-    skeleton, facts = _on_the_table(parameters)
-    build = _build(parameters, facts)
+    skeleton, facts = lying_skeleton(parameters)
+    build = build_reached(parameters, facts)
     noise = grain(parameters.seed)
     random = np.random.Generator(np.random.PCG64([parameters.seed, 31]))
     report(0.06, "laying soft tissue around it")
-    body = _trunk(skeleton, build)
+    body = trunk_around(skeleton, build)
     canvas = empty_canvas(body, pitch_mm)
     paint_trunk(canvas, noise, body, build)
     here = posts(skeleton, build)
@@ -108,7 +108,8 @@ def build_patient(
     )
 
 
-def _on_the_table(parameters: PatientParameters) -> tuple[Skeleton, dict[str, Any]]:
+def lying_skeleton(parameters: PatientParameters) -> tuple[Skeleton, dict[str, Any]]:
+    """Return the skeleton as it lies on the table, and what the seed drew."""
     standing, drawn = make_skeleton(parameters)
     skeleton, lean_deg = laid_down(standing)
     facts: dict[str, Any] = dict(drawn) | {"laid_down_by_deg": lean_deg}
@@ -131,12 +132,14 @@ def _finish(
     return BuiltPatient(parameters, facts, volume, LabelMap(canvas.labels, names), articulation, skeleton)
 
 
-def _build(parameters: PatientParameters, facts: dict[str, Any]) -> Build:
+def build_reached(parameters: PatientParameters, facts: dict[str, Any]) -> Build:
+    """Return the patient's build with what the seed drew."""
     height_cm, weight_kg, bmi = (float(facts[name]) for name in ("height_cm", "weight_kg", "bmi"))
     return Build(parameters.sex, parameters.age_years, height_cm, weight_kg, bmi)
 
 
-def _trunk(skeleton: Skeleton, build: Build) -> Trunk:
+def trunk_around(skeleton: Skeleton, build: Build) -> Trunk:
+    """Return the trunk from below the sacrum to above the topmost vertebra."""
     s = build.scale
     top = max(float(frame[2, 3]) for frame in skeleton.frames.values())
     return trunk(skeleton, build, float(skeleton.frames["sacrum"][2, 3]) - 165.0 * s, top + 62.0 * s)
@@ -160,7 +163,7 @@ def _carrier(organ: Organ, canvas: Canvas, slabs: list[Slab]) -> str:
 def _paint_discs(recorder: Recorder, noise: Grain, skeleton: Skeleton, parameters: PatientParameters) -> None:
     vacuum = {one.level: one.amount for one in parameters.pathologies if one.kind == "vacuum"}
     for joint in skeleton.joints:
-        paint_disc(recorder.canvas, noise, joint, vacuum.get(joint.name.split("_")[0], 0.0), _PRESSED)
+        paint_disc(recorder.canvas, noise, joint, vacuum.get(joint.name.split("_")[0], 0.0), PRESSED)
         box = disc_box(recorder.canvas, joint)
         recorder.step(f"disc_{joint.name}", f"disc_{joint.name}", box, pitch_mm=recorder.canvas.pitch_mm)
 
