@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from fluoroscope.geometry.rigid import apply
+from fluoroscope.geometry.rigid import apply, inverse
 from fluoroscope.patient.motion import LivingPatient, MotionSettings
 from fluoroscope.patient.motion.spine import soft_hats, soft_heights
 from fluoroscope.patient.parts import Articulation, Landmark, Part
@@ -217,3 +217,22 @@ def test_a_part_on_an_unknown_frame_is_refused(articulation):
         LivingPatient(Articulation((Part("base", volume), Part("tail", volume, "tail"))))
     with pytest.raises(ValueError, match="tail"):
         LivingPatient(Articulation((Part("base", volume),), (), {"a": Landmark("a", (0.0, 0.0, 0.0), "tail")}))
+
+
+def test_flexion_begins_above_and_extension_below(articulation):
+    patient = LivingPatient(articulation, MotionSettings.still())
+    patient.bend(0.0, 20.0, 0.0, 4.0)
+    patient.bend(10.0, 0.0, 0.0, 4.0)
+
+    def bent_deg(time_s):
+        frames = patient.frames_at(time_s)
+        return [
+            tilt(inverse(frames.get(joint.lower, np.eye(4))) @ frames[joint.upper])
+            for joint in (articulation.joints[0], articulation.joints[-1])
+        ]
+
+    full, early, back = bent_deg(9.0), bent_deg(0.9), bent_deg(10.9)
+    assert early[0] > 0.05 * full[0] > 0.0
+    assert early[1] < 0.01 * full[1]
+    assert full[1] - back[1] > 0.05 * full[1]
+    assert full[0] - back[0] < 0.01 * full[0]

@@ -24,7 +24,9 @@ class Step:
     over_s: float
 
 
-def stepped(steps: list[Step], time_s: float, delay: float = 0.0, share: float = 1.0) -> float:
+def stepped(
+    steps: list[Step], time_s: float, delay: float = 0.0, share: float = 1.0, falling_delay: float | None = None
+) -> float:
     """Return the value at a time of a course that begins at 0, steps in order of their times.
 
     Every step adds its own smooth difference, so that a new target during a movement gives no jump in value, speed or
@@ -38,13 +40,16 @@ def stepped(steps: list[Step], time_s: float, delay: float = 0.0, share: float =
         When.
     delay, share
         Part of each step's duration waited, and used for going: 0.2 and 0.8 start late and end with the others.
+    falling_delay
+        Part waited by steps to a lower value; as ``delay`` when absent.
     """
     value, reached = 0.0, 0.0
     for step in steps:
         if step.at_s >= time_s:
             break
         duration_s = max(step.over_s * share, 1e-9)
-        at = (time_s - step.at_s - step.over_s * delay) / duration_s
+        wait = delay if falling_delay is None or step.target >= reached else falling_delay
+        at = (time_s - step.at_s - step.over_s * wait) / duration_s
         value += (step.target - reached) * smooth_step(at)
         reached = step.target
     return value

@@ -56,13 +56,15 @@ _FLEXION_EXTENSION_DEG = {
     "L4_L5": 8.2,
     "L5_S1": 6.8,
 }
-"""Whole range by level, adults with back pain (BMC Musculoskelet Disord 7:45, table 5; guidance §2.2)."""
+"""Whole range by level, adults with back pain (BMC Musculoskelet Disord 7:45, table 5)."""
 _HIGHER_DEG = 9.0
 """Levels the table does not have (L1-L2 and up, transitional ones), unverified."""
-_SIDE_DEG = {"L1_L2": 5.5, "L2_L3": 5.5, "L3_L4": 5.0, "L4_L5": 3.0, "L5_S1": 1.5}
-"""To one side (Pearcy and Tibrewal, Spine 1984;9:582-587; unverified); levels above as L1-L2."""
+_SIDE_DEG = {"L1_L2": 5.0, "L2_L3": 5.0, "L3_L4": 5.0, "L4_L5": 3.0, "L5_S1": 1.5}
+"""To one side: about 10, 6 and 3 degrees from side to side at L1 to L4, L4-L5 and L5-S1 (Pearcy and Tibrewal, Spine
+1984;9:582-587, abstract); levels above as L1-L2."""
 _COUPLED = {"L4_L5": -0.05, "L5_S1": 0.1}
-"""Axial per side bending: bodies turn away from the side bent to, least at L4-L5, the other way at L5-S1 (same)."""
+"""Axial per side bending: bodies turn away from the side bent to, L4-L5 is transitional, L5-S1 goes the other way
+(same; amounts from specimens, 1.5 per 3.0 degrees at T12-L1 down to 0.2 at L5-S1, PMID 19369752, and assumed)."""
 _COUPLED_HIGHER = -0.2
 _FLEXION_PART = 0.7
 """Part of the range that is flexion for a patient who lies extended (unverified)."""
@@ -70,7 +72,8 @@ _LEVEL_MM = 35.0
 """A lumbar body with its disc (unverified): only places the middle of the topmost."""
 _CENTER_BACK, _CENTER_DOWN = 0.15, 0.5
 """Centre of rotation: behind the middle of the disc by 0.15 of its depth, at the endplate below (Pearcy and Bogduk,
-Spine 1988;13:1033-1041: posterior half, at or just under the lower vertebra's endplate)."""
+Spine 1988;13:1033-1041, who plot it for every level; the place given here, in the posterior half at or just under the
+lower vertebra's endplate, is unverified)."""
 
 
 @dataclass(frozen=True, slots=True)
