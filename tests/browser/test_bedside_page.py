@@ -37,7 +37,8 @@ def test_a_card_shows_who_it_is_and_opens_his_exam(served):
     pregnant = cards.filter(has_text="drawn-pregnancy")
     for words in ("synthetic", "31 years", "pregnant: X-ray needs a documented reason"):
         assert words in pregnant.inner_text()
-    assert pregnant.locator("img").evaluate("image => image.complete && image.naturalWidth") > 0
+    picture = pregnant.locator("img").element_handle()
+    window.page.wait_for_function("image => image.complete && image.naturalWidth > 0", arg=picture)
     away = cards.filter(has_text="far-away")
     assert away.is_disabled()
     assert "real CT" in away.inner_text()
@@ -229,9 +230,8 @@ def test_the_marker_is_dragged_on_live_by_its_ring(served):
     glass = window.glass("live")
     side = glass["width"]
     drag(window.page, glass["x"] + side / 2, glass["y"] + glass["height"] / 2, 0.1 * side, -0.2 * side)
-    seen = lambda: served.room.status()["marker"]["picture"]  # noqa: E731
-    assert served.room.wait_for(lambda: seen()["col"] == pytest.approx(0.6, abs=0.02))
-    assert seen()["row"] == pytest.approx(0.3, abs=0.02)
+    there = pytest.approx({"row": 0.3, "col": 0.6}, abs=0.02)
+    assert served.room.wait_for(lambda: served.room.status()["marker"]["picture"] == there)
     # Beside the ring a drag is window and level, as ever.
     places = len(told(served, "marker_place"))
     drag(window.page, glass["x"] + 0.2 * side, glass["y"] + 0.8 * side, 30, 30)
@@ -243,7 +243,7 @@ def test_the_marker_is_dragged_over_the_skin_in_the_room_view(served):
     tab(window, "Needle")
     page = window.page
     page.get_by_role("button", name="Mid-picture").click()
-    page.get_by_role("button", name="Near: the needle").click()
+    page.get_by_role("button", name="Look from near, at the needle").click()
     window.wait_probe("probe.nearRoom() && probe.marker() !== null")
     box = page.locator(".roomview-stage canvas").bounding_box()
     before = served.room.status()["marker"]["position_mm"]

@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from fluoroscope.acquisition.clock import SystemClock
 from fluoroscope.acquisition.frame import PixelIntensity
 from fluoroscope.app.clip import ClipSession, clip_status
-from fluoroscope.app.room import FluoroscopyRoom, NextExam, RoomParts
+from fluoroscope.app.room import FluoroscopyRoom
+from fluoroscope.app.room_parts import NextExam, RoomParts
 from fluoroscope.app.serving import open_room
 from fluoroscope.app.setup import RoomSetup
 from fluoroscope.dose.ledger import KermaLedger

@@ -18,7 +18,8 @@ from fluoroscope.app.console import Console
 from fluoroscope.app.patient_cards import PatientCards
 from fluoroscope.app.patient_making import make_patient
 from fluoroscope.app.recording import ExamRecording, recover_exams
-from fluoroscope.app.room import FluoroscopyRoom, NextExam, RoomParts
+from fluoroscope.app.room import FluoroscopyRoom
+from fluoroscope.app.room_parts import NextExam, RoomParts
 from fluoroscope.app.room_scene import RoomScene
 from fluoroscope.app.setup import RoomSetup, load_patient, patient_rows
 from fluoroscope.app.terminal import warn

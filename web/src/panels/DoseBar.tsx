@@ -48,7 +48,7 @@ function FiveMinutes() {
 function Pulses() {
   const pulses = s.readable.value?.pulses;
   if (pulses === undefined || pulses.dropped === 0) return null;
-  return <span class="dropped" title="This computer was too slow for them">{pulses.dropped} {s.recorded.value ? "images" : "pulses"} dropped</span>;
+  return <span class="dropped" title="This computer was too slow for them">{pulses.dropped} {s.recorded.value ? "image" : "pulse"}{pulses.dropped > 1 && "s"} dropped</span>;
 }
 
 function NextStep() {

@@ -23,6 +23,12 @@ export function NeedlePanel() {
     if (s.needleKinds.peek().length === 0) void fetchKinds().catch(() => s.tell("the room does not say what needles there are", "warning"));
   }, []);
   const now = s.status.value;
+  const inHand = now?.catheter ? "catheter" : now?.needle ? "needle" : "";
+  useEffect(() => {
+    // Another thing in the hand: its buttons are at the top.
+    const panel = document.getElementById("panel");
+    if (panel !== null) panel.scrollTop = 0;
+  }, [inHand]);
   if (now === null) return null;
   if (now.needle === undefined) return <p class="hint">There is nobody here whom a needle could be put into.</p>;
   const off = !s.mayAct.value;

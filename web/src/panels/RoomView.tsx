@@ -67,18 +67,18 @@ export function RoomView() {
           onPointerUp={() => (grip.current = null)}
           onPointerCancel={() => (grip.current = null)} />
       </div>
-      <p class="roomview-text">
-        <strong>{now?.carm.view_text ?? ""}</strong>
-        <span>{now?.room === null ? "A recorded clip" : <>C-arm {fixed(now?.carm.primary_deg, 0)}° / {fixed(now?.carm.secondary_deg, 0)}° {roll(now?.carm.roll_deg)}</>}</span>
-      </p>
-      {now?.room !== null && <Views />}
-      {nearby && (
-        <div class="views near">
-          <button type="button" class={near.value ? "is-on" : ""} aria-pressed={near.value} onClick={() => (near.value = !near.value)}>
-            {near.value ? "Whole room" : "Near: the needle"}
+      <div class="roomview-line">
+        <p class="roomview-text">
+          <strong>{now?.carm.view_text ?? ""}</strong>
+          <span>{now?.room === null ? "A recorded clip" : <>C-arm {fixed(now?.carm.primary_deg, 0)}° / {fixed(now?.carm.secondary_deg, 0)}° {roll(now?.carm.roll_deg)}</>}</span>
+        </p>
+        {nearby && (
+          <button type="button" class={`near ${near.value ? "is-on" : ""}`} aria-pressed={near.value} aria-label="Look from near, at the needle" onClick={() => (near.value = !near.value)}>
+            {near.value ? "Whole room" : "From near"}
           </button>
-        </div>
-      )}
+        )}
+      </div>
+      {now?.room !== null && <Views />}
       {near.value && <p class="hint">{dragHint(now)}</p>}
     </section>
   );
