@@ -13,6 +13,7 @@ from fluoroscope.patient.labels import LabelMap, read_labels
 from fluoroscope.patient.level_names import level_of, sacral_numbers, vertebra_numbers
 from fluoroscope.patient.motion import LivingPatient, MotionSettings
 from fluoroscope.patient.tissues import to_basis
+from fluoroscope.patient.volume import Volume
 from fluoroscope.projector import project
 
 
@@ -152,3 +153,23 @@ def test_discs_are_lifted_and_go_half_way(lumbar):
     below, above = turned_deg(frames["vertebrae_L4"]), turned_deg(frames["vertebrae_L3"])
     assert turned_deg(frames["disc_L3_L4"]) == pytest.approx(0.5 * (below + above), rel=0.02)
     assert above - below > 1.0
+
+
+def test_what_breathes_leaves_lung_behind_and_takes_the_diaphragm_along():
+    """A liver under a lung, with a rim between them that no label has."""
+    hu = np.full((60, 40, 40), 40, np.int16)
+    hu[40:] = -850
+    numbers = np.zeros(hu.shape, np.uint8)
+    numbers[8:38, 8:32, 8:32] = 1
+    numbers[40:] = 2
+    affine = np.zeros((4, 4))
+    affine[2, 0] = affine[1, 1] = affine[0, 2] = 2.0
+    affine[3, 3] = 1.0
+    volume = Volume(hu, affine)
+    basis = to_basis(volume)
+    articulation = articulate_ct(volume, basis, LabelMap(numbers, {1: "liver", 2: "lung_lower_lobe_right"}))
+    parts = {part.name: part.volume for part in articulation.parts}
+    left = parts["base"].water[:, 20, 20]
+    assert (left[35:40] < 450).all()
+    assert (left[8:20] > 800).all()
+    assert parts["liver"].water.shape[0] * 2.0 >= 40.0

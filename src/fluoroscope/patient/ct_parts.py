@@ -22,6 +22,7 @@ __all__ = ["articulate_ct"]
 
 _HIGHEST = "T11"
 _PELVIS = ("sacrum", "vertebrae_S1", "hip_left", "hip_right", "femur_left", "femur_right", "S1")
+_UNDER_LUNG = ("liver", "spleen", "stomach")
 _EDGE_MM = 1.5
 _NEAR_MM, _FAR_MM = 5.0, 15.0
 _SOFT = (800, 80)
@@ -131,10 +132,14 @@ def _joints(
 
 
 def _lifted(rest: Rest, labels: LabelMap, wanted: list[tuple[str, int]], basis: BasisVolume) -> list[Part]:
-    """Take labelled structures out of ``rest``, fill their holes, and return their excess as parts."""
+    """Take labelled structures out of ``rest``, fill their holes, and return their excess as parts.
+
+    What breathes below the lung leaves lung behind.
+    """
     from scipy import ndimage
 
     boxes = ndimage.find_objects(labels.values)
+    lungs = [number for number, name in labels.names.items() if name.startswith("lung")]
     bones = [number for _, number in wanted]
     parts = []
     for name, number in wanted:
@@ -144,8 +149,21 @@ def _lifted(rest: Rest, labels: LabelMap, wanted: list[tuple[str, int]], basis: 
         around = _grown(box, basis)
         inside = labels.values[around] == number
         kept = np.isin(labels.values[around], [other for other in bones if other != number])
-        parts.append(_lift(rest, name, around, inside, kept, basis))
+        lung = np.isin(labels.values[around], lungs) if name in _UNDER_LUNG else None
+        if lung is not None:
+            inside |= _between(inside, lung, basis) & (labels.values[around] == 0)
+        parts.append(_lift(rest, name, around, inside, kept, basis, lung))
     return parts
+
+
+def _between(one: NDArray[np.bool_], other: NDArray[np.bool_], basis: BasisVolume) -> NDArray[np.bool_]:
+    """Return the rim within some 4 mm of both: diaphragm and pleura, which no label has, go with the organ."""
+    from scipy import ndimage
+
+    spacing = np.linalg.norm(basis.world_from_index[:3, :3], axis=0)
+    near = [ndimage.gaussian_filter(mask.astype(np.float32), 2.0 / spacing, truncate=2.5) for mask in (one, other)]
+    rim: NDArray[np.bool_] = (near[0] > 0.03) & (near[1] > 0.03)
+    return rim
 
 
 def _discs(
@@ -190,9 +208,18 @@ def _grown(box: Box, basis: BasisVolume) -> Box:
 
 
 def _lift(
-    rest: Rest, name: str, around: Box, inside: NDArray[np.bool_], kept: NDArray[np.bool_], basis: BasisVolume
+    rest: Rest,
+    name: str,
+    around: Box,
+    inside: NDArray[np.bool_],
+    kept: NDArray[np.bool_],
+    basis: BasisVolume,
+    lung: NDArray[np.bool_] | None = None,
 ) -> Part:
-    """Take what is ``inside`` a box, but not ``kept``, out of ``rest``, fill the hole, and return the part."""
+    """Take what is ``inside`` a box, but not ``kept``, out of ``rest``, fill the hole, and return the part.
+
+    The hole is filled from soft tissue around it, and from ``lung`` where given.
+    """
     from scipy import ndimage
 
     spacing = np.linalg.norm(basis.world_from_index[:3, :3], axis=0)
@@ -200,7 +227,8 @@ def _lift(
     weight = np.clip(2.0 * ndimage.gaussian_filter(inside.astype(np.float32), _EDGE_MM / 2.0 / spacing), 0.0, 1.0)
     weight[kept] = 0.0
     weight[weight < 0.02] = 0.0
-    allowed = (basis.water[around] > _SOFT[0]) & (basis.bone[around] < _SOFT[1]) & (weight == 0.0)
+    allowed = (basis.water[around] > _SOFT[0]) & (basis.bone[around] < _SOFT[1])
+    allowed = (allowed if lung is None else allowed | lung) & (weight == 0.0)
     lifted = []
     for channel in rest:
         values = channel[around]
