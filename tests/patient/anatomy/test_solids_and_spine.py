@@ -1,11 +1,14 @@
 """Distances of solids, the spine assembled, bones apart, surfaces closed."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from fluoroscope.evaluation.anatomy_score import clearance_at_bending
-from fluoroscope.patient.anatomy.measured import measure_spine
-from fluoroscope.patient.anatomy.parameters import PatientParameters
+from fluoroscope.evaluation.anatomy_score import clearance_at_bending, pairs_not_apart
+from fluoroscope.patient.anatomy.measured import measure_spine, measure_vertebra
+from fluoroscope.patient.anatomy.morphometry import DISCS, MORPHOMETRY, sample_morphometry
+from fluoroscope.patient.anatomy.parameters import PatientParameters, parse_pathology
 from fluoroscope.patient.anatomy.solids import Canvas, Solid, bar, capsule
 from fluoroscope.patient.anatomy.spine import make_spine, vertebra_bone
 from fluoroscope.patient.anatomy.surfaces import LIPSCHITZ, clearance_mm, surface_of
@@ -66,10 +69,56 @@ def test_bones_that_meet_are_not_called_apart():
     assert clearance_mm([first], [second]) == 0.0
 
 
-def test_measured_dimensions_follow_what_was_drawn(spine):
-    measured, drawn = measure_spine(spine)["L2"], spine.vertebrae["L2"]
-    for name, within in (("height_anterior_mm", 1.0), ("transverse_span_mm", 1.5), ("upper_depth_mm", 1.5)):
+@pytest.mark.parametrize("pathology", ["listhesis:L4:2", "facet_arthrosis:L4:1", "disc_degeneration:L5:0.8"])
+def test_sick_vertebrae_stay_apart_down_to_the_sacrum(pathology):
+    assert pairs_not_apart(PatientParameters(seed=11, sex="male", pathologies=(parse_pathology(pathology),))) == []
+
+
+@pytest.mark.parametrize("level", ["L1", "L3", "L5"])
+def test_measured_dimensions_follow_what_was_drawn(spine, level):
+    measured, drawn = measure_spine(spine)[level], spine.vertebrae[level]
+    for name, within in (
+        ("height_anterior_mm", 1.0),
+        ("height_posterior_mm", 1.0),
+        ("transverse_span_mm", 2.0),
+        ("upper_depth_mm", 1.5),
+        ("lower_width_mm", 2.0),
+        ("pedicle_width_mm", 1.2),
+        ("pedicle_height_mm", 1.2),
+        ("pedicle_medial_deg", 6.0),
+        ("canal_width_mm", 1.8),
+        ("canal_depth_mm", 1.8),
+        ("facet_left_deg", 4.0),
+        ("facet_right_deg", 4.0),
+    ):
         assert measured[name] == pytest.approx(getattr(drawn, name), abs=within), name
+
+
+def test_a_wider_pedicle_is_measured_wider(spine):
+    """Nothing is echoed: the same vertebra, its pedicle's shapes alone made thicker."""
+    solid = replace(vertebra_bone("L3", spine).solids[0], world_from_solid=np.eye(4))
+    shapes = solid.shapes.copy()
+    for row in (1, 7):
+        # Two millimetres to the outside: the canal's wall stays where it is.
+        shapes[row, 11] += 1.0
+        shapes[row, 13] += 1.0
+        shapes[row, 1:4] += shapes[row, 7:10] * 1.0
+    before, after = measure_vertebra(solid), measure_vertebra(replace(solid, shapes=shapes))
+    assert after["pedicle_width_mm"] - before["pedicle_width_mm"] == pytest.approx(2.0, abs=0.5)
+
+
+def test_heights_keep_their_means_and_sum_to_the_lordosis():
+    """Lying flat takes 12 degrees from what the tables sum to: no mean moves by more than 4 %."""
+    drawn = [sample_morphometry(PatientParameters(seed=n, sex="male" if n % 2 else "female")) for n in range(400)]
+    for n, level in enumerate(("L1", "L2", "L3", "L4", "L5"), start=2):
+        for name in ("height_anterior_mm", "height_posterior_mm"):
+            mean = np.mean([getattr(one.vertebrae[level], name) for one in drawn])
+            assert mean == pytest.approx(MORPHOMETRY[name][0][n], rel=0.04)
+        for name in DISCS:
+            assert np.mean([getattr(one.discs[level], name) for one in drawn]) == pytest.approx(
+                DISCS[name][0][n], rel=0.05
+            )
+    assert np.mean([one.lordosis_deg for one in drawn]) == pytest.approx(36.8, abs=1.8)
 
 
 def test_a_surface_is_closed_and_faces_out(spine):

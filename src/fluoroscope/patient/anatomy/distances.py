@@ -213,7 +213,7 @@ def _body(shape, x, y, z):  # type: ignore[no-untyped-def]
     g = np.sqrt(gx * gx + gy * gy) + 1e-9
     slope = max(shape[7] * a, shape[8] * b) / mean * abs(t) * (1.5 + t * t)
     side = (u - 1.0) / (g * np.sqrt(1.0 + slope * slope))
-    dish = max(0.0, 1.0 - u * u * 1.35)
+    dish = max(0.0, 1.0 - u * u * 1.6)
     depth = (shape[11] if z < 0.0 else shape[12]) * dish
     flat = (abs(z) - top + depth) / np.sqrt(1.0 + s * s + 0.01 * depth * depth)
     k = shape[15]
@@ -234,17 +234,25 @@ def _joint(shape, x, y, z):  # type: ignore[no-untyped-def]
     jy = shape[7] * px + shape[8] * py + shape[9] * pz
     jz = shape[10] * px + shape[11] * py + shape[12] * pz
     c, s = (shape[15], shape[16]) if jx >= 0.0 else (shape[17], shape[18])
+    r = np.sqrt(jy * jy + jz * jz)
     # The facets are part of a surface of revolution about the axis of bending: they slide on each other.
-    h = s * (np.sqrt(jy * jy + jz * jz) - shape[14]) - c * (abs(jx) - shape[13])
-    # Between the joints the gap between the laminae dips toward the midline.
-    bottom = shape[20] - 0.22 * max(0.0, shape[13] - max(abs(jx), 5.0))
+    h = s * (r - shape[14]) - c * (abs(jx) - shape[13])
+    # Before them, toward the foramen, the lower vertebra has the room: its pedicle and pars. The edge leans over
+    # the axis, for which 0.4 mm more on both sides keep it clear at full bending.
+    h = min(h, np.sqrt(jy * jy + 0.25 * jz * jz) - 0.85 * shape[14] - np.copysign(0.4, -shape[21]))
+    # Between the joints the gap rises to the interlaminar window; behind it dips along the spinous process.
+    inward = max(0.0, shape[13] - max(abs(jx), 5.0))
+    rise = 0.4 * max(0.0, inward - 5.0)
+    bottom = shape[20] + rise - min(0.12 * inward + rise, 0.5 * max(0.0, jy - shape[14] - 2.0))
+    # A lower vertebra's process rises to its tip from under the pedicle above.
+    top = shape[19] - 0.5 * max(0.0, 0.85 * shape[14] - r)
     if shape[21] < 0.0:
-        d = min(jz - bottom, max(h + shape[21], jz - shape[19]))
+        d = min(jz - bottom, max(h + shape[21], jz - top))
     else:
-        far = 0.15 * max(0.0, jy - shape[14])
-        d = min(shape[19] - jz, max(-h - shape[21], bottom - far - jz))
+        far = 0.12 * max(0.0, jy - 0.8 * shape[14])
+        d = min(top - jz, max(-h - shape[21], bottom - far - jz))
     # Bodies are kept apart by their disc, not by the joint.
-    return max(d, 0.45 * shape[14] - jy)
+    return max(d, 0.55 * shape[14] - jy)
 
 
 @numba.njit(**within)
@@ -309,13 +317,19 @@ def solid_distance(start, stop, points, solid_from_world, shapes, holes, how, ou
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def solid_crossing(start, stop, starts, along, reach, solid_from_world, shapes, holes, how, out):  # type: ignore[no-untyped-def]
-    """Write (n,) lengths in mm along rays to the first change of sign; left alone where there is none within reach."""
+    """Write (n,) lengths in mm along unit vectors (n, 3) to the first change of sign; left alone beyond reach."""
     for i in range(start, stop):
         a = starts[i]
         t, d, last, before = 0.0, 0.0, 0.0, 0.0
         while t < reach:
             d = _distance_at(
-                a[0] + t * along[0], a[1] + t * along[1], a[2] + t * along[2], solid_from_world, shapes, holes, how
+                a[0] + t * along[i, 0],
+                a[1] + t * along[i, 1],
+                a[2] + t * along[i, 2],
+                solid_from_world,
+                shapes,
+                holes,
+                how,
             )
             if t > 0.0 and (d < 0.0) != (before < 0.0):
                 out[i] = last + (t - last) * before / (before - d)

@@ -1,9 +1,9 @@
 """Dimensions of a sampled spine: means, spreads and how they go together (guidance 6.1, 6.2).
 
 Tables: Panjabi 1992 (doi:10.1097/00007632-199203000-00010) and Zindrick 1987, unverified there; L5 from CT of
-196 living adults (Cook 2021); discs from MRI; recumbent lordosis 36.8 ± 13.2° (n 627); pelvis from n 709.
-Body and disc fronts are 2 % lower and backs 2 % higher than the rounded tables: summed as they stand they would give
-a standing lordosis (50°), and the patient lies.
+196 living adults (Cook 2021), which is taken where they differ; discs from MRI; recumbent lordosis 36.8 ± 13.2°
+(n 627), taken rather than the standing one, to which the heights of the tables sum (49°): the patient lies. Heights
+are therefore drawn as the tables say and then opened or closed until they sum to the lordosis (`_meet_lordosis`).
 """
 
 from collections.abc import Mapping
@@ -31,8 +31,8 @@ MORPHOMETRY: Mapping[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "upper_depth_mm": ((31.5, 33.0, 34.1, 34.6, 35.2, 35.5, 35.7), (2.5, 2.5, 2.6, 2.7, 2.9, 3.0, 3.5)),
     "lower_width_mm": ((40.0, 41.2, 43.3, 45.5, 48.0, 49.5, 49.4), (2.5, 2.6, 2.8, 2.9, 3.1, 3.3, 3.5)),
     "lower_depth_mm": ((32.0, 33.4, 35.3, 34.9, 34.8, 33.9, 35.3), (2.5, 2.5, 2.6, 2.7, 2.9, 3.0, 3.5)),
-    "height_anterior_mm": ((20.9, 22.0, 24.5, 26.0, 26.5, 26.5, 29.8), (1.9,) * 7),
-    "height_posterior_mm": ((22.4, 23.6, 24.2, 24.8, 24.3, 24.5, 26.6), (1.9,) * 7),
+    "height_anterior_mm": ((21.3, 22.4, 25.0, 26.5, 27.0, 27.0, 30.3), (1.9,) * 7),
+    "height_posterior_mm": ((22.0, 23.1, 23.8, 24.3, 23.8, 24.1, 26.3), (1.9,) * 7),
     "pedicle_width_mm": ((8.0, 8.2, 8.7, 8.9, 10.3, 12.9, 16.1), (1.5, 1.5, 1.5, 1.5, 1.6, 2.0, 2.3)),
     "pedicle_height_mm": ((16.0, 16.0, 15.4, 15.0, 14.9, 14.8, 12.9), (1.7, 1.7, 1.7, 1.7, 1.7, 1.7, 1.9)),
     "pedicle_medial_deg": ((6.0, 5.0, 10.9, 12.0, 14.4, 17.7, 29.8), (3.0,) * 7),
@@ -44,8 +44,8 @@ MORPHOMETRY: Mapping[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
 }
 """Mean and spread of T11, T12, L1 … L5, both sexes together. T11, T12, spans and angles' spreads: unverified."""
 DISCS: Mapping[str, tuple[tuple[float, ...], float]] = {
-    "anterior_mm": ((5.2, 6.0, 7.35, 8.6, 9.8, 11.3, 12.75), 1.5),
-    "posterior_mm": ((4.6, 5.2, 5.9, 6.6, 7.4, 8.1, 6.65), 1.0),
+    "anterior_mm": ((5.3, 6.1, 7.5, 8.8, 10.0, 11.5, 13.0), 1.5),
+    "posterior_mm": ((4.5, 5.1, 5.8, 6.5, 7.3, 8.0, 6.5), 1.0),
 }
 """Discs below T11, T12, L1 … L5: mean and spread (spread 1.0-2.5 in n 14)."""
 FEMALE_SHARE = 0.9
@@ -123,8 +123,8 @@ def sample_morphometry(parameters: PatientParameters) -> SpineMorphometry:
     facets = _facets(values.pop("facet_deg"), rng)
     incidence, slope, lordosis = _alignment(parameters, rng)
     _set_heights(values, facets, rng)
-    discs = {name: _draw_disc(name, len(levels), rng) * stretch * _disc_sex(parameters) for name in DISCS}
-    _meet_lordosis(values, discs, lordosis, levels.index("L1"), rng)
+    discs = {name: one * stretch * _disc_sex(parameters) for name, one in _draw_discs(len(levels), rng).items()}
+    _meet_lordosis(values, discs, lordosis, levels.index("L1"))
     vertebrae = {
         level: VertebraMorphometry(
             **{name: float(value[n]) for name, value in values.items()},
@@ -159,7 +159,8 @@ def _draw(
     mean, spread = (_column(column, len(levels)) for column in MORPHOMETRY[name])
     common, own = float(rng.standard_normal()), rng.standard_normal(len(levels))
     if name in _ANGLES:
-        return np.clip(mean + spread * (0.6 * common + 0.8 * own), 2.0, 82.0)
+        # What bumps add to a measured angle is part of its spread.
+        return np.clip(mean + 0.9 * spread * (0.6 * common + 0.8 * own), 2.0, 82.0)
     ratio = SEX_DIMORPHISM.get(name, FEMALE_SHARE if "width" in name or "depth" in name else 0.95)
     swing = (1.0 - ratio) / (1.0 + ratio)
     center = mean * (1.0 + (swing if parameters.sex == "male" else -swing))
@@ -190,11 +191,15 @@ def _disc_sex(parameters: PatientParameters) -> float:
     return 1.03 if parameters.sex == "male" else 0.97
 
 
-def _draw_disc(name: str, count: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    mean, spread = _column(DISCS[name][0], count), DISCS[name][1]
+def _draw_discs(count: int, rng: np.random.Generator) -> dict[str, NDArray[np.float64]]:
+    """Draw the discs' heights: front and back share most of their spread (r = 0.6, a judgement)."""
     common, own = float(rng.standard_normal()), rng.standard_normal(count)
-    drawn: NDArray[np.float64] = mean + 0.75 * spread * np.clip(0.6 * common + 0.8 * own, -2.2, 2.2)
-    return np.maximum(drawn, 0.45 * mean)
+    drawn = {}
+    for name, (table, spread) in DISCS.items():
+        mean = _column(table, count)
+        mix = np.sqrt(0.6) * (0.6 * common + 0.8 * own) + np.sqrt(0.4) * rng.standard_normal(count)
+        drawn[name] = np.maximum(mean + spread * np.clip(mix, -2.4, 2.4), 0.45 * mean)
+    return drawn
 
 
 def _alignment(parameters: PatientParameters, rng: np.random.Generator) -> tuple[float, float, float]:
@@ -223,31 +228,23 @@ def _meet_lordosis(
     discs: dict[str, NDArray[np.float64]],
     lordosis_deg: float,
     first: int,
-    rng: np.random.Generator,
 ) -> None:
-    """Open or close fronts of bodies and discs from L1 down until their angles sum to the lordosis."""
-    count = len(values["upper_width_mm"])
+    """Open or close all bodies and discs from L1 down by the same share of their heights: they sum to the lordosis."""
+    front, back = values["height_anterior_mm"], values["height_posterior_mm"]
     bodies = 0.5 * (values["upper_depth_mm"] + values["lower_depth_mm"])
-    next_depth = np.append(values["upper_depth_mm"][1:], values["lower_depth_mm"][-1])
-    gaps = 0.5 * (values["lower_depth_mm"] + next_depth)
-    share = np.linspace(0.5, 1.5, count - first)
-    share /= share.sum()
+    gaps = 0.5 * (values["lower_depth_mm"] + np.append(values["upper_depth_mm"][1:], values["lower_depth_mm"][-1]))
+    parts = [(front, back, bodies), (discs["anterior_mm"], discs["posterior_mm"], gaps)]
     for _ in range(30):
-        front, back = values["height_anterior_mm"], values["height_posterior_mm"]
-        wedges = np.degrees(2.0 * np.arctan(0.5 * (front - back) / bodies))[first:]
-        openings = np.degrees(2.0 * np.arctan(0.5 * (discs["anterior_mm"] - discs["posterior_mm"]) / gaps))[first:]
-        lack = np.radians(lordosis_deg - wedges.sum() - openings.sum())
+        angles = [2.0 * np.arctan(0.5 * (a - b) / deep)[first:].sum() for a, b, deep in parts]
+        lack = np.radians(lordosis_deg) - sum(angles)
         if abs(lack) < 1e-12:
             break
-        body_part = 0.45 * lack * share
-        front[first:] += 0.5 * body_part * bodies[first:]
-        back[first:] -= 0.5 * body_part * bodies[first:]
-        disc_part = 0.55 * lack * share * gaps[first:]
-        # The front gives more than the back, which must stay open.
-        discs["anterior_mm"][first:] += 0.65 * disc_part
-        discs["posterior_mm"][first:] -= 0.35 * disc_part
-        np.maximum(discs["posterior_mm"], 2.5, out=discs["posterior_mm"])
-        np.maximum(discs["anterior_mm"], 2.5, out=discs["anterior_mm"])
+        give = lack / sum(((a + b) / deep)[first:].sum() for a, b, deep in parts)
+        for a, b, _ in parts:
+            a[first:] *= 1.0 + give
+            b[first:] *= 1.0 - give
+        for disc in discs.values():
+            np.maximum(disc, 2.5, out=disc)
 
 
 def _with_pathologies(spine: SpineMorphometry, parameters: PatientParameters) -> SpineMorphometry:

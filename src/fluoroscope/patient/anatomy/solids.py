@@ -182,10 +182,11 @@ class Solid:
         return result
 
     def crossing(self, starts_mm: NDArray[np.float64], along: ArrayLike, reach_mm: float) -> NDArray[np.float64]:
-        """Return (n,) lengths in mm from (n, 3) starts along a unit vector (3,) to the surface, nan beyond reach."""
+        """Return (n,) lengths in mm from (n, 3) starts along unit vectors (3,) or (n, 3) to the surface, or nan."""
         starts = np.ascontiguousarray(starts_mm, dtype=np.float64).reshape(-1, 3)
+        ways = np.ascontiguousarray(np.broadcast_to(np.asarray(along, dtype=np.float64), starts.shape))
         result = np.full(len(starts), np.nan)
-        spread(solid_crossing, len(starts), starts, _three(along), float(reach_mm), *self._form(), result, least=100)
+        spread(solid_crossing, len(starts), starts, ways, float(reach_mm), *self._form(), result, least=100)
         return result
 
     def _form(self) -> tuple[NDArray[np.float64], ...]:

@@ -279,7 +279,9 @@ def _facet_joint(
     place = np.linalg.inv(axis) @ frame @ np.array([0.0, own.y_mm, -0.5 * m.height_mm - 6.0, 1.0])
     radius = float(np.hypot(place[1], place[2]))
     top, bottom = shape["joint_top"] * s, -shape["joint_bottom"] * s
-    return FacetJoint(axis, own.x_mm, radius, m.facet_left_deg, m.facet_right_deg, top, bottom)
+    # The face met in the vertebra's axial plane is a little more sagittal than the joint in its own frame.
+    left, right = (angle + shape["facet_turn"] for angle in (m.facet_left_deg, m.facet_right_deg))
+    return FacetJoint(axis, own.x_mm, radius, left, right, top, bottom)
 
 
 def _canal(

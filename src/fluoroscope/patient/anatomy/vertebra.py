@@ -35,7 +35,10 @@ ENDPLATE_MM, ARCH_CORTEX_MM, SPINOUS_CORTEX_MM = 0.75, 0.8, 0.45
 ROUGH_MM = 0.9
 """Bumps of a surface: what is left of a real one after a smooth shape is fitted; a judgement."""
 
-OVAL = 2.0
+OVAL, FLAT = 2.0, 0.6
+"""Sections: of processes, and of those that bear a facet, which is flat."""
+ISTHMUS_MM = 4.0
+"""From the body's back wall to the isthmus of the pedicle, for a body 45 mm wide."""
 UNEVEN_MM = {"tp_tip_z": 3.0, "tp_tip_y": 2.0, "pedicle_z": 0.04, "iap_tip_z": 1.2, "sap_tip_z": 1.2}
 """Half of how far the sides are apart, in the units of the shape numbers."""
 
@@ -170,7 +173,7 @@ def _articular(
         above.along(side),
         (min(shape["sap_long"], 9.0) * s, thin),
         (0.8 * shape["sap_tip_long"] * s, tip_thin),
-        roundness=OVAL,
+        roundness=FLAT,
     )
     thick, tip_thick = max(shape["iap_thin"], 3.0) * s, shape["iap_tip_thin"] * s
     end = below.process(side, min(thick, 5.0 * s), -0.45 * h)
@@ -179,11 +182,12 @@ def _articular(
         end,
         low,
         below.along(side),
-        (max(shape["iap_long"], 4.0) * s, min(thick, 5.0 * s)),
-        (0.9 * shape["iap_tip_long"] * s, tip_thick),
-        roundness=OVAL,
+        (max(shape["iap_long"], 5.0) * s, min(thick, 5.0 * s)),
+        (max(0.9 * shape["iap_tip_long"], 5.5) * s, tip_thick),
+        roundness=FLAT,
     )
-    root[1] = min(root[1], canal_back + 3.0 * s)
+    # Before and below the tip of the upper neighbour's process, which the joint keeps free.
+    root[1], root[2] = min(root[1], canal_back - 0.5 * s), z - 2.0 * s
     pars = bar(
         root,
         end,
@@ -205,8 +209,10 @@ def _side(
     def at(x: float, y: float, z: float) -> NDArray[np.float64]:
         return np.array([side * x, y, z])
 
-    lean = float(np.tan(np.radians(m.pedicle_medial_deg)))
-    isthmus_x, isthmus_y = half_canal + 0.5 * m.pedicle_width_mm + 0.3, wall + 4.0 * s
+    angle = np.radians(m.pedicle_medial_deg)
+    lean = float(np.tan(angle))
+    # Its inner face is the canal's: the bar reaches a little into it.
+    isthmus_x, isthmus_y = half_canal + 0.5 * m.pedicle_width_mm / float(np.cos(angle)) - 0.4, wall + ISTHMUS_MM * s
     z = shape["pedicle_z"] * h
     back = max(isthmus_y + 5.0 * s, canal_back - 1.0 * s)
     # Only its part at the body leans in; behind the isthmus it runs on to the articular pillar.
@@ -214,19 +220,21 @@ def _side(
         at(isthmus_x - 8.0 * s * lean, isthmus_y - 8.0 * s, z),
         at(isthmus_x + (back - isthmus_y) * lean, back, z + min(shape["pedicle_rise"], 2.0) * s),
         (side, -lean, 0.0),
-        (0.5 * m.pedicle_width_mm + 0.2, 0.5 * m.pedicle_height_mm + 0.2),
+        (0.5 * m.pedicle_width_mm + 0.5, 0.5 * m.pedicle_height_mm + 0.1),
         roundness=OVAL,
         melt_mm=3.0 * s,
         shell_mm=1.1,
     )
     knob = max(0.5 * (shape["tp_tip_y_half"] + shape["tp_tip_z_half"]), 2.6) * s
     end = at(0.5 * m.transverse_span_mm - knob, canal_back + (shape["tp_tip_y"] - 11.0) * s, shape["tp_tip_z"] * s)
-    start = at(isthmus_x + shape["tp_x"] * s, canal_back - 2.5 * s, shape["tp_z"] * s)
+    # From where pedicle and lamina meet, however shallow the canal.
+    root_y = max(canal_back - 2.5 * s, isthmus_y + 6.0 * s)
+    start = at(isthmus_x + shape["tp_x"] * s, root_y, shape["tp_z"] * s)
     transverse = bar(
         start,
         end,
         (0.0, 0.0, 1.0),
-        (shape["tp_z_half"] * s, min(shape["tp_y_half"], 7.0) * s),
+        (shape["tp_z_half"] * s, shape["tp_y_half"] * s),
         (max(shape["tp_tip_z_half"], 3.2) * s, max(shape["tp_tip_y_half"], 2.2) * s),
         roundness=OVAL,
     )
@@ -287,15 +295,20 @@ def _spinous(m: VertebraMorphometry, shape: Shape) -> list[NDArray[np.float64]]:
     """Return the spinous process: a blade that widens to a knob, drawn out like a tear, a little off the midline."""
     s = scale_of(m)
     canal_back = back_wall_mm(m, shape) + m.canal_depth_mm
-    tip = canal_back + m.spinous_length_mm
+    # The farthest bump is the tip.
+    tip = canal_back + m.spinous_length_mm - 0.5 * s
     aside = 0.0
     if m.irregular:
         aside = float(np.clip(np.random.Generator(np.random.PCG64([m.irregular, 63])).standard_normal(), -2.0, 2.0))
     knob = max(shape["spinous_tip_wide"], 4.0) * s
     at_z, high = shape["spinous_tip_z"] * s, shape["spinous_tip_high"] * s
+    root = offset(0.0, canal_back + 3.0 * s, shape["spinous_z"] * s)
+    # A blade that slopes reaches farther back with its lower corner.
+    slope = np.arctan2(root[2] - at_z, tip - root[1])
+    reach = max(1.1 * knob, float(np.hypot(0.9 * knob * np.cos(slope), 0.9 * high * np.sin(slope))))
     blade = bar(
-        (0.0, canal_back + 3.0 * s, shape["spinous_z"] * s),
-        (0.6 * aside, tip - 1.1 * knob, at_z),
+        root,
+        (0.6 * aside, tip - reach, at_z),
         (1.0, 0.0, 0.0),
         (max(shape["spinous_wide"], 2.3) * s, shape["spinous_high"] * s),
         (0.9 * knob, 0.9 * high),
@@ -309,23 +322,28 @@ def _spinous(m: VertebraMorphometry, shape: Shape) -> list[NDArray[np.float64]]:
 
 
 def vertebra_holes(m: VertebraMorphometry, shape: Shape) -> NDArray[np.float64]:
-    """Return the canal (1, 24), to be taken away."""
-    wall = back_wall_mm(m, shape)
+    """Return the canal (3, 24), to be taken away: an oval, and its recesses before the pedicles."""
+    wall, s = back_wall_mm(m, shape), scale_of(m)
     front, back = 0.25 * (m.upper_depth_mm + m.lower_depth_mm), wall + m.canal_depth_mm
     middle, long = 0.5 * (front + back), 0.5 * m.height_mm + 40.0
     halves = (0.5 * m.canal_width_mm + 0.6, 0.5 * (back - front))
     lean = shape["canal_lean"] * long
-    return np.array(
-        [
-            bar(
-                (0.0, middle - lean, long),
-                (0.0, middle + lean, -long),
-                (1.0, 0.0, 0.0),
-                halves,
-                roundness=shape["canal_round"],
-            )
-        ]
-    )
+    x_axis = (1.0, 0.0, 0.0)
+    oval = bar((0.0, middle - lean, long), (0.0, middle + lean, -long), x_axis, halves, roundness=shape["canal_round"])
+    angle, ahead, behind = np.radians(m.pedicle_medial_deg), ISTHMUS_MM * s - 0.5, 2.5 * s
+    rows = [oval]
+    for side in (1.0, -1.0):
+        # Its outer face is the pedicle's inner one, from the body to behind the isthmus.
+        out = offset(side * np.cos(angle), -np.sin(angle), 0.0)
+        along = offset(side * np.sin(angle), np.cos(angle), 0.0)
+        face = offset(side * (0.5 * m.canal_width_mm - 0.12 - 0.35 * np.tan(angle)), wall + ISTHMUS_MM * s, 0.0)
+        at = face - 0.5 * (ahead - behind) / np.cos(angle) * along - 4.0 * s * out
+        # No higher than the pedicle: the rims of the body stand out farther than its waist.
+        thick = 0.5 * (ahead + behind) / np.cos(angle)
+        z, up = 0.5 * shape["pedicle_z"] * m.height_mm, max(0.5 * m.pedicle_height_mm + 0.5 - thick, 0.5)
+        ends = (at + offset(0.0, 0.0, z + up), at + offset(0.0, 0.0, z - up))
+        rows.append(bar(*ends, out, (4.0 * s, thick), roundness=0.3))
+    return np.array(rows)
 
 
 def vertebra_solids(
