@@ -139,6 +139,26 @@ def test_it_rides_with_the_patient(probe):
     assert np.linalg.norm(ends - after.tip_mm, axis=1).min() < 1e-6
 
 
+def test_a_needle_is_not_swung_into_bone(field):
+    """Beside the lamina, whose edge lies 6 mm to the left of the midline."""
+    field.add("spinal-22G-89", (4.5, 60.0, 0.0), IN)
+    field.advance(44.0)
+    for _ in range(30):
+        field.steer(10.0, 0.0)
+        assert told(field).tissue != "bone"
+    assert told(field).events[-1].what == "bone contact"
+    assert told(field).tip_mm[0] > 4.5
+    # A wire is driven where it is pointed.
+    field.remove()
+    field.add("kwire-1.6-200", (4.5, 60.0, 0.0), IN)
+    field.advance(44.0)
+    met = set()
+    for _ in range(30):
+        field.steer(2.0, 0.0)
+        met.add(told(field).tissue)
+    assert "bone" in met
+
+
 def test_a_catheter_follows_the_epidural_space(field):
     field.add("tuohy-18G-89", MIDLINE, IN)
     while told(field).tissue != "epidural space":

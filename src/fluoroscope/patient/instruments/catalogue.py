@@ -168,7 +168,7 @@ def _others() -> list[Instrument]:
         found.append(
             Instrument(
                 name=f"kwire-{word}{tenths / 10:.1f}-{length}",
-                title=f"Kirschner wire {tenths / 10:.1f} mm, {material}",
+                title=f"Kirschner wire {tenths / 10:.1f} mm, {'nitinol' if word else 'steel'}",
                 kind="wire", tip="diamond", length_mm=float(length), outer_mm=tenths / 10, bore_mm=0.0,
                 material=material, cone_mm=0.2 * tenths, enters_bone=True,
             )

@@ -235,8 +235,8 @@ class Needle:
             return
         angle = float(np.degrees(np.arctan2(size, self._direction @ wanted)))
         free = 1.0 / (1.0 + (self.depth_mm / FREE_MM) ** 2)
-        whole = rotation(axis, free * angle, self._path[0])
-        self._path = apply(whole, self._path)
+        angle *= self._share_beside_bone(axis, free * angle)
+        self._path = apply(rotation(axis, free * angle, self._path[0]), self._path)
         self._direction = rotation(axis, (free + 0.15 * (1.0 - free)) * angle)[:3, :3] @ self._direction
         if self.depth_mm < 1.0:
             self._first_direction = self._direction
@@ -430,6 +430,18 @@ class Needle:
     def _square_bevel(self) -> None:
         bevel = self._bevel - (self._bevel @ self._direction) * self._direction
         self._bevel = bevel / np.linalg.norm(bevel)
+
+    def _share_beside_bone(self, axis: Float, angle_deg: float) -> float:
+        """Return the share of a swing that leaves the tip beside bone: what cannot be pushed in is not swung in."""
+        barred = ("metal",) if self.kind.enters_bone else ("bone", "metal")
+        for share in (1.0, 0.75, 0.5, 0.25, 0.1):
+            tip = apply(rotation(axis, share * angle_deg, self._path[0]), self._path[-1])
+            met = self._probe.at_rest(tip)
+            if met.tissue not in barred:
+                return share
+            self._tip_force = BONE_STOP_N
+            self._happen("bone contact" if met.tissue == "bone" else "metal contact", met.structure)
+        return 0.0
 
     def _follow_channel(self, step: float) -> None:
         """Go one step inside the needle, at most to its opening."""
