@@ -49,6 +49,7 @@ export function NeedlePanel() {
 
 function whyClosed(needle: NeedleStatus | null, catheter: CatheterStatus | null): string {
   if (catheter !== null) return catheter.hollow ? "" : "The lead is solid: nothing can be injected through it.";
+  if (needle !== null && s.needleKinds.value.find((kind) => kind.name === needle.type)?.bore_mm === 0) return "It is solid: nothing can be injected through it.";
   if (needle?.stylet_in !== true) return "";
   return `Take the stylet out to inject${fittingKinds(needle).length > 0 ? " or to thread a catheter" : ""}.`;
 }
@@ -132,7 +133,7 @@ function Resistance({ needle }: { needle: NeedleStatus }) {
     <div class="resistance">
       <span class="figure-name">resistance: {word}</span>
       <meter aria-label="Resistance" min={0} max={1} value={felt ?? 0} />
-      {needle.losses > 0 && <span key={needle.losses} class="gave-way" role="status">resistance lost{needle.losses > 1 && ` (${needle.losses})`}</span>}
+      {needle.losses > 0 && <span key={needle.losses} class="gave-way" role="status">gave way{needle.losses > 1 && ` ×${needle.losses}`}</span>}
     </div>
   );
 }

@@ -73,7 +73,7 @@ export function RoomView() {
           <span>{now?.room === null ? "A recorded clip" : <>C-arm {fixed(now?.carm.primary_deg, 0)}° / {fixed(now?.carm.secondary_deg, 0)}° {roll(now?.carm.roll_deg)}</>}</span>
         </p>
         {nearby && (
-          <button type="button" class={`near ${near.value ? "is-on" : ""}`} aria-pressed={near.value} aria-label="Look from near, at the needle" onClick={() => (near.value = !near.value)}>
+          <button type="button" class={`plain near ${near.value ? "is-on" : ""}`} aria-pressed={near.value} aria-label="Look from near, at the needle" onClick={() => (near.value = !near.value)}>
             {near.value ? "Whole room" : "From near"}
           </button>
         )}
