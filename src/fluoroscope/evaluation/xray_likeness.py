@@ -18,11 +18,12 @@ from fluoroscope.patient.anatomy.hounsfield import tissue_numbers
 from fluoroscope.patient.anatomy.parameters import PatientParameters
 from fluoroscope.patient.anatomy.structures import structures
 from fluoroscope.patient.library import is_fetched, open_patient, patients
+from fluoroscope.patient.motion import LivingPatient, MotionSettings
 from fluoroscope.patient.tissues import to_basis
 from fluoroscope.patient.volume import BasisVolume
 from fluoroscope.projector.integrals import project
 
-__all__ = ["Statistics", "depth_error_mm", "hu_means", "parts_error", "rows", "statistics", "thickness"]
+__all__ = ["Statistics", "bands", "depth_error_mm", "hu_means", "parts_error", "rows", "statistics", "thickness"]
 
 Row = dict[str, Any]
 TISSUE_OF = {
@@ -116,6 +117,25 @@ def parts_error(built: BuiltPatient) -> float:
             got += thickness(part.volume, place, angle, PARTS_PX)
         worst = max(worst, float(np.sqrt(np.mean((got - wanted) ** 2)) / np.sqrt(np.mean(wanted**2))))
     return 100.0 * worst
+
+
+def bands(built: BuiltPatient, pull_n: float = 600.0) -> float:
+    """Return the rms of bands across the trunk when the spine is pulled, in -log of the transmission.
+
+    Where slabs of soft tissue crowd or part, rows of the AP picture turn brighter or darker: mean change of each row of
+    what the slabs and the base alone show, less its own running mean over 40 mm.
+    """
+    living = LivingPatient(built.articulation, MotionSettings.still())
+    living.pull(0.0, pull_n, 1.0)
+    rows, geometry = np.zeros(PARTS_PX), _geometry(np.zeros(3), 0.0, PARTS_PX)
+    for sign, time_s in ((-1.0, 0.0), (1.0, 900.0)):
+        for body in living.at(time_s).bodies:
+            if body.name.startswith(("base", "soft_")):
+                water, bone = project(body.volume, geometry, world_from_body=body.world_from_body).astype(np.float64)
+                rows += sign * (MU_WATER_MM * water + MU_BONE_MM * bone).mean(axis=1)
+    run = 2 * round(20.0 / FIELD_MM * PARTS_PX) + 1
+    smooth = np.convolve(rows, np.ones(run) / run, mode="valid")
+    return float(np.std(rows[run // 2 : run // 2 + len(smooth)] - smooth))
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +256,14 @@ def rows(full: bool) -> list[Row]:
             1.0,
             max(map(parts_error, built)),
             "%",
+        ),
+        _row(
+            "patient.bands",
+            "bands across the AP picture under 600 N of traction, rms",
+            "tissue that gives way sideways: none",
+            0.01,
+            bands(built[0]),
+            "-log",
         ),
     ]
     return found + _likeness_rows(built[0])

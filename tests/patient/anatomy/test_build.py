@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from fluoroscope.evaluation.xray_likeness import depth_error_mm, hu_means, parts_error
+from fluoroscope.evaluation.xray_likeness import bands, depth_error_mm, hu_means, parts_error
 from fluoroscope.patient.anatomy.build import build_patient
 from fluoroscope.patient.anatomy.built import BuiltPatient
 from fluoroscope.patient.anatomy.hounsfield import tissue_numbers
@@ -41,6 +41,10 @@ def test_another_seed_gives_another_patient(built: BuiltPatient) -> None:
 
 def test_parts_add_up_to_the_volume(built: BuiltPatient) -> None:
     assert parts_error(built) <= 1.0
+
+
+def test_traction_draws_no_bands_across_the_trunk(built: BuiltPatient) -> None:
+    assert 0.0 < bands(built) <= 0.01
 
 
 def test_base_comes_first_and_every_vertebra_is_a_part(built: BuiltPatient) -> None:
