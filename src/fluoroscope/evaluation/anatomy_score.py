@@ -184,14 +184,13 @@ def surface_distances_mm(level: str, mesh_folder: Path, spine: Spine) -> NDArray
     place = np.linalg.inv(spine.frames[f"vertebrae_{level}"])
     vertices = surface_of(vertebra_bone(level, spine).solids, 1.0).vertices_mm.astype(np.float64)
     model = vertices @ place[:3, :3].T + place[:3, 3]
-    best = np.full(1, np.inf)
+    starts = []
     for lean in (-20.0, 0.0, 20.0):
         moved = (model - model.mean(axis=0)) @ rotation((1.0, 0.0, 0.0), lean)[:3, :3].T + real.mean(axis=0)
-        moved = _aligned(moved, real)
-        apart = np.concatenate([cKDTree(real).query(moved)[0], cKDTree(moved).query(real)[0]])
-        if apart.mean() < best.mean():
-            best = apart
-    return best
+        moved = _aligned(moved, real, turns=12)
+        starts.append((float(cKDTree(real[::7]).query(moved[::7])[0].mean()), moved))
+    moved = _aligned(min(starts, key=lambda one: one[0])[1], real, turns=40)
+    return np.concatenate([cKDTree(real).query(moved)[0], cKDTree(moved).query(real)[0]])
 
 
 def _read_points(path: Path) -> NDArray[np.float64]:
@@ -210,12 +209,12 @@ def _dense(points: NDArray[np.float64], corners: NDArray[np.int64]) -> NDArray[n
     return np.concatenate([points, np.einsum("kc,ncd->nkd", shares, points[corners]).reshape(-1, 3)])
 
 
-def _aligned(model: NDArray[np.float64], real: NDArray[np.float64]) -> NDArray[np.float64]:
+def _aligned(model: NDArray[np.float64], real: NDArray[np.float64], turns: int) -> NDArray[np.float64]:
     """Return the model brought to the real one by iterated closest points, both ways, with scale (Umeyama 1991)."""
     # Every seventh point is enough to find the place by.
     real = real[::7]
     forward = cKDTree(real)
-    for _ in range(40):
+    for _ in range(turns):
         few = model[::7]
         there, back = forward.query(few)[1], cKDTree(few).query(real)[1]
         source, target = np.concatenate([few, few[back]]), np.concatenate([real[there], real])

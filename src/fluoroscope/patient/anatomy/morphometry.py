@@ -198,7 +198,8 @@ def _draw_discs(count: int, rng: np.random.Generator) -> dict[str, NDArray[np.fl
     for name, (table, spread) in DISCS.items():
         mean = _column(table, count)
         mix = np.sqrt(0.6) * (0.6 * common + 0.8 * own) + np.sqrt(0.4) * rng.standard_normal(count)
-        drawn[name] = np.maximum(mean + spread * np.clip(mix, -2.4, 2.4), 0.45 * mean)
+        # What meeting the lordosis adds is part of the spread.
+        drawn[name] = np.maximum(mean + 0.95 * spread * np.clip(mix, -2.4, 2.4), 0.45 * mean)
     return drawn
 
 

@@ -209,7 +209,7 @@ def _side(
     def at(x: float, y: float, z: float) -> NDArray[np.float64]:
         return np.array([side * x, y, z])
 
-    angle = np.radians(m.pedicle_medial_deg)
+    angle = np.radians(m.pedicle_medial_deg + shape["pedicle_turn"])
     lean = float(np.tan(angle))
     # Its inner face is the canal's: the bar reaches a little into it.
     isthmus_x, isthmus_y = half_canal + 0.5 * m.pedicle_width_mm / float(np.cos(angle)) - 0.4, wall + ISTHMUS_MM * s
