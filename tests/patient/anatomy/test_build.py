@@ -1,6 +1,10 @@
 """A modelled patient as built: same seed same bytes, parts that add up, tissues in range, depth by formula."""
 
 import hashlib
+import os
+import platform
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -32,6 +36,27 @@ def _digest(patient: BuiltPatient) -> str:
 def test_the_same_seed_gives_the_same_bytes(built: BuiltPatient) -> None:
     again = build_patient(PatientParameters(seed=5, bmi=27.0), pitch_mm=COARSE_MM)
     assert _digest(again) == _digest(built)
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="other processors have other BLAS kernels")
+def test_another_processors_arithmetic_gives_the_same_bytes() -> None:
+    """OpenBLAS adds in the order of the processor it is told to be; NumPy leaves its widest vectors out."""
+    code = (
+        "import hashlib, json, sys; from fluoroscope.patient.anatomy.build import build_patient;"
+        "from fluoroscope.patient.anatomy.parameters import PatientParameters;"
+        "built = build_patient(PatientParameters(seed=7, sex='male', scoliosis_cobb_deg=20.0), pitch_mm=3.0);"
+        "a = built.articulation; h = hashlib.sha256(built.volume.values.tobytes() + built.labels.values.tobytes());"
+        "[h.update(x.tobytes()) for p in a.parts for v in [p.volume] for x in (v.water, v.bone, v.world_from_index)];"
+        "[h.update(j.world_from_disc.tobytes()) for j in a.joints];"
+        "h.update(repr([(n, m.position_mm) for n, m in a.landmarks.items()]).encode());"
+        "h.update(json.dumps(built.facts).encode()); print(h.hexdigest())"
+    )
+    found = set()
+    for core, left_out in (("Haswell", "AVX512F AVX512_SKX"), ("Nehalem", "AVX512F AVX512_SKX AVX2 FMA3")):
+        environment = {**os.environ, "OPENBLAS_CORETYPE": core, "NPY_DISABLE_CPU_FEATURES": left_out}
+        command = [sys.executable, "-W", "ignore", "-c", code]
+        found.add(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
+    assert len(found) == 1
 
 
 def test_another_seed_gives_another_patient(built: BuiltPatient) -> None:

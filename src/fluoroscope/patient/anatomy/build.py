@@ -25,6 +25,7 @@ from fluoroscope.patient.anatomy.part_making import (
     slab_part,
     soft_slabs,
 )
+from fluoroscope.patient.anatomy.settling import settled, settled_facts
 from fluoroscope.patient.anatomy.skeleton import make_skeleton
 from fluoroscope.patient.anatomy.soft import Grain, grain
 from fluoroscope.patient.anatomy.solids import Canvas
@@ -129,7 +130,8 @@ def _finish(
     used = relabel(canvas.labels, CAVITY, structure("abdominal_fat").label)
     names = {one.label: one.name for one in structures().values() if used[one.label]}
     volume = Volume(recorder.before, grid_matrix(np.array(canvas.origin_mm), canvas.pitch_mm))
-    return BuiltPatient(parameters, facts, volume, LabelMap(canvas.labels, names), articulation, skeleton)
+    labels = LabelMap(canvas.labels, names)
+    return BuiltPatient(parameters, settled_facts(facts), volume, labels, settled(articulation), skeleton)
 
 
 def build_reached(parameters: PatientParameters, facts: dict[str, Any]) -> Build:

@@ -10,6 +10,12 @@ from fluoroscope.patient.anatomy.distances import join, noise, roughness, shape_
 
 __all__ = ["paint_solid"]
 
+CONDENSED_HU, CONDENSED_MM = 300.0, 1.8
+"""Spongiosa is denser toward its shell: by how much at the shell, and within what depth it falls to 1/e; assumed, set
+by eye against radiographs."""
+SHELL_VARIES = 0.45
+"""Part by which the thickness of a shell varies from place to place; assumed."""
+
 
 @numba.njit(**within)
 def _shell(shape, y, z, usual):  # type: ignore[no-untyped-def]
@@ -73,10 +79,13 @@ def paint_solid(  # type: ignore[no-untyped-def]
                     continue
                 value = inside_hu
                 if how[6] > 0.0:
-                    fine, coarse = how[7], 2.7 * how[7]
-                    value += how[6] * noise(x / fine, y / fine, z / (2.4 * fine))
-                    value += 0.6 * how[6] * noise(x / coarse, y / coarse, z / coarse)
+                    fine, coarse = how[7], 3.5 * how[7]
+                    # Trabeculae stand in columns along z: across them the beam finds streaks, not grains.
+                    value += how[6] * noise(x / fine, y / fine, z / (5.0 * fine))
+                    value += 0.8 * how[6] * noise(x / coarse, y / coarse, z / (1.6 * coarse))
                 if shell > 0.0:
+                    shell *= 1.0 + SHELL_VARIES * noise(x / 5.0 + 31.0, y / 5.0, z / 5.0)
+                    value += CONDENSED_HU * np.exp(min(0.0, d + shell) / CONDENSED_MM)
                     core = min(1.0, max(0.0, 0.5 - (d + shell) / pitch))
                     value = shell_hu + core * (value - shell_hu)
                 for n in range(lesions.shape[0]):

@@ -28,9 +28,9 @@ __all__ = [
     "vertebra_solids",
 ]
 
-SPONGIOSA_HU, CORTEX_HU, TEXTURE_HU = 190.0, 1100.0, 150.0
+SPONGIOSA_HU, CORTEX_HU, TEXTURE_HU = 180.0, 1100.0, 380.0
 """Trabecular core 150-250 HU (guidance 6.4, unverified); dense cortex of the lumbar shell."""
-ENDPLATE_MM, ARCH_CORTEX_MM, SPINOUS_CORTEX_MM = 0.75, 0.8, 0.45
+ENDPLATE_MM, ARCH_CORTEX_MM, SPINOUS_CORTEX_MM = 0.6, 0.85, 0.5
 """Shell of endplates, twice that of the body's walls (0.4 mm; guidance 6.3, unverified), of arch and processes."""
 ROUGH_MM = 0.9
 """Bumps of a surface: what is left of a real one after a smooth shape is fitted; a judgement."""
