@@ -188,7 +188,7 @@ def surface_distances_mm(level: str, mesh_folder: Path, spine: Spine) -> NDArray
     for lean in (-20.0, 0.0, 20.0):
         moved = (model - model.mean(axis=0)) @ rotation((1.0, 0.0, 0.0), lean)[:3, :3].T + real.mean(axis=0)
         moved = _aligned(moved, real, turns=12)
-        starts.append((float(cKDTree(real[::7]).query(moved[::7])[0].mean()), moved))
+        starts.append((float(np.mean(cKDTree(real[::7]).query(moved[::7])[0])), moved))
     moved = _aligned(min(starts, key=lambda one: one[0])[1], real, turns=40)
     return np.concatenate([cKDTree(real).query(moved)[0], cKDTree(moved).query(real)[0]])
 

@@ -130,3 +130,17 @@ def test_a_surface_is_closed_and_faces_out(spine):
     assert 25000.0 < volume < 90000.0
     edges = np.sort(surface.triangles[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1)
     assert (np.unique(edges, axis=0, return_counts=True)[1] == 2).all()
+
+
+def test_a_surface_misses_nothing_of_a_bone(spine):
+    """Blocks far from the surface are not looked into, and none holds a part of the bone."""
+    solid = vertebra_bone("L5", spine).solids[0]
+    surface = surface_of([solid], 1.0)
+    points = surface.vertices_mm.astype(np.float64)
+    assert abs(solid.distance(points)).max() < 0.5
+    corners = points[surface.triangles]
+    volume = np.einsum("ni,ni->", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])) / 6.0
+    low, high = solid.box()
+    axes = [np.arange(low[n], high[n], 1.0) for n in range(3)]
+    grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
+    assert volume == pytest.approx(float((solid.distance(grid) < 0.0).sum()), rel=0.01)

@@ -48,6 +48,8 @@ DISCS: Mapping[str, tuple[tuple[float, ...], float]] = {
     "posterior_mm": ((4.5, 5.1, 5.8, 6.5, 7.3, 8.0, 6.5), 1.0),
 }
 """Discs below T11, T12, L1 … L5: mean and spread (spread 1.0-2.5 in n 14)."""
+THINNEST_DISC_MM = 3.4
+"""Of a healthy disc: bent as far as it goes, with bumps on both endplates, the bodies do not meet."""
 FEMALE_SHARE = 0.9
 """Linear size of women's endplates over men's (Cook 2021)."""
 SEX_DIMORPHISM: Mapping[str, float] = {
@@ -245,7 +247,7 @@ def _meet_lordosis(
             a[first:] *= 1.0 + give
             b[first:] *= 1.0 - give
         for disc in discs.values():
-            np.maximum(disc, 2.5, out=disc)
+            np.maximum(disc, THINNEST_DISC_MM, out=disc)
 
 
 def _with_pathologies(spine: SpineMorphometry, parameters: PatientParameters) -> SpineMorphometry:
