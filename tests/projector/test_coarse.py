@@ -48,9 +48,11 @@ def test_a_polynomial_survives_to_the_very_edge(size):
     c = 2.0 * (np.arange(coarse_columns) - MARGIN) + 0.5
     coarse = np.stack([field(r[:, None], c), -field(r[:, None], c)]).astype(np.float32)
     fine = np.ones((2, rows, columns), np.float32)
-    enlarge_into(coarse, fine)
+    enlarge_into(coarse, fine, fine)
     wanted = field(np.arange(rows)[:, None], np.arange(columns))
     assert np.allclose(fine, [1.0 + wanted, 1.0 - wanted], atol=3e-6)
+    enlarge_into(coarse, fine, None)
+    assert np.allclose(fine, [wanted, -wanted], atol=3e-6)
 
 
 def test_coarse_pixels_lie_between_the_fine():

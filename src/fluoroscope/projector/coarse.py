@@ -56,8 +56,8 @@ def enlarge_rows(_worker, arguments):  # type: ignore[no-untyped-def]
     coarse = carray(pointer_to(argument(arguments, 0), np.float32), (channels, coarse_rows, coarse_columns))
     fine = carray(pointer_to(argument(arguments, 1), np.float32), (channels, rows, columns))
     taps = carray(pointer_to(argument(arguments, 5), np.float32), (6,))
-    onto = carray(pointer_to(argument(arguments, 7), np.float32), (channels, rows, columns))
-    counter = argument(arguments, 6)
+    counter, beneath = argument(arguments, 6), argument(arguments, 7)
+    onto = carray(pointer_to(beneath, np.float32), (channels, rows, columns))
     t0, t1, t2, t3, t4, t5 = taps[0], taps[1], taps[2], taps[3], taps[4], taps[5]
     line = np.empty(coarse_columns, np.float32)
     bands = (rows + LINE_ROWS - 1) // LINE_ROWS
@@ -70,7 +70,10 @@ def enlarge_rows(_worker, arguments):  # type: ignore[no-untyped-def]
             a, b, c = (t0, t1, t2) if odd else (t5, t4, t3)
             d, e, f = (t3, t4, t5) if odd else (t2, t1, t0)
             for channel in range(channels):
-                fine[channel, row] = onto[channel, row]
+                if beneath == 0:
+                    fine[channel, row] = np.float32(0.0)
+                else:
+                    fine[channel, row] = onto[channel, row]
                 for n in range(coarse_columns):
                     line[n] = (
                         a * coarse[channel, top, n]
@@ -98,15 +101,19 @@ def enlarge_rows(_worker, arguments):  # type: ignore[no-untyped-def]
         band = fetch_add(counter)
 
 
-def enlarge_into(
-    coarse: NDArray[np.float32], fine: NDArray[np.float32], onto: NDArray[np.float32] | None = None
-) -> None:
-    """Write a coarse picture (channels, rows/2 + 6, columns/2 + 6), enlarged, plus ``onto`` to the fine one.
+def enlarge_into(coarse: NDArray[np.float32], fine: NDArray[np.float32], onto: NDArray[np.float32] | None) -> None:
+    """Write a coarse picture (channels, rows/2 + 6, columns/2 + 6), enlarged, to the fine one.
 
-    Lagrange's polynomial through six coarse pixels each way: exact for polynomials to the fifth degree. Without
-    ``onto`` it is added to what the fine picture (channels, rows, columns) holds.
+    Lagrange's polynomial through six coarse pixels each way: exact for polynomials to the fifth degree.
+
+    Parameters
+    ----------
+    coarse, fine
+        float32 (channels, rows, columns), C-contiguous.
+    onto
+        Added to it; as ``fine``, which it may be. Nothing when None.
     """
     channels, rows, columns = fine.shape
     counter = np.zeros(1, np.int64)
-    beneath = fine if onto is None else onto
+    beneath = 0 if onto is None else onto
     enlarge_rows.run(cores(), coarse, fine, channels, rows, columns, TAPS, counter, beneath)

@@ -173,7 +173,7 @@ class _Layer:
             self._whole, self._summed, self._resting = None, False, self._last
             self._geometry = geometry if len(self._last) == len(bodies) else None
             if coarse is not None:
-                enlarge_into(coarse, picture)
+                enlarge_into(coarse, picture, picture)
             return
         self._join(bodies, geometry)
         still = [body for body in bodies if self._rests(body)]
@@ -195,11 +195,11 @@ class _Layer:
         if coarse is None:
             picture[:] = self._sum
         elif changed:
-            enlarge_into(coarse, picture, self._sum)
+            enlarge_into(coarse, picture, self._sum if self._resting else None)
         else:
             if self._whole is None:
                 self._whole = np.empty_like(picture)
-                enlarge_into(coarse, self._whole, self._sum)
+                enlarge_into(coarse, self._whole, self._sum if self._resting else None)
             picture[:] = self._whole
         if coarse is None or changed:
             self._whole = None
@@ -225,7 +225,8 @@ class _Layer:
 def same_body(known: Body | None, body: Body) -> bool:
     """Whether a body is the one known, in the same place."""
     return known is not None and (
-        known is body or (known.volume is body.volume and np.array_equal(known.world_from_body, body.world_from_body))
+        known is body
+        or (known.volume is body.volume and known.world_from_body.tobytes() == body.world_from_body.tobytes())
     )
 
 

@@ -322,7 +322,7 @@ class LivingPatient:
 
     def _body(self, name: str, volume: BasisVolume, frame: Matrix) -> Body:
         known = self._bodies.get(name)
-        if known is None or not np.array_equal(known.world_from_body, frame):
+        if known is None or known.world_from_body.tobytes() != frame.tobytes():
             known = self._bodies[name] = Body(name, volume, frame)
         return known
 
