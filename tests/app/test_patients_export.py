@@ -128,7 +128,7 @@ def test_a_damaged_folder_is_told_in_one_line(command, exported, harm, said):
         (["--age", "200"], "age_years 200: choose 4 to 95"),
         (["--sex", "x"], "sex 'x': choose female or male"),
         (["--pitch-mm", "9"], "pitch_mm 9: choose 0.8 to 3"),
-        (["--pathology", "listhesis:L4:9"], "listhesis: amount 9; choose 1 to 4"),
+        (["--pathology", "listhesis:L4:9"], "listhesis: amount 9; choose 1 to 2"),
         (["--pathology", "gout"], "pathology 'gout': no such kind"),
         (["--weight-kg", "70", "--bmi", "25"], "weight_kg and bmi"),
         (["--pregnancy-weeks", "20", "--sex", "male"], "pregnancy_weeks: needs sex female"),

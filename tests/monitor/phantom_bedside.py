@@ -381,7 +381,7 @@ MAKING: dict[str, Any] = {
         {"name": "bmi", "label": "BMI", "unit": "kg/m²", "min": 12, "max": 60, "step": 0.1, "default": None},
     ],
     "pathologies": [
-        {"kind": "listhesis", "label": "Spondylolisthesis", "needs_level": True, "min": 1, "max": 4, "default": 1,
+        {"kind": "listhesis", "label": "Spondylolisthesis", "needs_level": True, "min": 1, "max": 2, "default": 1,
          "amount": "Meyerding grade"},
         {"kind": "osteoporosis", "label": "Osteoporosis", "needs_level": False, "min": 0, "max": 1, "default": 0.6,
          "amount": "0 none to 1 severe"},

@@ -26,7 +26,8 @@ class PathologyRange:
 
 
 PATHOLOGIES: Mapping[str, PathologyRange] = {
-    "listhesis": PathologyRange(True, 1, 4, 1, "Meyerding grade"),
+    # A higher slip leaves its arch behind (isthmic); a whole vertebra moved so far would run into the one below.
+    "listhesis": PathologyRange(True, 1, 2, 1, "Meyerding grade"),
     "disc_degeneration": PathologyRange(True, 0, 1, 0.7, "0 healthy to 1 collapsed; level is that above the disc"),
     "vacuum": PathologyRange(True, 0, 1, 0.6, "share of the disc filled with gas"),
     "osteophytes": PathologyRange(True, 0, 12, 6, "length in mm"),
