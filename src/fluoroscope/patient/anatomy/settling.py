@@ -55,9 +55,14 @@ def _part(part: Part) -> Part:
 
 
 def _joint(joint: DiscJoint) -> DiscJoint:
-    sizes = {name: _length(getattr(joint, name)) for name in ("width_mm", "depth_mm", "anterior_mm", "posterior_mm")}
     return replace(
-        joint, world_from_disc=_matrix(joint.world_from_disc), degeneration=_length(joint.degeneration), **sizes
+        joint,
+        world_from_disc=_matrix(joint.world_from_disc),
+        width_mm=_length(joint.width_mm),
+        depth_mm=_length(joint.depth_mm),
+        anterior_mm=_length(joint.anterior_mm),
+        posterior_mm=_length(joint.posterior_mm),
+        degeneration=_length(joint.degeneration),
     )
 
 
