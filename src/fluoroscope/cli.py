@@ -24,7 +24,9 @@ app = typer.Typer(
 patients_app = typer.Typer(no_args_is_help=True, help="Patients to look at: built in, fetched, or your own CT.")
 exams_app = typer.Typer(no_args_is_help=True, help="What was recorded.")
 app.add_typer(patients_app, name="patients")
+dose_app = typer.Typer(no_args_is_help=True, help="Radiation dose: reports of any machine.")
 app.add_typer(exams_app, name="exams")
+app.add_typer(dose_app, name="dose")
 
 PatientArgument = Annotated[
     str | None,
@@ -348,6 +350,28 @@ def exams_show(
         print_json(facts)
     else:
         print_table(exam, ["what", "value"], _flat(facts))
+
+
+@dose_app.command("read")
+def dose_read(
+    files: Annotated[list[Path], typer.Argument(metavar="FILES…", help="Dose reports (RDSR), X-ray images, folders.")],
+    json_output: JsonOption = False,
+    csv_output: Annotated[bool, typer.Option("--csv", help="Print every irradiation event as CSV.")] = False,
+) -> None:
+    """Read what dose objects of any machine say: totals, sums, events and everything that looks wrong."""
+    from fluoroscope.app.dose_reading import dose_csv, dose_facts, dose_rows, read_dose_objects
+
+    with loading_bar() as progress:
+        objects, faults = read_dose_objects(files, progress)
+    for fault in faults:
+        warn(f"left out: {fault}")
+    if json_output:
+        print_json({"objects": [dose_facts(one) for one in objects], "left_out": faults})
+    elif csv_output:
+        sys.stdout.write(dose_csv(objects))
+    else:
+        for one in objects:
+            print_table(str(one.path), ["what", "value"], dose_rows(one))
 
 
 @app.command()

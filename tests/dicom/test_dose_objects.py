@@ -1,0 +1,247 @@
+"""Dose objects as vendors write them: units, lists, planes, missing values, codes without words; and hostile files."""
+
+import struct
+import tracemalloc
+import zlib
+
+import pytest
+from pydicom import dcmwrite
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import (
+    BasicTextSRStorage,
+    ComprehensiveSRStorage,
+    ExplicitVRLittleEndian,
+    XRayAngiographicImageStorage,
+    XRayRadiationDoseSRStorage,
+    generate_uid,
+)
+
+from fluoroscope.dicom.dose_objects import read_dose_object, to_unit
+from fluoroscope.patient.stored import PatientFileError
+
+REAL = {
+    "openrem__RF-RDSR-GE": ("fluoroscopy", 8, 2.4126, 11.7317, 72.46),
+    "openrem__RF-ESR-Siemens-Varic": ("legacy report", 0, 0.2359, None, 34.427),
+    "openrem__Dual-RDSR-RF": ("fluoroscopy", 4, 0.0212, 0.1, 4.0),
+    "openrem__RF-RDSR-Canon-Ultimaxi-mGyDoseAtRP": ("fluoroscopy", 18, 12.6596, 30.573, 111.0),
+    "openrem__RF-RDSR-Philips_Allura": ("fluoroscopy", 3, 1.5356864017, 4.27128035068, 13.0),
+    "openrem__RF-RDSR-Siemens-Zee": ("fluoroscopy", 8, 0.16, 2.52, 28.0),
+    "pyskindose__siemens_axiom_example_procedure": ("fluoroscopy", 24, 2.7902, 14.06, 74.0),
+    "pyskindose__philips_allura_clarity_u104": ("fluoroscopy", 25, 0.078391324289, 0.70936639118, 37.0),
+    "openrem__DX-RDSR-Canon_CXDI": ("radiography", 1, 0.107, None, None),
+}
+
+
+def code(value, scheme="DCM", meaning="words a vendor made up"):
+    one = Dataset()
+    one.CodeValue, one.CodingSchemeDesignator, one.CodeMeaning = value, scheme, meaning
+    return one
+
+
+def item(concept, kind, *children, value=None, unit="", meaning="words a vendor made up"):
+    one = Dataset()
+    one.RelationshipType, one.ValueType = "CONTAINS", kind
+    one.ConceptNameCodeSequence = [code(concept, meaning=meaning)]
+    if kind == "NUM":
+        measured = []
+        for number in value if isinstance(value, list) else ([] if value is None else [value]):
+            part = Dataset()
+            part.NumericValue = str(number)
+            part.MeasurementUnitsCodeSequence = [code(unit, "UCUM", unit)]
+            measured.append(part)
+        one.MeasuredValueSequence = measured
+    elif kind == "CODE":
+        one.ConceptCodeSequence = [value]
+    elif kind == "TEXT":
+        one.TextValue = value
+    elif kind == "UIDREF":
+        one.UID = value
+    if children:
+        one.ContentSequence = list(children)
+    return one
+
+
+def write(path, *children, sop_class=XRayRadiationDoseSRStorage, title="113701", **header):
+    dataset = Dataset()
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID = sop_class
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID = generate_uid()
+    dataset.Modality, dataset.ValueType = "SR", "CONTAINER"
+    for name, value in header.items():
+        setattr(dataset, name, value)
+    if title:
+        dataset.ConceptNameCodeSequence = [code(title)]
+    if children:
+        dataset.ContentSequence = list(children)
+    dcmwrite(path, dataset, enforce_file_format=True)
+    return path
+
+
+def event(*children, kap="0.0001", kerma="0.002", kap_unit="Gy.m2", kerma_unit="Gy", uid=None, kind="P5-06000"):
+    return item(
+        "113706", "CONTAINER",
+        item("113769", "UIDREF", value=uid or generate_uid()),
+        item("113721", "CODE", value=code(kind, "SRT")),
+        item("122130", "NUM", value=kap, unit=kap_unit),
+        item("113738", "NUM", value=kerma, unit=kerma_unit),
+        *children,
+    )  # fmt: skip
+
+
+def totals(kap="0.0002", kerma="0.004", plane="113622", kap_unit="Gy.m2", kerma_unit="Gy"):
+    return item(
+        "113702", "CONTAINER",
+        item("113764", "CODE", value=code(plane)),
+        item("113722", "NUM", value=kap, unit=kap_unit),
+        item("113725", "NUM", value=kerma, unit=kerma_unit),
+        item("113730", "NUM", value="12.5", unit="s"),
+    )  # fmt: skip
+
+
+def codes_of(found):
+    return {warning.code for warning in found.warnings}
+
+
+@pytest.mark.parametrize(
+    ("kap_unit", "kap", "kerma_unit", "kerma"),
+    [("Gy.m2", "0.0002", "Gy", "0.004"), ("Gym2", "0.0002", "mGy", "4"), ("dGy.cm2", "20", "cGy", "0.4"),
+     ("uGy.m2", "200", "uGy", "4000"), ("Gy.cm^2", "2", "mGy", "4"), ("mGy.cm2", "2000", "Gy", "0.004")],
+)  # fmt: skip
+def test_units_of_every_spelling_give_the_same_totals(tmp_path, kap_unit, kap, kerma_unit, kerma):
+    part = totals(kap, kerma, kap_unit=kap_unit, kerma_unit=kerma_unit)
+    found = read_dose_object(write(tmp_path / "a.dcm", part, event(), event()))
+    assert found.kind == "fluoroscopy"
+    assert found.total.kap_gy_cm2 == pytest.approx(2.0, rel=1e-9)
+    assert found.total.air_kerma_mgy == pytest.approx(4.0, rel=1e-9)
+    assert found.summed.kap_gy_cm2 == pytest.approx(2.0, rel=1e-9)
+    assert found.total.fluoroscopy_time_s == 12.5
+    assert not {"sum_kap_gy_cm2", "sum_air_kerma_mgy", "unknown_unit"} & codes_of(found)
+
+
+def test_an_unknown_unit_is_said_and_not_guessed(tmp_path):
+    found = read_dose_object(write(tmp_path / "a.dcm", totals(kap_unit="barn"), event()))
+    assert found.total.kap_gy_cm2 is None
+    assert "unknown_unit" in codes_of(found)
+    assert to_unit("kap", 1.0, "furlong") is None
+
+
+def test_header_and_sum_are_both_kept_and_their_difference_said(tmp_path):
+    found = read_dose_object(write(tmp_path / "a.dcm", totals("0.0003", "0.0041"), event(), event()))
+    assert (found.total.kap_gy_cm2, found.summed.kap_gy_cm2) == pytest.approx((3.0, 2.0))
+    assert {"sum_kap_gy_cm2", "sum_air_kerma_mgy"} <= codes_of(found)
+
+
+def test_both_planes_are_added_up(tmp_path):
+    parts = (totals(plane="113620"), totals("0.0001", "0.001", plane="113621"))
+    found = read_dose_object(write(tmp_path / "a.dcm", *parts, event()))
+    assert found.total.air_kerma_mgy == pytest.approx(5.0)
+    assert found.total.fluoroscopy_time_s == 25.0
+    assert "planes" in codes_of(found)
+
+
+def test_lists_missing_values_and_repeated_items_are_kept(tmp_path):
+    thin, thick = item("113758", "NUM", value="0.1", unit="mm"), item("113773", "NUM", value="0.2", unit="mm")
+    strip = item("113771", "CONTAINER", item("113757", "CODE", value=code("C-127F9", "SRT")), thin, thick)
+    wedge = item("113771", "CONTAINER", item("113757", "CODE", value=code("x", "99V", "Aluminium or compound")))
+    one = event(
+        item("113733", "NUM", value=["70", "0", "72"], unit="kV"), item("112011", "NUM"), strip, wedge,
+        item("113753", "NUM", value="900", unit="mm"), item("113753", "NUM", value="91", unit="cm"),
+        item("113735", "NUM", value="500", unit="ms"),
+    )  # fmt: skip
+    found = read_dose_object(write(tmp_path / "a.dcm", totals(), one, event(kerma="0")))
+    first = found.events[0]
+    assert first.kvp == (70.0, 0.0, 72.0)
+    assert first.primary_deg is None
+    assert [(f.material, f.minimum_mm, f.maximum_mm) for f in first.filters] == [
+        ("copper", 0.1, 0.2), ("aluminium", None, None),
+    ]  # fmt: skip
+    assert first.table_height_mm == (900.0, 910.0)
+    assert first.exposure_time_s == 0.5
+    assert {"kvp_list", "kerma_rounded", "no_angles", "no_table", "no_kvp", "unnamed_device"} <= codes_of(found)
+
+
+def test_an_event_told_twice_is_said(tmp_path):
+    uid = generate_uid()
+    found = read_dose_object(write(tmp_path / "a.dcm", totals(), event(uid=uid), event(uid=uid)))
+    assert "repeated_event" in codes_of(found)
+
+
+@pytest.mark.parametrize("which", [("113861", None), (None, "530 mm from tube focus towards detector")])
+def test_reference_point_by_code_or_in_words(tmp_path, which):
+    value, words = which
+    point = item("113780", "CODE", value=code(value)) if value else item("113780", "TEXT", value=words)
+    found = read_dose_object(write(tmp_path / "a.dcm", totals(), event(point)))
+    assert found.reference_point == ("30 cm in front of the image input surface" if value else words)
+
+
+@pytest.mark.parametrize(
+    ("procedure", "kind"),
+    [("P5-08000", "ct"), ("77477000", "ct"), ("P5-40010", "mammography"), ("113704", "radiography")],
+)
+def test_other_modalities_are_named_for_what_they_are(tmp_path, procedure, kind):
+    part = item("121058", "CODE", value=code(procedure))
+    assert read_dose_object(write(tmp_path / "a.dcm", part, event(kind="113611"))).kind == kind
+
+
+@pytest.mark.parametrize(
+    ("sop_class", "title", "kind"),
+    [(BasicTextSRStorage, "11528-7", "not a dose object"), (ComprehensiveSRStorage, "128401", "patient dose")],
+)
+def test_other_reports_are_not_taken_for_dose(tmp_path, sop_class, title, kind):
+    note = item("121071", "TEXT", value="finding")
+    found = read_dose_object(write(tmp_path / "a.dcm", note, sop_class=sop_class, title=title))
+    assert found.kind == kind
+    assert found.events == ()
+
+
+def test_the_header_of_an_image_speaks_for_itself_only(tmp_path):
+    path = write(tmp_path / "a.dcm", sop_class=XRayAngiographicImageStorage, title="", KVP="81",
+                 ImageAndFluoroscopyAreaDoseProduct="1.5", RadiationMode="CONTINUOUS", ExposureTime="40")  # fmt: skip
+    found = read_dose_object(path)
+    assert (found.kind, found.total.kap_gy_cm2) == ("xa header", pytest.approx(0.15))
+    assert found.events[0].kvp == (81.0,)
+    assert codes_of(found) == {"header_only"}
+
+
+@pytest.mark.parametrize("name", ["empty", "truncated", "nested", "bomb", "noise"])
+def test_hostile_files_are_refused_by_name_in_little_memory(tmp_path, name):
+    path = tmp_path / f"{name}.dcm"
+    whole = write(tmp_path / "whole.dcm", totals(), *(event() for _ in range(40))).read_bytes()
+    head = whole[: whole.index(b"\x40\x00\x30\xa7")]
+    if name == "empty":
+        path.write_bytes(b"")
+    elif name == "truncated":
+        path.write_bytes(whole[: len(whole) * 2 // 3])
+    elif name == "noise":
+        path.write_bytes(head + bytes(range(256)) * 40)
+    elif name == "nested":
+        opened = struct.pack("<HH2sHI", 0x0040, 0xA730, b"SQ", 0, 0xFFFFFFFF)
+        path.write_bytes(head + (opened + struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF)) * 3000)
+    else:
+        packed = zlib.compressobj(9, zlib.DEFLATED, -15)
+        body = b"".join(packed.compress(bytes(1_000_000)) for _ in range(300)) + packed.flush()
+        path.write_bytes(head.replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2.1.99") + body)
+    tracemalloc.start()
+    try:
+        with pytest.raises(PatientFileError, match=name):
+            read_dose_object(path)
+        assert tracemalloc.get_traced_memory()[1] < 100e6
+    finally:
+        tracemalloc.stop()
+
+
+def test_what_is_not_dicom_is_none(tmp_path):
+    (tmp_path / "notes.txt").write_text("not DICOM")
+    assert read_dose_object(tmp_path / "notes.txt") is None
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("name", sorted(REAL))
+def test_real_objects_to_a_millionth(data_folder, name):
+    found = read_dose_object(data_folder / "rdsr" / f"{name}.dcm")
+    kind, events, kap, kerma, seconds = REAL[name]
+    assert (found.kind, len(found.events)) == (kind, events)
+    wanted = (found.total.kap_gy_cm2, found.total.air_kerma_mgy, found.total.fluoroscopy_time_s)
+    for value, known in zip(wanted, (kap, kerma, seconds), strict=True):
+        assert value == (None if known is None else pytest.approx(known, rel=1e-6))
