@@ -374,6 +374,29 @@ def dose_read(
             print_table(str(one.path), ["what", "value"], dose_rows(one))
 
 
+@dose_app.command("alerts")
+def dose_alerts(
+    files: Annotated[list[Path], typer.Argument(metavar="FILES…", help="Dose reports (RDSR), X-ray images, folders.")],
+    levels: Annotated[Path | None, typer.Option(help="Local levels below the published ones: TOML or JSON.")] = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Say which alert levels a procedure reached, in order, and in which event."""
+    from fluoroscope.app.dose_alerts import alert_facts, alert_rows
+    from fluoroscope.app.dose_reading import read_dose_objects
+    from fluoroscope.dose.alerts import PUBLISHED_LEVELS, read_levels
+
+    rules = PUBLISHED_LEVELS if levels is None else read_levels(levels)
+    with loading_bar() as progress:
+        objects, faults = read_dose_objects(files, progress)
+    for fault in faults:
+        warn(f"left out: {fault}")
+    if json_output:
+        print_json({"objects": [alert_facts(one, rules) for one in objects], "left_out": faults})
+    else:
+        for one in objects:
+            print_table(str(one.path), ["when", "what"], alert_rows(one, rules))
+
+
 @app.command()
 def bench(
     peers: Annotated[bool, typer.Option("--peers", help="Also time itk-rtk, in the same run.")] = False,
