@@ -4,6 +4,7 @@ import struct
 import tracemalloc
 import zlib
 
+import numpy as np
 import pytest
 from pydicom import dcmwrite
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -245,3 +246,37 @@ def test_real_objects_to_a_millionth(data_folder, name):
     wanted = (found.total.kap_gy_cm2, found.total.air_kerma_mgy, found.total.fluoroscopy_time_s)
     for value, known in zip(wanted, (kap, kerma, seconds), strict=True):
         assert value == (None if known is None else pytest.approx(known, rel=1e-6))
+
+
+def test_damaged_bytes_are_read_or_refused_never_more(tmp_path):
+    """Single bytes and stretches of a whole report are changed at random: one kind of error may come of it."""
+    whole = write(tmp_path / "whole.dcm", totals(), *(event() for _ in range(6))).read_bytes()
+    random = np.random.default_rng(5)
+    path, refused = tmp_path / "damaged.dcm", 0
+    for _ in range(400):
+        damaged = bytearray(whole)
+        at, count = int(random.integers(132, len(whole))), int(random.choice([1, 2, 4, 60]))
+        damaged[at : at + count] = random.bytes(min(count, len(whole) - at))
+        path.write_bytes(damaged)
+        try:
+            found = read_dose_object(path)
+        except PatientFileError:
+            refused += 1
+        else:
+            values = () if found is None else (found.total.kap_gy_cm2, *(one.kap_gy_cm2 for one in found.events))
+            assert all(np.isfinite(value) for value in values if value is not None)
+    assert 0 < refused < 400
+
+
+@pytest.mark.parametrize(("kap", "kerma"), [("-0.0001", "0.002"), ("5", "0.002"), ("0.000000001", "2"), ("3", "400")])
+def test_no_absurd_number_passes_without_a_word(tmp_path, kap, kerma):
+    found = read_dose_object(write(tmp_path / "a.dcm", event(kap=kap, kerma=kerma), event()))
+    assert "implausible" in codes_of(found)
+    assert "implausible" not in codes_of(read_dose_object(write(tmp_path / "b.dcm", totals(), event(), event())))
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", "1e999"])
+def test_a_number_that_is_none_is_left_out(tmp_path, number):
+    path = write(tmp_path / "a.dcm", totals(), event(kap="0.12345"))
+    path.write_bytes(path.read_bytes().replace(b"0.12345", number.encode().ljust(7)))
+    assert read_dose_object(path).events[0].kap_gy_cm2 is None

@@ -7,6 +7,11 @@ from pathlib import Path
 
 __all__ = ["DoseEventRecord", "DoseObject", "DoseTotals", "DoseWarning", "Filter", "Notes", "check_object", "sum_of"]
 
+LARGEST_MGY = 1e5
+FIELD_CM2 = (0.5, 5000.0)
+"""Smallest and largest field at the reference point that a machine could have, cm²: KAP over air kerma."""
+ROUNDED_MGY = 0.01
+"""Below this kerma, vendors' rounding spoils the ratio."""
 SUM_TOLERANCE = 0.005
 """Header totals that differ by more than this part from the sum of events are flagged."""
 
@@ -192,8 +197,23 @@ def check_object(
         notes.add("no_kvp", f"{sum(not one.kvp for one in events)} events without tube voltage")
     if any(len(one.kvp) > 1 for one in events):
         notes.add("kvp_list", "tube voltage listed for every pulse: zeros left out, the mean is used")
+    absurd = [number for number, one in enumerate(events, start=1) if _implausible(one)]
+    if absurd:
+        listed = ", ".join(map(str, absurd[:5])) + (" …" if len(absurd) > 5 else "")
+        notes.add("implausible", f"events {listed}: dose negative, over 100 Gy, or KAP and kerma that fit no field")
     uids = [one.uid for one in events if one.uid]
     if len(set(uids)) < len(uids):
         notes.add("repeated_event", f"{len(uids) - len(set(uids))} events have the UID of another")
     if len(uids) < len(events):
         notes.add("event_without_uid", f"{len(events) - len(uids)} events have no UID")
+
+
+def _implausible(event: DoseEventRecord) -> bool:
+    """Whether an event's dose cannot be: negative, over 100 Gy, or of a field that is none (KAP over kerma)."""
+    kap, kerma = event.kap_gy_cm2, event.air_kerma_mgy
+    if (kap is not None and kap < 0.0) or (kerma is not None and not 0.0 <= kerma <= LARGEST_MGY):
+        return True
+    if not kap or not kerma or kerma < ROUNDED_MGY:
+        return False
+    low, high = FIELD_CM2
+    return not low <= 1e3 * kap / kerma <= high

@@ -1,6 +1,7 @@
 """A foreign structured report as a tree of items, read within bounds of size, number and depth."""
 
 import io
+import math
 import os
 import warnings
 from collections.abc import Iterator
@@ -58,7 +59,7 @@ class SRItem:
     code
         The value of a code.
     measurements
-        The values of a NUM: none where the item has no value, several where a vendor lists pulses.
+        The finite values of a NUM: none where the item has no value, several where a vendor lists pulses.
     children
         In their order.
     """
@@ -188,6 +189,6 @@ def _measurements(dataset: Any) -> tuple[Measurement, ...]:
             number = one.get("NumericValue", None)
         values = number if isinstance(number, (list, tuple)) or type(number).__name__ == "MultiValue" else [number]
         for value in values:
-            if value is not None and str(value) != "":
+            if value is not None and str(value) != "" and math.isfinite(float(value)):
                 found.append(Measurement(float(value), unit.value or unit.meaning if unit is not None else ""))
     return tuple(found)
