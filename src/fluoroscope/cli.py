@@ -397,6 +397,39 @@ def dose_alerts(
             print_table(str(one.path), ["when", "what"], alert_rows(one, rules))
 
 
+@dose_app.command("map")
+def dose_map(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A dose report (RDSR) of fluoroscopy.")],
+    phantom: Annotated[str, typer.Option(help="plane, cylinder or adult.")] = "adult",
+    height_cm: Annotated[float, typer.Option(help="Of the adult, 100 to 230 cm.")] = 176.0,
+    weight_kg: Annotated[float, typer.Option(help="Of the adult, 15 to 300 kg.")] = 73.0,
+    position: Annotated[
+        str | None, typer.Option(help="How the patient lay, where the report is silent or wrong: HFS, HFP, FFS, FFP …")
+    ] = None,
+    json_output: JsonOption = False,
+    csv_file: Annotated[
+        Path | None, typer.Option("--csv", metavar="FILE", help="Write every cell of the skin.")
+    ] = None,
+    png_file: Annotated[Path | None, typer.Option("--png", metavar="FILE", help="Write the skin unrolled.")] = None,
+) -> None:
+    """Work out the peak skin dose and where it lies; without a table position, its bounds."""
+    from fluoroscope.app.dose_map import Body, map_dose, map_facts, map_rows, write_map_csv, write_map_png
+    from fluoroscope.geometry.table import PatientPosition
+
+    if position is not None and position not in PatientPosition.__members__:
+        raise ValueError(f"position must be {', '.join(PatientPosition.__members__)}, got {position}")
+    lies = None if position is None else PatientPosition[position]
+    report = map_dose(file, Body(phantom, height_cm, weight_kg, lies))
+    if csv_file is not None:
+        write_map_csv(report, csv_file)
+    if png_file is not None:
+        write_map_png(report, png_file)
+    if json_output:
+        print_json(map_facts(report))
+    else:
+        print_table(str(file), ["what", "value"], map_rows(report))
+
+
 @app.command()
 def bench(
     peers: Annotated[bool, typer.Option("--peers", help="Also time itk-rtk, in the same run.")] = False,
