@@ -87,13 +87,16 @@ def run(
     ] = None,
     tls_key: Annotated[Path | None, typer.Option(help="PEM key of the certificate.")] = None,
     password_file: Annotated[Path | None, typer.Option(help="File with the password of the page.")] = None,
+    dose_levels: Annotated[
+        Path | None, typer.Option(help="Local dose alert levels below the published ones: TOML or JSON.")
+    ] = None,
     no_open: Annotated[bool, typer.Option("--no-open", help="Do not open the browser.")] = False,
 ) -> None:
     """Open the fluoroscopy room in the browser."""
     from fluoroscope.app.serving import Doors, serve_room
     from fluoroscope.app.setup import RoomSetup
 
-    setup = RoomSetup(patient, labels, position, carm, matrix, keep_table, series, names, tissues)
+    setup = RoomSetup(patient, labels, position, carm, matrix, keep_table, series, names, tissues, dose_levels)
     serve_room(setup, Doors(host, port, tls_certificate, tls_key, password_file, not no_open))
 
 

@@ -344,3 +344,40 @@ def test_the_page_always_says_it_is_simulated(served):
     window.word("reference", "STORED")
     for channel in ("live", "reference"):
         assert window.page.locator(f".monitor-{channel} .burned").inner_text() == "SIMULATED"
+
+
+def test_a_dose_alert_stands_beside_the_next_step_and_is_acknowledged_by_name(served):
+    window = served.open()
+    served.room.alerts = {
+        "count": 3,
+        "up_to": "air_kerma 0.025 Gy",
+        "open": [
+            {"quantity": "air_kerma", "words": "air kerma at the reference point", "level": 0.025, "unit": "Gy",
+             "kind": "first", "at_event": 1, "source": "room 3"},
+        ],
+    }  # fmt: skip
+    alert = window.page.locator(".dose-alert")
+    alert.wait_for()
+    assert alert.locator("strong").inner_text() == "Air kerma 25.0 mGy, 2 more"
+    figures = [f".dose .figure:nth-child({number})" for number in (1, 2, 3, 4)]
+    for width in (1280, 1920):
+        window.page.set_viewport_size({"width": width, "height": 800})
+        bar, end = window.page.locator(".dose").bounding_box(), 0.0
+        for part in (*figures, ".dose-notes", ".dose-alert input", ".dose-alert button", ".dose .next"):
+            box = window.page.locator(part).bounding_box()
+            assert box["x"] >= end, part
+            assert box["width"] >= 60, part
+            assert bar["y"] <= box["y"], part
+            assert box["y"] + box["height"] <= bar["y"] + bar["height"], part
+            end = box["x"] + box["width"]
+        assert end <= bar["x"] + bar["width"]
+    # The pedal stays where it was, and X-ray goes on while the alert comes.
+    window.expose()
+    alert.locator("button").click()
+    assert served.room.alerts_seen_by == ""
+    alert.locator("input").fill("Ann Lee")
+    alert.locator("button").click()
+    alert.wait_for(state="detached")
+    assert served.room.alerts_seen_by == "Ann Lee"
+    # The keys are the pedal's again.
+    window.expose()

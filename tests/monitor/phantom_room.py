@@ -25,6 +25,7 @@ SOURCE_TO_DETECTOR_MM = 1020.0
 SOURCE_TO_ISOCENTER_MM = 510.0
 MAGNIFICATION = SOURCE_TO_DETECTOR_MM / SOURCE_TO_ISOCENTER_MM
 FIELDS_MM = (300.0, 220.0, 150.0)
+NO_ALERTS: dict[str, Any] = {"count": 0, "up_to": None, "open": []}
 TABLE_LIMITS = {
     "lateral_mm": [-150, 150],
     "longitudinal_mm": [-300, 300],
@@ -123,6 +124,7 @@ class PhantomRoom(PhantomBedside):
         self._noise = np.random.default_rng(7).normal(0.0, 900.0, (rows + 64, columns + 64)).astype(np.int32)
         self._dose_of_exam()
         self._lie_down()
+        self.alerts, self.alerts_seen_by = dict(NO_ALERTS), ""
         self._messages = [{"id": "drawn", "level": "info", "text": "This is a drawn spine, for work on the page."}]
         self._state, self._reason = "READY", ""
         self._pedal = False
@@ -193,6 +195,7 @@ class PhantomRoom(PhantomBedside):
                     "source": "simulated",
                     "five_minute_signal": self._dose["fluoroscopy_time_s"] - self._signal_from_s >= 300.0,
                     "event": dict(self._event),
+                    "alerts": dict(self.alerts),
                 },
                 "pulses": {
                     "delivered": self._delivered,
@@ -387,6 +390,11 @@ class PhantomRoom(PhantomBedside):
 
     def _do_five_minute_reset(self) -> None:
         self._signal_from_s = self._dose["fluoroscopy_time_s"]
+
+    def _do_dose_alerts_seen(self, by: str, up_to: str) -> None:
+        if up_to != self.alerts["up_to"]:
+            raise RefusedError(f"the alert {up_to} is not open any more")
+        self.alerts, self.alerts_seen_by = dict(NO_ALERTS), by
 
     def _do_set_patient(self, name: str) -> None:
         chosen = next((row for row in PATIENTS if row[0] == name), None)

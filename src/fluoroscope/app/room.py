@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from fluoroscope.acquisition.event import IrradiationEvent
 from fluoroscope.acquisition.frame import Provenance
 from fluoroscope.app.bedside import Bedside
 from fluoroscope.app.catheter_hand import CatheterHand
@@ -15,6 +16,7 @@ from fluoroscope.app.console import taken_with
 from fluoroscope.app.dose_words import dose_status
 from fluoroscope.app.exam import Exam, StoredImage
 from fluoroscope.app.exam_desk import ExamDesk
+from fluoroscope.app.live_alerts import LiveAlerts
 from fluoroscope.app.messages import Messages
 from fluoroscope.app.needle_hand import NeedleHand
 from fluoroscope.app.recipe_form import form_asset
@@ -48,7 +50,8 @@ class FluoroscopyRoom:
         self._reference = ReferenceMonitor(parts.clock, self._present)
         self._closed = threading.Event()
         self._desk = ExamDesk(parts, exam, self._messages, self._clear, self._in_patient)
-        parts.loop.on_event(lambda event: self._desk.exam.log_event(event))
+        self._alerts = LiveAlerts(parts.alert_levels, parts.loop, parts.clock)
+        parts.loop.on_event(self._event_ended)
         self._subscription = parts.loop.subscribe("monitor", Policy.LATEST)
         self._pump = threading.Thread(target=self._take_pictures, name="monitor pictures", daemon=True)
         self._pump.start()
@@ -62,6 +65,7 @@ class FluoroscopyRoom:
             "to_reference": self._to_reference,
             "acknowledge": self._acknowledge,
             "five_minute_reset": self._five_minute_reset,
+            "dose_alerts_seen": self._alerts.seen,
             "set_patient": self._desk.set_patient,
             "close_exam": self._desk.close_exam,
         }
@@ -110,7 +114,8 @@ class FluoroscopyRoom:
             "exam": {"uid": exam.uid, "folder": str(exam.folder), "started": _iso(exam.started)},
             **(console.status() if console is not None else self._parts.clip or {}),
             "chain": {"recursion": self._parts.chain.settings.recursion},
-            "dose": dose_status(snapshot.dose, snapshot.source.provenance),
+            "dose": dose_status(snapshot.dose, snapshot.source.provenance)
+            | {"alerts": self._alerts.follow(exam.uid, snapshot.dose)},
             "pulses": {
                 "delivered": snapshot.pulses_in_exam,
                 "dropped": snapshot.dropped_in_exam,
@@ -292,6 +297,12 @@ class FluoroscopyRoom:
             self._parts.loop.acknowledge()
             return
         self._messages.acknowledge(id)
+
+    def _event_ended(self, event: IrradiationEvent) -> None:
+        exam = self._desk.exam
+        exam.log_event(event)
+        # What is raised does not hang on a page being there to ask for the status.
+        self._alerts.follow(exam.uid, self._parts.loop.snapshot().dose)
 
     def _five_minute_reset(self) -> None:
         self._parts.loop.reset_five_minute_signal()

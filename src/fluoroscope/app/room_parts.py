@@ -1,6 +1,6 @@
 """What a fluoroscopy room is made of."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from fluoroscope.app.console import Console
 from fluoroscope.app.exam import Exam
 from fluoroscope.app.patient_cards import PatientCards
 from fluoroscope.app.terminal import Progress
+from fluoroscope.dose.alerts import PUBLISHED_LEVELS, LevelRule
 from fluoroscope.geometry.table import PatientPosition
 from fluoroscope.imagechain.chain import ImageChain
 from fluoroscope.live.loop import LiveLoop
@@ -54,6 +55,8 @@ class RoomParts:
         Makes a patient and returns the name by which he is opened; None where nobody can be made.
     cards
         Of the patients that can be chosen; None where there is nobody to choose.
+    alert_levels
+        At which the dose raises an alert.
     """
 
     loop: LiveLoop
@@ -67,3 +70,4 @@ class RoomParts:
     bedside: Bedside | None = None
     make: Callable[[PatientParameters, Progress], str] | None = None
     cards: PatientCards | None = None
+    alert_levels: Sequence[LevelRule] = PUBLISHED_LEVELS

@@ -25,6 +25,7 @@ from fluoroscope.app.setup import RoomSetup, load_patient, patient_rows
 from fluoroscope.app.terminal import warn
 from fluoroscope.app.virtual import exam_details, exam_identity, patient_dicom_id, virtual_carm
 from fluoroscope.app.warming import compiled_beside
+from fluoroscope.dose.alerts import PUBLISHED_LEVELS, read_levels
 from fluoroscope.dose.ledger import KermaLedger
 from fluoroscope.imagechain.chain import ImageChain
 from fluoroscope.live.loop import LiveLoop, LoopSettings
@@ -130,6 +131,7 @@ def open_room(setup: RoomSetup, exams: Path | None = None, seed: int | None = No
 
 
 def _opened(setup: RoomSetup, exams: Path | None, seed: int | None) -> FluoroscopyRoom:
+    levels = PUBLISHED_LEVELS if setup.dose_levels is None else read_levels(setup.dose_levels)
     clock, chain = SystemClock(), ImageChain()
     table = _OnTheTable(setup, load_patient(setup))
     scene, carm, began_ns = _laid_down(table, clock, seed)
@@ -170,7 +172,16 @@ def _opened(setup: RoomSetup, exams: Path | None, seed: int | None) -> Fluorosco
     first = open_exam(NextExam())
     carm.prepare()
     parts = RoomParts(
-        loop, chain, clock, open_exam, cards.rows, console, bedside=bedside, make=make_patient, cards=cards
+        loop,
+        chain,
+        clock,
+        open_exam,
+        cards.rows,
+        console,
+        bedside=bedside,
+        make=make_patient,
+        cards=cards,
+        alert_levels=levels,
     )
     return FluoroscopyRoom(parts, first)
 

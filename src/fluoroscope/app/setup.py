@@ -51,6 +51,8 @@ class RoomSetup:
         Table of names for the labels (CSV or JSON), or None.
     tissues
         Tissue curves (TOML) in place of the packaged ones, or None.
+    dose_levels
+        Local alert levels (TOML or JSON) below the published ones, or None.
     """
 
     patient: str | None = None
@@ -62,6 +64,7 @@ class RoomSetup:
     series: str | None = None
     names: Path | None = None
     tissues: Path | None = None
+    dose_levels: Path | None = None
 
     def __post_init__(self) -> None:
         if self.position.upper() not in PatientPosition.__members__:

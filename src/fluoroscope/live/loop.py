@@ -4,8 +4,9 @@ import contextlib
 import statistics
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from typing import Any
 
 from fluoroscope.acquisition.clock import Clock
 from fluoroscope.acquisition.event import IrradiationEvent
@@ -217,6 +218,12 @@ class LiveLoop:
         at_ns = self._clock.monotonic_ns()
         self._ledger.reset_five_minute_signal(at_ns)
         self._guard(lambda journal: journal.append("five_minute_reset", {"at_ns": at_ns}))
+
+    def note(self, text: str, data: Mapping[str, Any]) -> None:
+        """Write a remark in the journal of the exam that is open."""
+        journal = self._journal
+        if journal is not None and not journal.closed:
+            self._guard(lambda journal: journal.note(text, data))
 
     def new_exam(self, ledger: KermaLedger, journal: Journal | None, source: FrameSource | None = None) -> None:
         """Begin another exam: events, counters and pictures are forgotten, subscriptions stay.

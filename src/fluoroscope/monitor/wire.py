@@ -252,6 +252,11 @@ class _Switch(_Strict):
     on: bool
 
 
+class _AlertsSeen(_Strict):
+    by: Name
+    up_to: Name
+
+
 _JOINTS: TypeAdapter[dict[str, float]] = TypeAdapter(
     Annotated[dict[Name, Number], Field(min_length=1, max_length=32)], config=ConfigDict(strict=True)
 )
@@ -274,6 +279,7 @@ COMMANDS: dict[str, type[_Strict] | TypeAdapter[dict[str, float]]] = {
     "to_reference": _Nothing,
     "acknowledge": _Identified,
     "five_minute_reset": _Nothing,
+    "dose_alerts_seen": _AlertsSeen,
     "set_patient": _Named,
     "make_patient": _Recipe,
     "draw_cards": _Nothing,

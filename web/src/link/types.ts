@@ -63,6 +63,26 @@ export interface Dose {
   readonly reference_point: string;
   readonly source: string;
   readonly five_minute_signal: boolean;
+  readonly alerts?: DoseAlerts;
+}
+
+/** Levels that were reached and nobody acknowledged yet. */
+export interface DoseAlerts {
+  readonly count: number;
+  /** The last one raised. */
+  readonly up_to: string | null;
+  /** Of each quantity the highest. */
+  readonly open: readonly DoseAlert[];
+}
+
+export interface DoseAlert {
+  readonly quantity: string;
+  readonly words: string;
+  readonly level: number;
+  readonly unit: string;
+  readonly kind: "first" | "next" | "substantial";
+  readonly at_event: number | null;
+  readonly source: string;
 }
 
 export interface Markers {

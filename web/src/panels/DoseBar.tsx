@@ -1,11 +1,17 @@
 /** The dose, readable from two metres, and the next step. */
 
+import { signal } from "@preact/signals";
+
 import { adaptive, clockText } from "../room/format";
+import { alertWords } from "../room/dosealerts";
 import { nextStep, type Step } from "../room/nextstep";
 import { placeNeedle, storeImage, toggleReplay } from "../room/controls";
 import { act, link } from "../room/room";
 import * as s from "../room/state";
 import { HoldButton } from "./HoldButton";
+
+/** Who acknowledged last on this page. */
+const seenBy = signal("");
 
 function Figure({ name, value, unit, note }: { name: string; value: string; unit: string; note?: string }) {
   return (
@@ -32,8 +38,33 @@ export function DoseBar() {
         {dose !== null && <span class="dose-source">{dose.source}</span>}
         <Pulses />
       </div>
+      <Alert />
       <NextStep />
     </footer>
+  );
+}
+
+/** Beside the next step, never in its place: an alert does not take the pedal away. */
+function Alert() {
+  const alerts = s.status.value?.dose.alerts;
+  const words = alertWords(alerts);
+  const upTo = alerts?.up_to ?? null;
+  if (words === null || upTo === null) return null;
+  const seen = (event: Event) => {
+    event.preventDefault();
+    act("dose_alerts_seen", { by: seenBy.value, up_to: upTo });
+    // The keys are the pedal's again.
+    if (document.activeElement instanceof HTMLElement) document.activeElement.blur();
+  };
+  return (
+    <form class={`dose-alert${words.substantial ? " is-substantial" : ""}`} onSubmit={seen} title={words.whole}>
+      <strong role="status">{words.headline}</strong>
+      <span>
+        <input type="text" aria-label="Your name" placeholder="Your name" maxLength={64} required pattern=".*\S.*"
+          value={seenBy.value} onInput={(event) => { seenBy.value = event.currentTarget.value; }} />
+        <button type="submit" disabled={!s.mayAct.value}>Acknowledge</button>
+      </span>
+    </form>
   );
 }
 

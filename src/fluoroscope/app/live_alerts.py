@@ -1,0 +1,92 @@
+"""The dose alerts of the exam that is open: raised by its ledger's totals, seen by name, both in its journal."""
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+from fluoroscope.acquisition.clock import Clock
+from fluoroscope.dose.alerts import Alert, AlertWatch, CumulativeDose, LevelRule
+from fluoroscope.dose.ledger import DoseStatus
+from fluoroscope.live.loop import LiveLoop
+from fluoroscope.monitor.control import RefusedError
+
+__all__ = ["LiveAlerts"]
+
+
+class LiveAlerts:
+    """Follows the dose of a room, exam after exam. Safe from several threads.
+
+    Parameters
+    ----------
+    rules
+        The levels.
+    loop
+        Whose journal takes the notes ``dose alert`` and ``dose alert seen``.
+    clock
+        Says when.
+    """
+
+    def __init__(self, rules: Sequence[LevelRule], loop: LiveLoop, clock: Clock) -> None:
+        self._rules, self._loop, self._clock = tuple(rules), loop, clock
+        self._lock = threading.Lock()
+        self._exam = ""
+        self._watch = AlertWatch(self._rules)
+        self._raised: list[str] = []
+
+    def follow(self, exam: str, dose: DoseStatus) -> dict[str, Any]:
+        """Take in the totals of an exam (its UID) and return the alerts that are open, JSON-ready."""
+        with self._lock:
+            if exam != self._exam:
+                self._exam, self._watch, self._raised = exam, AlertWatch(self._rules), []
+            totals = CumulativeDose(None, dose.air_kerma_mgy, dose.kap_gy_cm2, dose.fluoroscopy_time_s)
+            new = self._watch.update(totals, None if dose.event is None else dose.event.number)
+            self._raised += [alert.name for alert in new]
+            told = self._told()
+        for alert in new:
+            self._loop.note("dose alert", {"name": alert.name, **_facts(alert)})
+        return told
+
+    def seen(self, *, by: str, up_to: str) -> None:
+        """Acknowledge by name every open alert raised up to ``up_to``: a later one was not on the page yet.
+
+        Raises
+        ------
+        RefusedError
+            No such alert is open, or nobody is named.
+        """
+        at = self._clock.utc_now()
+        with self._lock:
+            waiting = {alert.name for alert in self._watch.open}
+            if up_to not in waiting:
+                raise RefusedError(f"the alert {up_to} is not open any more")
+            names = [name for name in self._raised[: self._raised.index(up_to) + 1] if name in waiting]
+            try:
+                seen = [self._watch.acknowledge(name, by, at) for name in names]
+            except ValueError as fault:
+                raise RefusedError(str(fault), "by") from fault
+        for alert in seen:
+            self._loop.note("dose alert seen", {"name": alert.name, "by": alert.acknowledged_by, "at": at.isoformat()})
+
+    def _told(self) -> dict[str, Any]:
+        waiting = self._watch.open
+        highest: dict[str, Alert] = {}
+        for alert in sorted(waiting, key=lambda one: one.level):
+            highest[alert.quantity.value] = alert
+        names = {alert.name for alert in waiting}
+        return {
+            "count": len(waiting),
+            "up_to": next((name for name in reversed(self._raised) if name in names), None),
+            "open": [_facts(alert) for alert in highest.values()],
+        }
+
+
+def _facts(alert: Alert) -> dict[str, Any]:
+    return {
+        "quantity": alert.quantity.value,
+        "words": alert.quantity.words,
+        "level": alert.level,
+        "unit": alert.quantity.unit,
+        "kind": alert.kind.value,
+        "at_event": alert.at_event,
+        "source": alert.source,
+    }
