@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from fluoroscope.app.dose_picture import draw_map
 from fluoroscope.dicom.dose_objects import read_dose_object
 from fluoroscope.dicom.dose_records import DoseEventRecord, DoseObject, DoseWarning, Notes
 from fluoroscope.dose.skin_map import (
@@ -322,25 +323,10 @@ def write_map_csv(report: SkinReport, path: Path) -> None:
 
 
 def write_map_png(report: SkinReport, path: Path) -> None:
-    """Write the skin unrolled, head up, the back in the middle: white 0, dark red the peak."""
-    from PIL import Image, ImageDraw
-
+    """Write the skin unrolled, head up, the back in the middle: grey where nothing hit, dark red the peak."""
     found = _only_map(report)
-    dose = found.dose_mgy.reshape(found.phantom.shape)
-    if not found.phantom.two_sided:
-        dose = np.roll(dose, found.phantom.shape[1] // 2, axis=1)
-    level = dose / found.peak_mgy if found.peak_mgy > 0.0 else dose
-    stops = np.array([[255, 255, 255], [255, 214, 90], [226, 74, 51], [110, 0, 20]], dtype=np.float64)
-    colours = [np.interp(level, np.linspace(0.0, 1.0, 4), stops[:, channel]) for channel in range(3)]
-    picture = np.stack(colours, axis=-1).astype(np.uint8).repeat(5, axis=0).repeat(5, axis=1)
-    image = Image.new("RGB", (max(picture.shape[1], 480), picture.shape[0] + 44), "white")
-    image.paste(Image.fromarray(picture), (0, 0))
-    draw = ImageDraw.Draw(image)
-    words = (
-        f"peak {found.peak_mgy:.3g} mGy ± {MAP_UNCERTAINTY_PERCENT:.0f} %, KAP hit {found.share_of_kap_on_patient:.0%}"
+    title = (
+        f"Peak skin dose {found.peak_mgy:.3g} mGy ± {MAP_UNCERTAINTY_PERCENT:.0f} %, "
+        f"{found.share_of_kap_on_patient:.0%} of the KAP on the patient; head up"
     )
-    sides = "Head up" if found.phantom.two_sided else "Head up; from left: front, right, back, left, front"
-    draw.text((6, picture.shape[0] + 4), f"{words}. {sides}", fill="black")
-    draw.text((6, picture.shape[0] + 22), _NOTICE, fill="black")
-    with whole_file(path) as file:
-        image.save(file, "PNG")
+    draw_map(found, title, _NOTICE, path)
