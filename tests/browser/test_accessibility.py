@@ -32,6 +32,13 @@ def test_no_serious_violation_in_any_state(served, width, height):
     window = served.open(width=width, height=height)
     window.page.emulate_media(reduced_motion="reduce")  # Contrast is that of a message when it has arrived.
     found = {"ready": violations(window)}
+    one = {"quantity": "kap", "words": "kerma-area product", "level": 5.0, "unit": "Gy·cm²", "kind": "first"}
+    served.room.alerts = {"count": 1, "up_to": "kap", "open": [one | {"at_event": 1, "source": "room 3"}]}
+    window.page.locator(".dose-alert").wait_for()
+    found["dose alert"] = violations(window)
+    window.page.get_by_label("Your name").fill("Ann Lee")
+    window.page.get_by_role("button", name="Acknowledge the dose alert").click()
+    window.page.locator(".dose-alert").wait_for(state="detached")
     window.page.keyboard.down("Space")
     window.word("live", "X-RAY ON")
     found["exposing"] = violations(window)

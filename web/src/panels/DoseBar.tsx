@@ -62,7 +62,7 @@ function Alert() {
       <span>
         <input type="text" aria-label="Your name" placeholder="Your name" maxLength={64} required pattern=".*\S.*"
           value={seenBy.value} onInput={(event) => { seenBy.value = event.currentTarget.value; }} />
-        <button type="submit" disabled={!s.mayAct.value}>Acknowledge</button>
+        <button type="submit" aria-label="Acknowledge the dose alert" disabled={!s.mayAct.value}>Acknowledge</button>
       </span>
     </form>
   );
