@@ -97,15 +97,17 @@ class LevelRule:
     source: str
     below: float | None = None
 
-    def reached(self, value: float) -> Iterator[tuple[float, AlertKind]]:
-        """Yield every level up to ``value``, in no order; a number may come twice, of two kinds."""
-        if self.substantial is not None and self.substantial <= value:
+    def reached(self, above: float, value: float) -> Iterator[tuple[float, AlertKind]]:
+        """Yield every level above one value up to another, in no order; a number may come twice, of two kinds."""
+        if self.substantial is not None and above < self.substantial <= value:
             yield self.substantial, AlertKind.SUBSTANTIAL
-        count = 0
+        # One step early: a sum of steps is rounded.
+        count = 0 if self.every is None else max(0, int((above - self.first) / self.every) - 1)
         while (level := _tidy(self.first + count * (self.every or 0.0))) <= value:
             if self.below is not None and level >= self.below:
                 return
-            yield level, AlertKind.NEXT if count else AlertKind.FIRST
+            if level > above:
+                yield level, AlertKind.NEXT if count else AlertKind.FIRST
             if self.every is None:
                 return
             count += 1
@@ -217,7 +219,7 @@ class AlertWatch:
     def __init__(self, rules: Sequence[LevelRule] = PUBLISHED_LEVELS) -> None:
         self._rules = tuple(rules)
         self._highest: dict[Quantity, float] = {}
-        self._raised: dict[tuple[Quantity, float], Alert] = {}
+        self._raised: dict[str, Alert] = {}
 
     def update(self, dose: CumulativeDose, at_event: int | None) -> tuple[Alert, ...]:
         """Take in the totals at ``at_event`` and return what they newly raise, by quantity, then by level.
@@ -231,14 +233,13 @@ class AlertWatch:
         """
         new = []
         for quantity, value in dose.values().items():
-            if value is None or value <= self._highest.get(quantity, -1.0):
+            before = self._highest.get(quantity, 0.0)
+            if value is None or value <= before:
                 continue
             self._highest[quantity] = value
-            for level, (kind, source) in sorted(self._levels(quantity, value).items()):
-                if (quantity, level) not in self._raised:
-                    alert = Alert(quantity, level, kind, at_event, source)
-                    self._raised[quantity, level] = alert
-                    new.append(alert)
+            for level, (kind, source) in sorted(self._levels(quantity, before, value).items()):
+                new.append(Alert(quantity, level, kind, at_event, source))
+        self._raised |= {alert.name: alert for alert in new}
         return tuple(new)
 
     def acknowledge(self, name: str, by: str, at: datetime) -> Alert:
@@ -254,14 +255,13 @@ class AlertWatch:
             raise ValueError("an alert is acknowledged by name: say who")
         if at.tzinfo is None:
             raise ValueError("the time of an acknowledgement needs its zone")
-        for key, alert in self._raised.items():
-            if alert.name != name:
-                continue
-            if alert.acknowledged_at is not None:
-                raise ValueError(f"{name} was acknowledged by {alert.acknowledged_by} already")
-            self._raised[key] = replace(alert, acknowledged_by=person, acknowledged_at=at)
-            return self._raised[key]
-        raise ValueError(f"no alert {name!r} was raised")
+        alert = self._raised.get(name)
+        if alert is None:
+            raise ValueError(f"no alert {name!r} was raised")
+        if alert.acknowledged_at is not None:
+            raise ValueError(f"{name} was acknowledged by {alert.acknowledged_by} already")
+        self._raised[name] = replace(alert, acknowledged_by=person, acknowledged_at=at)
+        return self._raised[name]
 
     @property
     def alerts(self) -> tuple[Alert, ...]:
@@ -287,12 +287,12 @@ class AlertWatch:
         found = {alert.quantity for alert in self._raised.values() if alert.kind is AlertKind.SUBSTANTIAL}
         return tuple(sorted(found, key=_ORDER.__getitem__))
 
-    def _levels(self, quantity: Quantity, value: float) -> dict[float, tuple[AlertKind, str]]:
+    def _levels(self, quantity: Quantity, above: float, value: float) -> dict[float, tuple[AlertKind, str]]:
         found: dict[float, tuple[AlertKind, str]] = {}
         for rule in self._rules:
             if rule.quantity is not quantity:
                 continue
-            for level, kind in rule.reached(value):
+            for level, kind in rule.reached(above, value):
                 if level not in found or _GRAVITY[kind] > _GRAVITY[found[level][0]]:
                     found[level] = kind, rule.source
         return found
