@@ -22,6 +22,7 @@ from fluoroscope.dose.skin_map import (
     skin_map,
 )
 from fluoroscope.dose.skin_phantoms import SkinPhantom, skin_phantom
+from fluoroscope.geometry.pose import angles_of_direction, beam_direction
 from fluoroscope.geometry.table import PatientPosition, TablePose, patient_from_equipment
 from fluoroscope.patient.stored import PatientFileError
 from fluoroscope.records.whole_file import whole_file
@@ -229,13 +230,10 @@ def _patient_angles(
     """Turn angles in the terms of the recorded patient (head first, supine when not said) into this patient's."""
     if primary is None or secondary is None:
         return None
-    p, s = np.deg2rad([primary, secondary])
-    toward = np.array([np.sin(p) * np.cos(s), -np.cos(p) * np.cos(s), np.sin(s)])
     before, now = (
         patient_from_equipment(TablePose(), one)[:3, :3] for one in (recorded or PatientPosition.HFS, position)
     )
-    x, y, z = now @ before.T @ toward
-    return float(np.rad2deg(np.arctan2(x, -y))), float(np.rad2deg(np.arcsin(np.clip(z, -1.0, 1.0))))
+    return angles_of_direction(now @ before.T @ beam_direction(primary, secondary))
 
 
 def _table(record: DoseEventRecord) -> TablePose | None:

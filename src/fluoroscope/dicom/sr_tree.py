@@ -2,14 +2,13 @@
 
 import io
 import math
-import os
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fluoroscope.dicom.safe_parsing import PARSE_ERRORS
+from fluoroscope.dicom.safe_parsing import PARSE_ERRORS, dicom_size
 from fluoroscope.patient.stored import PatientFileError
 
 __all__ = ["CodedConcept", "Measurement", "SRDocument", "SRItem", "read_sr"]
@@ -17,8 +16,6 @@ __all__ = ["CodedConcept", "Measurement", "SRDocument", "SRItem", "read_sr"]
 MAX_BYTES = 64_000_000
 MAX_ITEMS = 2_000_000
 MAX_DEPTH = 32
-_DEFLATED = b"1.2.840.10008.1.2.1.99"
-_META_BYTES = 4096
 _SR_CLASSES = "1.2.840.10008.5.1.4.1.1.88."
 _HEADER = (
     "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Modality", "Manufacturer",
@@ -96,20 +93,11 @@ def read_sr(path: Path) -> SRDocument | None:
         The file cannot be read, is empty, truncated or damaged, deflated, larger than 64 MB, nested deeper than 32
         items or holds more than two million.
     """
-    try:
-        with path.open("rb") as file:
-            head = file.read(_META_BYTES)
-            size = os.fstat(file.fileno()).st_size
-    except OSError as error:
-        raise PatientFileError(f"{path}: cannot be read ({error.strerror}); check the file") from error
-    if head[128:132] != b"DICM":
-        if size == 0:
-            raise PatientFileError(f"{path}: the file is empty; copy it again")
+    size = dicom_size(path)
+    if size is None:
         return None
     if size > MAX_BYTES:
         raise PatientFileError(f"{path}: {size / 1e6:.0f} MB is more than a dose report can be; it is not read")
-    if _DEFLATED in head:
-        raise PatientFileError(f"{path}: deflated DICOM is not read; export it uncompressed")
     from pydicom import dcmread
 
     try:

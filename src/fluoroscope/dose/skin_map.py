@@ -20,7 +20,7 @@ from fluoroscope.dose.skin_factors import (
     table_transmission,
 )
 from fluoroscope.dose.skin_phantoms import SkinPhantom
-from fluoroscope.geometry.pose import CArmPose, beam_axes
+from fluoroscope.geometry.pose import CArmPose, angles_of_direction, beam_axes, beam_direction
 from fluoroscope.geometry.rigid import inverse
 from fluoroscope.geometry.table import PatientPosition, TablePose, equipment_from_table, patient_from_equipment
 
@@ -245,13 +245,9 @@ def skin_bounds(events: Sequence[SkinEvent], minimum_skin_mm: float = 300.0) -> 
 def _same_place(one: SkinEvent, other: SkinEvent) -> bool:
     if one.angles_deg is None or other.angles_deg is None:
         return False
-    return bool(_towards(one.angles_deg) @ _towards(other.angles_deg) >= np.cos(np.deg2rad(_SAME_PLACE_DEG)))
-
-
-def _towards(angles_deg: tuple[float, float]) -> Array:
-    """Return the unit vector to the detector for angles (primary, secondary), DICOM PS3.3 C.8.7.5.1.2."""
-    p, s = np.deg2rad(angles_deg)
-    return np.array([np.sin(p) * np.cos(s), -np.cos(p) * np.cos(s), np.sin(s)])
+    return bool(
+        beam_direction(*one.angles_deg) @ beam_direction(*other.angles_deg) >= np.cos(np.deg2rad(_SAME_PLACE_DEG))
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -288,7 +284,7 @@ def _one_event(body: _Body, lying: Lying, turned: Array, event: SkinEvent) -> tu
     steps = int(np.ceil(np.abs(last - first).max() / _ROTATION_STEP_DEG)) + 1
     dose, met = np.zeros(body.areas_mm2.size), 0.0
     for angles in np.linspace(first, last, steps):
-        added, part = _one_pose(body, lying, _towards((angles[0], angles[1])) @ turned, event)
+        added, part = _one_pose(body, lying, beam_direction(angles[0], angles[1]) @ turned, event)
         dose += added / steps
         met += part / steps
     return dose, met
@@ -297,9 +293,7 @@ def _one_event(body: _Body, lying: Lying, turned: Array, event: SkinEvent) -> tu
 def _one_pose(body: _Body, lying: Lying, toward: Array, event: SkinEvent) -> tuple[Array, float]:
     """Return dose and met KAP of a beam along ``toward`` in the equipment frame."""
     table_pose, to_isocenter = event.table or TablePose(), event.source_to_isocenter_mm or 0.0
-    primary = float(np.rad2deg(np.arctan2(toward[0], -toward[1])))
-    secondary = float(np.rad2deg(np.arcsin(np.clip(toward[2], -1.0, 1.0))))
-    axes = beam_axes(CArmPose(primary, secondary, to_isocenter, 2.0 * to_isocenter))
+    axes = beam_axes(CArmPose(*angles_of_direction(toward), to_isocenter, 2.0 * to_isocenter))
     table = inverse(equipment_from_table(table_pose))
     source = table[:3, :3] @ (-to_isocenter * axes.d) + table[:3, 3]
     d, u, v = (table[:3, :3] @ axis for axis in (axes.d, axes.u, axes.v))

@@ -5,7 +5,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BeamAxes", "CArmPose", "angles_from_axes", "beam_axes", "wrap_deg"]
+__all__ = [
+    "BeamAxes",
+    "CArmPose",
+    "angles_from_axes",
+    "angles_of_direction",
+    "beam_axes",
+    "beam_direction",
+    "wrap_deg",
+]
 
 Vector = NDArray[np.float64]
 
@@ -61,10 +69,22 @@ class BeamAxes:
     v: Vector
 
 
+def beam_direction(primary_deg: float, secondary_deg: float) -> Vector:
+    """Return the unit vector (3,) to the detector: DICOM PS3.3 C.8.7.5.1.2, patient head first and supine."""
+    p, s = np.deg2rad([primary_deg, secondary_deg])
+    return np.array([np.sin(p) * np.cos(s), -np.cos(p) * np.cos(s), np.sin(s)])
+
+
+def angles_of_direction(direction: Vector) -> tuple[float, float]:
+    """Return (primary_deg, secondary_deg) of a unit vector to the detector: the inverse of `beam_direction`."""
+    primary = float(np.rad2deg(np.arctan2(direction[0], -direction[1])))
+    return primary, float(np.rad2deg(np.arcsin(np.clip(direction[2], -1.0, 1.0))))
+
+
 def beam_axes(pose: CArmPose) -> BeamAxes:
     """Return the unit vectors of ``pose`` in the equipment frame."""
-    p, s, roll = np.deg2rad([pose.primary_deg, pose.secondary_deg, pose.detector_rotation_deg])
-    d = np.array([np.sin(p) * np.cos(s), -np.cos(p) * np.cos(s), np.sin(s)])
+    p, roll = np.deg2rad([pose.primary_deg, pose.detector_rotation_deg])
+    d = beam_direction(pose.primary_deg, pose.secondary_deg)
     u0 = np.array([np.cos(p), np.sin(p), 0.0])
     v0 = np.cross(u0, d)
     u = np.cos(roll) * u0 + np.sin(roll) * v0
