@@ -1,23 +1,22 @@
 """The spine of a modelled patient in finer voxels than the rest: painted directly, not resampled."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from fluoroscope.patient.anatomy.body import CAVITY, paint_trunk
 from fluoroscope.patient.anatomy.bone import Skeleton
-from fluoroscope.patient.anatomy.build import PRESSED, build_reached, lying_skeleton, trunk_around
-from fluoroscope.patient.anatomy.cavity import cavity
-from fluoroscope.patient.anatomy.discs import paint_disc
-from fluoroscope.patient.anatomy.muscles import paint_muscles, posts
-from fluoroscope.patient.anatomy.neural import dural_sac, paint_canal
-from fluoroscope.patient.anatomy.organs import organs, paint_cava
+from fluoroscope.patient.anatomy.build import (
+    build_reached,
+    finished_labels,
+    lying_skeleton,
+    paint_disc_at,
+    paint_soft_parts,
+    trunk_around,
+)
 from fluoroscope.patient.anatomy.parameters import PatientParameters
-from fluoroscope.patient.anatomy.part_making import grid_matrix, relabel
-from fluoroscope.patient.anatomy.soft import grain
+from fluoroscope.patient.anatomy.part_making import grid_matrix, rounded
+from fluoroscope.patient.anatomy.soft import Grain, grain
 from fluoroscope.patient.anatomy.solids import Canvas
-from fluoroscope.patient.anatomy.structures import structure, structures
 from fluoroscope.patient.labels import LabelMap
 from fluoroscope.patient.stored import Progress, silent
 from fluoroscope.patient.volume import Volume
@@ -61,19 +60,16 @@ def build_spine(
     report = progress or silent
     report(0.0, "growing the skeleton")
     skeleton, facts = lying_skeleton(parameters)
+    build, noise = build_reached(parameters, facts), grain(parameters.seed)
     canvas = _canvas(skeleton, pitch_mm)
     report(0.05, "laying soft tissue around the spine")
-    _paint_soft(canvas, skeleton, facts, parameters)
+    _, organs = paint_soft_parts(canvas, noise, skeleton, build, parameters, trunk_around(skeleton, build))
+    for organ in organs:
+        organ.paint()
     report(0.6, "placing discs and bones")
-    _paint_spine(canvas, skeleton, parameters)
-    used = relabel(canvas.labels, CAVITY, structure("abdominal_fat").label)
-    names = {one.label: one.name for one in structures().values() if used[one.label]}
-    # As the whole patient's numbers are rounded.
-    hu = np.empty(canvas.hu.shape, np.int16)
-    for plane, values in enumerate(canvas.hu):
-        hu[plane] = np.floor(np.clip(values, -1000.0, 3000.0) + 0.5)
-    volume = Volume(hu, grid_matrix(np.array(canvas.origin_mm), pitch_mm))
-    return FineSpine(volume, LabelMap(canvas.labels, names))
+    _paint_spine(canvas, noise, skeleton, parameters)
+    volume = Volume(rounded(canvas.hu), grid_matrix(np.array(canvas.origin_mm), pitch_mm))
+    return FineSpine(volume, finished_labels(canvas))
 
 
 def agreement(fine: FineSpine, volume: Volume, labels: LabelMap) -> float:
@@ -103,25 +99,10 @@ def _canvas(skeleton: Skeleton, pitch_mm: float) -> Canvas:
     return Canvas(np.full(shape, -1000.0, np.float32), np.zeros(shape, np.uint8), origin, pitch_mm)
 
 
-def _paint_soft(canvas: Canvas, skeleton: Skeleton, facts: dict[str, Any], parameters: PatientParameters) -> None:
-    """Paint what `build_patient` paints before discs and bones, with the same draws."""
-    build, noise = build_reached(parameters, facts), grain(parameters.seed)
-    random = np.random.Generator(np.random.PCG64([parameters.seed, 31]))
-    body, here = trunk_around(skeleton, build), posts(skeleton, build)
-    paint_trunk(canvas, noise, body, build)
-    paint_muscles(canvas, noise, skeleton, build)
-    paint_cava(canvas, noise, here)
-    sac = dural_sac(skeleton, build, parameters, random)
-    paint_canal(canvas, noise, skeleton, build, sac, random)
-    for organ in organs(canvas, noise, here, cavity(body, here), build, parameters.pregnancy_weeks, random):
-        organ.paint()
-
-
-def _paint_spine(canvas: Canvas, skeleton: Skeleton, parameters: PatientParameters) -> None:
+def _paint_spine(canvas: Canvas, noise: Grain, skeleton: Skeleton, parameters: PatientParameters) -> None:
     """Paint discs, then every bone, vertebrae last."""
-    vacuum = {one.level: one.amount for one in parameters.pathologies if one.kind == "vacuum"}
     for joint in skeleton.joints:
-        paint_disc(canvas, grain(parameters.seed), joint, vacuum.get(joint.name.split("_")[0], 0.0), PRESSED)
+        paint_disc_at(canvas, noise, joint, parameters)
     moving = [bone for bone in skeleton.bones if bone.name in skeleton.frames and bone.name != "sacrum"]
     resting = [bone for bone in skeleton.bones if bone not in moving]
     for bone in (*resting, *moving):

@@ -32,12 +32,15 @@ from fluoroscope.patient.anatomy.solids import Canvas
 from fluoroscope.patient.anatomy.structures import structure, structures
 from fluoroscope.patient.labels import LabelMap
 from fluoroscope.patient.motion.organs import ORGANS
-from fluoroscope.patient.parts import REST, Articulation, Landmark, Part
+from fluoroscope.patient.parts import REST, Articulation, DiscJoint, Landmark, Part
 from fluoroscope.patient.stored import Progress, silent
 from fluoroscope.patient.threads import each
 from fluoroscope.patient.volume import Volume
 
-__all__ = ["PRESSED", "build_patient", "build_reached", "lying_skeleton", "trunk_around"]
+__all__ = [
+    "build_patient", "build_reached", "finished_labels", "lying_skeleton", "paint_disc_at", "paint_soft_parts",
+    "trunk_around",
+]  # fmt: skip
 
 PRESSED = {"cerebrospinal_fluid": False, "spinal_cord": False, "cauda_equina": False, "epidural_space": False,
             "ligamentum_flavum": False, "epidural_veins": False}  # fmt: skip
@@ -69,22 +72,15 @@ def build_patient(
     skeleton, facts = lying_skeleton(parameters)
     build = build_reached(parameters, facts)
     noise = grain(parameters.seed)
-    random = np.random.Generator(np.random.PCG64([parameters.seed, 31]))
     report(0.06, "laying soft tissue around it")
     body = trunk_around(skeleton, build)
     canvas = empty_canvas(body, pitch_mm)
-    paint_trunk(canvas, noise, body, build)
-    here = posts(skeleton, build)
-    paint_muscles(canvas, noise, skeleton, build)
-    paint_cava(canvas, noise, here)
-    sac = dural_sac(skeleton, build, parameters, random)
-    paint_canal(canvas, noise, skeleton, build, sac, random)
+    sac, waiting = paint_soft_parts(canvas, noise, skeleton, build, parameters, body)
     report(0.25, "placing organs")
     recorder = Recorder(canvas)
     slabs = _slabs(skeleton, build, canvas)
     resting = recorder.before.copy()
-    room = cavity(body, here)
-    for organ in organs(canvas, noise, here, room, build, parameters.pregnancy_weeks, random):
+    for organ in waiting:
         organ.paint()
         recorder.step(organ.name, _carrier(organ, canvas, slabs), organ.box, pitch_mm=max(ORGAN_PITCH_MM, pitch_mm))
     report(0.45, "placing discs and bones")
@@ -119,6 +115,32 @@ def lying_skeleton(parameters: PatientParameters) -> tuple[Skeleton, dict[str, A
     return skeleton, facts
 
 
+def paint_soft_parts(
+    canvas: Canvas, noise: Grain, skeleton: Skeleton, build: Build, parameters: PatientParameters, body: Trunk
+) -> tuple[Sac, list[Organ]]:
+    """Paint trunk, muscles, vena cava and canal; return the dural sac, and the organs yet to be painted, in order."""
+    random = np.random.Generator(np.random.PCG64([parameters.seed, 31]))
+    here = posts(skeleton, build)
+    paint_trunk(canvas, noise, body, build)
+    paint_muscles(canvas, noise, skeleton, build)
+    paint_cava(canvas, noise, here)
+    sac = dural_sac(skeleton, build, parameters, random)
+    paint_canal(canvas, noise, skeleton, build, sac, random)
+    return sac, organs(canvas, noise, here, cavity(body, here), build, parameters.pregnancy_weeks, random)
+
+
+def paint_disc_at(canvas: Canvas, noise: Grain, joint: DiscJoint, parameters: PatientParameters) -> None:
+    """Paint the disc of a joint, with its vacuum where the patient has one there."""
+    vacuum = {one.level: one.amount for one in parameters.pathologies if one.kind == "vacuum"}
+    paint_disc(canvas, noise, joint, vacuum.get(joint.name.split("_")[0], 0.0), PRESSED)
+
+
+def finished_labels(canvas: Canvas) -> LabelMap:
+    """Return the labels of a painted canvas; what nothing filled in the cavity is fat."""
+    used = relabel(canvas.labels, CAVITY, structure("abdominal_fat").label)
+    return LabelMap(canvas.labels, {one.label: one.name for one in structures().values() if used[one.label]})
+
+
 def _finish(
     parameters: PatientParameters,
     facts: dict[str, object],
@@ -127,10 +149,8 @@ def _finish(
     articulation: Articulation,
     skeleton: Skeleton,
 ) -> BuiltPatient:
-    used = relabel(canvas.labels, CAVITY, structure("abdominal_fat").label)
-    names = {one.label: one.name for one in structures().values() if used[one.label]}
     volume = Volume(recorder.before, grid_matrix(np.array(canvas.origin_mm), canvas.pitch_mm))
-    labels = LabelMap(canvas.labels, names)
+    labels = finished_labels(canvas)
     return BuiltPatient(parameters, settled_facts(facts), volume, labels, settled(articulation), skeleton)
 
 
@@ -163,9 +183,8 @@ def _carrier(organ: Organ, canvas: Canvas, slabs: list[Slab]) -> str:
 
 
 def _paint_discs(recorder: Recorder, noise: Grain, skeleton: Skeleton, parameters: PatientParameters) -> None:
-    vacuum = {one.level: one.amount for one in parameters.pathologies if one.kind == "vacuum"}
     for joint in skeleton.joints:
-        paint_disc(recorder.canvas, noise, joint, vacuum.get(joint.name.split("_")[0], 0.0), PRESSED)
+        paint_disc_at(recorder.canvas, noise, joint, parameters)
         box = disc_box(recorder.canvas, joint)
         recorder.step(f"disc_{joint.name}", f"disc_{joint.name}", box, pitch_mm=recorder.canvas.pitch_mm)
 

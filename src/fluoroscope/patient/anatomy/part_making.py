@@ -17,7 +17,7 @@ from fluoroscope.patient.threads import each
 from fluoroscope.patient.tissues import packaged_tissues
 from fluoroscope.patient.volume import SCALE, BasisVolume
 
-__all__ = ["Recorder", "Slab", "relabel", "slab_part", "soft_slabs"]
+__all__ = ["Recorder", "Slab", "relabel", "rounded", "slab_part", "soft_slabs"]
 
 Box = Any
 ORGAN_PITCH_MM = 1.5
@@ -59,8 +59,7 @@ class Recorder:
     parts: list[Part] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.before = np.empty(self.canvas.hu.shape, np.int16)
-        _round(self.canvas.hu, self.before)
+        self.before = rounded(self.canvas.hu)
 
     def step(self, name: str, frame: str, box: Box, *, pitch_mm: float) -> None:
         """Record what was painted in a box since the last step as a part at a pitch."""
@@ -101,8 +100,7 @@ class Recorder:
         world_from_fine = frame @ grid_matrix(low, FINE_PITCH_MM)
         canvas_from_fine = np.linalg.inv(grid_matrix(np.array(canvas.origin_mm), canvas.pitch_mm)) @ world_from_fine
         _sample(self.before, np.round(canvas_from_fine, 9), fine.hu)
-        under = np.empty(shape, np.int16)
-        _round(fine.hu, under)
+        under = rounded(fine.hu)
         for solid in bone.solids:
             fine.paint(solid)
         change = np.empty((2, *shape), np.int16)
@@ -246,6 +244,13 @@ def _relabel(labels, old, new, used):  # type: ignore[no-untyped-def]
 @numba.njit(**WITHIN)
 def _number(value):  # type: ignore[no-untyped-def]
     return int(np.floor(min(3000.0, max(-1000.0, value)) + 0.5))
+
+
+def rounded(hu: NDArray[np.float32]) -> NDArray[np.int16]:
+    """Return CT numbers as a volume has them: whole, −1000 to 3000 HU."""
+    out = np.empty(hu.shape, np.int16)
+    _round(hu, out)
+    return out
 
 
 @numba.njit(**DOOR)
