@@ -25,11 +25,10 @@ BODY_FIELDS = 15
 """Per body and dominant axis: where the copy lies (0: not made yet) and its shape, in int64."""
 
 (
-    J_BODY, J_AXIS, J_DATA0, J_DATA1, J_OCC0, J_OCC1, J_ROW_STRIDE, J_SLICE_STRIDE, J_K, J_R, J_I, J_CHUNK, J_GROUPS,
-    J_U, J_V, J_STRIDE, J_OFFSET, J_TILE, J_TILES, J_ROW0, J_ROW1, J_COLUMN0, J_COLUMN1, J_SHARED, J_CORNERS,
-    J_BOXES,
-) = range(26)  # fmt: skip
-JOB_WHOLE = 26
+    J_BODY, J_AXIS, J_DATA0, J_DATA1, J_OCC0, J_OCC1, J_ROW_STRIDE, J_SLICE_STRIDE, J_K, J_R, J_BOXES, J_CHUNK,
+    J_GROUPS, J_U, J_V, J_STRIDE, J_OFFSET, J_TILE, J_TILES, J_ROW0, J_ROW1, J_COLUMN0, J_COLUMN1, J_SHARED, J_CORNERS,
+) = range(25)  # fmt: skip
+JOB_WHOLE = 25
 (F_SI, F_SR, F_SK, F_A0, F_DA, F_B0, F_DB) = range(7)
 F_INDEX, F_WORLD, F_SCALE0, F_SCALE1, F_CORNERS = 7, 16, 25, 26, 27
 MAX_CORNERS = 12
@@ -284,7 +283,7 @@ def make_jobs(geometry, far_mm, size, pitch, affines, scales, bodies, whole, rea
             job[J_DATA0], job[J_DATA1] = about[B_DATA0], about[B_DATA1]
             job[J_OCC0], job[J_OCC1] = about[B_OCC0], about[B_OCC1]
             job[J_ROW_STRIDE], job[J_SLICE_STRIDE] = about[B_ROW_STRIDE], about[B_SLICE_STRIDE]
-            job[J_K], job[J_R], job[J_I] = slices, about[B_R], about[B_I]
+            job[J_K], job[J_R] = slices, about[B_R]
             job[J_CHUNK], job[J_GROUPS], job[J_BOXES] = about[B_CHUNK], about[B_GROUPS], about[B_BOXES]
             job[J_U], job[J_V] = u, v
             job[J_STRIDE] = (u + BLOCK - 1) // BLOCK * BLOCK
