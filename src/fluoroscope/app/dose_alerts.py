@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import Any
 
 from fluoroscope.dicom.dose_records import DoseObject, DoseTotals, DoseWarning
-from fluoroscope.dose.alerts import PUBLISHED_LEVELS, Alert, AlertWatch, CumulativeDose, LevelRule
+from fluoroscope.dose.alerts import PUBLISHED_LEVELS, AlertWatch, CumulativeDose, LevelRule
 
 __all__ = ["alert_facts", "alert_rows", "watch_of"]
 
@@ -65,23 +65,12 @@ def alert_facts(one: DoseObject, rules: Sequence[LevelRule] = PUBLISHED_LEVELS) 
     return {
         "path": str(one.path),
         "kind": one.kind,
-        "alerts": [_facts(alert) for alert in watch.alerts],
+        "alerts": [alert.facts for alert in watch.alerts],
         "highest": {
             quantity.value: {"level": alert.level, "unit": quantity.unit} for quantity, alert in watch.highest.items()
         },
         "substantial": [quantity.value for quantity in watch.substantial],
         "warnings": [asdict(warning) for warning in warnings],
-    }
-
-
-def _facts(alert: Alert) -> dict[str, Any]:
-    return {
-        "quantity": alert.quantity.value,
-        "level": alert.level,
-        "unit": alert.quantity.unit,
-        "at_event": alert.at_event,
-        "kind": alert.kind.value,
-        "source": alert.source,
     }
 
 

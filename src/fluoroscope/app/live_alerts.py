@@ -81,12 +81,4 @@ class LiveAlerts:
 
 
 def _facts(alert: Alert) -> dict[str, Any]:
-    return {
-        "quantity": alert.quantity.value,
-        "words": alert.quantity.words,
-        "level": alert.level,
-        "unit": alert.quantity.unit,
-        "kind": alert.kind.value,
-        "at_event": alert.at_event,
-        "source": alert.source,
-    }
+    return alert.facts | {"words": alert.quantity.words}

@@ -205,6 +205,18 @@ class Alert:
         words = self.quantity.words
         return f"{words[0].upper()}{words[1:]}: {_figure(self.quantity, self.level)}, {of[self.kind]} ({self.source})"
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What was reached, JSON-ready; who saw it is not in it."""
+        return {
+            "quantity": self.quantity.value,
+            "level": self.level,
+            "unit": self.quantity.unit,
+            "at_event": self.at_event,
+            "kind": self.kind.value,
+            "source": self.source,
+        }
+
 
 class AlertWatch:
     """The alerts of one procedure so far.
