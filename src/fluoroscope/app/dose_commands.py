@@ -1,0 +1,93 @@
+"""The commands ``fluoroscope dose …``. Names, flags and JSON keys are public: see docs/reference/command-line.md."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fluoroscope.app.terminal import loading_bar, print_json, print_table, warn
+
+__all__ = ["dose_app"]
+
+dose_app = typer.Typer(no_args_is_help=True, help="Radiation dose: read, mapped, controlled, remembered.")
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")]
+
+
+@dose_app.command("read")
+def dose_read(
+    files: Annotated[list[Path], typer.Argument(metavar="FILES…", help="Dose reports (RDSR), X-ray images, folders.")],
+    json_output: JsonOption = False,
+    csv_output: Annotated[bool, typer.Option("--csv", help="Print every irradiation event as CSV.")] = False,
+) -> None:
+    """Read what dose objects of any machine say: totals, sums, events and everything that looks wrong."""
+    from fluoroscope.app.dose_reading import dose_csv, dose_facts, dose_rows, read_dose_objects
+
+    with loading_bar() as progress:
+        objects, faults = read_dose_objects(files, progress)
+    for fault in faults:
+        warn(f"left out: {fault}")
+    if json_output:
+        print_json({"objects": [dose_facts(one) for one in objects], "left_out": faults})
+    elif csv_output:
+        sys.stdout.write(dose_csv(objects))
+    else:
+        for one in objects:
+            print_table(str(one.path), ["what", "value"], dose_rows(one))
+
+
+@dose_app.command("alerts")
+def dose_alerts(
+    files: Annotated[list[Path], typer.Argument(metavar="FILES…", help="Dose reports (RDSR), X-ray images, folders.")],
+    levels: Annotated[Path | None, typer.Option(help="Local levels below the published ones: TOML or JSON.")] = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Say which alert levels a procedure reached, in order, and in which event."""
+    from fluoroscope.app.dose_alerts import alert_facts, alert_rows
+    from fluoroscope.app.dose_reading import read_dose_objects
+    from fluoroscope.dose.alerts import PUBLISHED_LEVELS, read_levels
+
+    rules = PUBLISHED_LEVELS if levels is None else read_levels(levels)
+    with loading_bar() as progress:
+        objects, faults = read_dose_objects(files, progress)
+    for fault in faults:
+        warn(f"left out: {fault}")
+    if json_output:
+        print_json({"objects": [alert_facts(one, rules) for one in objects], "left_out": faults})
+    else:
+        for one in objects:
+            print_table(str(one.path), ["when", "what"], alert_rows(one, rules))
+
+
+@dose_app.command("map")
+def dose_map(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A dose report (RDSR) of fluoroscopy.")],
+    phantom: Annotated[str, typer.Option(help="plane, cylinder or adult.")] = "adult",
+    height_cm: Annotated[float, typer.Option(help="Of the adult, 100 to 230 cm.")] = 176.0,
+    weight_kg: Annotated[float, typer.Option(help="Of the adult, 15 to 300 kg.")] = 73.0,
+    position: Annotated[
+        str | None, typer.Option(help="How the patient lay, where the report is silent or wrong: HFS, HFP, FFS, FFP …")
+    ] = None,
+    json_output: JsonOption = False,
+    csv_file: Annotated[
+        Path | None, typer.Option("--csv", metavar="FILE", help="Write every cell of the skin.")
+    ] = None,
+    png_file: Annotated[Path | None, typer.Option("--png", metavar="FILE", help="Write the skin unrolled.")] = None,
+) -> None:
+    """Work out the peak skin dose and where it lies; without a table position, its bounds."""
+    from fluoroscope.app.dose_map import Body, map_dose, map_facts, map_rows, write_map_csv, write_map_png
+    from fluoroscope.geometry.table import PatientPosition
+
+    if position is not None and position not in PatientPosition.__members__:
+        raise ValueError(f"position must be {', '.join(PatientPosition.__members__)}, got {position}")
+    lies = None if position is None else PatientPosition[position]
+    report = map_dose(file, Body(phantom, height_cm, weight_kg, lies))
+    if csv_file is not None:
+        write_map_csv(report, csv_file)
+    if png_file is not None:
+        write_map_png(report, png_file)
+    if json_output:
+        print_json(map_facts(report))
+    else:
+        print_table(str(file), ["what", "value"], map_rows(report))
