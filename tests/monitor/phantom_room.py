@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 
 from fluoroscope.geometry.pose import CArmPose, beam_axes
-from fluoroscope.monitor.control import MonitorFrame, RefusedError
+from fluoroscope.monitor.control import Asset, MonitorFrame, RefusedError
 
 sys.path.insert(0, str(Path(__file__).parent))
 from phantom_bedside import PATIENTS, PhantomBedside
+from phantom_dose import PhantomDose
 
 SOURCE_TO_DETECTOR_MM = 1020.0
 SOURCE_TO_ISOCENTER_MM = 510.0
@@ -91,7 +92,7 @@ def side_letters(pose: CArmPose) -> dict[str, str]:
     return {"column_right": sides[0], "column_left": sides[1], "top": "H", "bottom": "F"}
 
 
-class PhantomRoom(PhantomBedside):
+class PhantomRoom(PhantomDose, PhantomBedside):
     """Implements ``RoomControl``: frames of a drawn spine at the pulse rate while the pedal is down."""
 
     def __init__(self, rows: int = 512, columns: int = 512) -> None:
@@ -122,6 +123,7 @@ class PhantomRoom(PhantomBedside):
         self._mode = "fluoroscopy"
         self._recursion = 0.5
         self._noise = np.random.default_rng(7).normal(0.0, 900.0, (rows + 64, columns + 64)).astype(np.int32)
+        self._remember_nothing()
         self._dose_of_exam()
         self._lie_down()
         self.alerts, self.alerts_seen_by = dict(NO_ALERTS), ""
@@ -195,8 +197,10 @@ class PhantomRoom(PhantomBedside):
                     "source": "simulated",
                     "five_minute_signal": self._dose["fluoroscopy_time_s"] - self._signal_from_s >= 300.0,
                     "event": dict(self._event),
-                    "alerts": dict(self.alerts),
+                    "alerts": self._alerts_told(),
+                    **self._dose_told(),
                 },
+                "history": self._history_told(),
                 "pulses": {
                     "delivered": self._delivered,
                     "dropped": self._dropped,
@@ -240,6 +244,10 @@ class PhantomRoom(PhantomBedside):
             frame = self._frames.get(channel)
             return frame if frame is not None and frame.acquired_ns > after_ns else None
 
+    def asset(self, name: str) -> Asset | None:
+        with self._changed:
+            return self._dose_asset(name) or super().asset(name)
+
     def operator_lost(self) -> None:
         with self._changed:
             self.lost_count += 1
@@ -280,6 +288,8 @@ class PhantomRoom(PhantomBedside):
     def _do_pedal(self, down: bool, mode: str = "fluoroscopy") -> None:
         if down and self._state == "FAULT":
             raise RefusedError(f"no X-ray: {self._reason}; solve it, then choose the patient again")
+        if down:
+            self._press_allowed()
         if down and not self._pedal:
             self._mode = mode
         self._pedal = down
@@ -424,6 +434,7 @@ class PhantomRoom(PhantomBedside):
         self._dose = dict.fromkeys(("air_kerma_mgy", "kap_gy_cm2", "fluoroscopy_time_s", "acquisition_time_s"), 0.0)
         self._event = {"number": 0, "pulses": 0, "air_kerma_mgy": 0.0, "kap_gy_cm2": 0.0, "time_s": 0.0}
         self._signal_from_s = 0.0
+        self._begin_dose()
         self._delivered = self._dropped = self._place = 0
         self._render_ms = 0.0
         self._taken: dict[tuple[int, int], dict[str, Any]] = {}
@@ -554,6 +565,8 @@ class PhantomRoom(PhantomBedside):
             for totals in (self._dose, self._event):
                 totals["air_kerma_mgy"] += kerma
                 totals["kap_gy_cm2"] += kap
+            half_mm = (edges["left_mm"] + edges["right_mm"]) / 2 / MAGNIFICATION
+            self._skin_pulse(self._pose(), kerma, half_mm, SOURCE_TO_ISOCENTER_MM)
             self._event["pulses"] += 1
             self._event["time_s"] = time.monotonic() - start
             self._dose["fluoroscopy_time_s" if self._mode == "fluoroscopy" else "acquisition_time_s"] += 1 / rate

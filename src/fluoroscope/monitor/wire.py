@@ -257,6 +257,36 @@ class _AlertsSeen(_Strict):
     up_to: Name
 
 
+_Words = Annotated[str, Field(max_length=500)]
+
+
+class _ScreeningAnswer(_Strict):
+    answer: Literal["no", "possible", "yes"]
+    by: _Words
+
+
+class _Signed(_Strict):
+    by: _Words
+    reason: _Words
+
+
+class _Budget(_Strict):
+    quantity: Name
+    limit: Number | None = None
+
+
+class _Outside(_Strict):
+    kind: Name
+    body_part: Annotated[str, Field(max_length=200)] = ""
+    place: Annotated[str, Field(max_length=200)] = ""
+    when: Annotated[str, Field(max_length=40)] = ""
+    confirmed: bool = False
+
+
+class _OutsideChosen(_Strict):
+    id: Name | Annotated[int, Field(ge=0, le=2**53)]
+
+
 _JOINTS: TypeAdapter[dict[str, float]] = TypeAdapter(
     Annotated[dict[Name, Number], Field(min_length=1, max_length=32)], config=ConfigDict(strict=True)
 )
@@ -280,6 +310,14 @@ COMMANDS: dict[str, type[_Strict] | TypeAdapter[dict[str, float]]] = {
     "acknowledge": _Identified,
     "five_minute_reset": _Nothing,
     "dose_alerts_seen": _AlertsSeen,
+    "screening_answer": _ScreeningAnswer,
+    "screening_override": _Signed,
+    "set_procedure": _Named,
+    "set_budget": _Budget,
+    "budget_overrule": _Signed,
+    "high_level": _Switch,
+    "outside_add": _Outside,
+    "outside_remove": _OutsideChosen,
     "set_patient": _Named,
     "make_patient": _Recipe,
     "draw_cards": _Nothing,

@@ -1,5 +1,9 @@
 /** The messages of docs/reference/page-protocol.md. A number the room does not know is null. */
 
+import type { Dose, History } from "./dose";
+
+export type { Dose, DoseAlert, DoseAlerts } from "./dose";
+
 export type RoomState = "IDLE" | "READY" | "EXPOSING" | "HOLD" | "FAULT";
 
 export interface Joint {
@@ -52,37 +56,6 @@ export interface Technique {
   /** What kept the automatic technique from its aim, in words. */
   readonly limited_by?: string | null;
   readonly mode: "fluoroscopy" | "acquisition";
-}
-
-export interface Dose {
-  readonly air_kerma_rate_mgy_min: number | null;
-  readonly air_kerma_mgy: number | null;
-  readonly kap_gy_cm2: number | null;
-  readonly fluoroscopy_time_s: number | null;
-  readonly acquisition_time_s: number | null;
-  readonly reference_point: string;
-  readonly source: string;
-  readonly five_minute_signal: boolean;
-  readonly alerts?: DoseAlerts;
-}
-
-/** Levels that were reached and nobody acknowledged yet. */
-export interface DoseAlerts {
-  readonly count: number;
-  /** The last one raised. */
-  readonly up_to: string | null;
-  /** Of each quantity the highest. */
-  readonly open: readonly DoseAlert[];
-}
-
-export interface DoseAlert {
-  readonly quantity: string;
-  readonly words: string;
-  readonly level: number;
-  readonly unit: string;
-  readonly kind: "first" | "next" | "substantial";
-  readonly at_event: number | null;
-  readonly source: string;
 }
 
 export interface Markers {
@@ -297,6 +270,8 @@ export interface Status {
   readonly technique: Technique;
   readonly chain: { readonly recursion: number };
   readonly dose: Dose;
+  /** What is remembered of this patient; absent where nothing is. */
+  readonly history?: History | null;
   readonly pulses: { readonly delivered: number; readonly dropped: number; readonly render_ms: number | null };
   readonly stored: readonly StoredImage[];
   readonly runs: readonly Run[];
