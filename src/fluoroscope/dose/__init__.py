@@ -7,9 +7,10 @@ backscatter; a number nobody knows is None, never 0.
 from fluoroscope.dose.ledger import (
     FIVE_MINUTE_SIGNAL_S,
     REFERENCE_POINT_15_CM,
+    Calibration,
     DoseStatus,
     EventDose,
     KermaLedger,
 )
 
-__all__ = ["FIVE_MINUTE_SIGNAL_S", "REFERENCE_POINT_15_CM", "DoseStatus", "EventDose", "KermaLedger"]
+__all__ = ["FIVE_MINUTE_SIGNAL_S", "REFERENCE_POINT_15_CM", "Calibration", "DoseStatus", "EventDose", "KermaLedger"]

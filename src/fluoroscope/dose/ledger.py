@@ -3,12 +3,20 @@
 import math
 import threading
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fluoroscope.acquisition.frame import PulseKerma
 from fluoroscope.beam.technique import RadiationMode, Technique
 
-__all__ = ["FIVE_MINUTE_SIGNAL_S", "REFERENCE_POINT_15_CM", "DoseStatus", "EventDose", "KermaLedger"]
+__all__ = [
+    "FIVE_MINUTE_SIGNAL_S",
+    "NOT_CALIBRATED",
+    "REFERENCE_POINT_15_CM",
+    "Calibration",
+    "DoseStatus",
+    "EventDose",
+    "KermaLedger",
+]
 
 FIVE_MINUTE_SIGNAL_S = 300.0
 """Fluoroscopy time after which the operator is told, s (21 CFR 1020.32(h)(2); IEC 60601-2-43)."""
@@ -18,6 +26,39 @@ REFERENCE_POINT_15_CM = "15 cm from isocentre toward the source"
 
 RATE_WINDOW_S = 1.0
 """The displayed rate is the mean over the whole pulse periods nearest to this time, s."""
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What the readings of the KAP meter are multiplied by.
+
+    It is applied here, once, when the ledger is read: what is shown, compared with levels, budgets and typical
+    values is calibrated. Pulses, events, journal and dose reports keep what the meter said, as DICOM wants it
+    (PS3.16 TID 10002: the factor stands beside the values and the reader multiplies), so nothing can be
+    multiplied twice and a factor found wrong later spoils no record. Who works out a dose from pulses or events
+    multiplies by `factor`.
+
+    Attributes
+    ----------
+    factor
+        True value per reading, of air kerma and KAP alike: 0.5 to 2. The display may be 35 % off
+        (21 CFR 1020.32(k)(6)); more than a factor of two is a fault, not a calibration.
+    source
+        Who measured it and when; "" with factor 1.
+    """
+
+    factor: float = 1.0
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        if not 0.5 <= self.factor <= 2.0:
+            raise ValueError(f"a calibration factor lies from 0.5 to 2, not {self.factor}: check the dosemeter")
+        if self.factor != 1.0 and not self.source.strip():
+            raise ValueError("a calibration factor needs its source: who measured it and when")
+
+
+NOT_CALIBRATED = Calibration()
+"""Readings are taken as they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +105,9 @@ class DoseStatus:
     air_kerma_rate_mgy_min
         Mean over the whole pulse periods nearest to 1 s; 0 when no X-ray is on, None when not known.
     fluoroscopy_time_s, acquisition_time_s
-        Pedal time, press to release, in each mode.
+        Pedal time, press to release, in each mode: what the rules call fluoroscopy or irradiation time.
     beam_on_time_s
-        Sum of all pulse widths.
+        Sum of all pulse widths: shorter, and another thing.
     pulses, pulses_without_kerma
         Of the exam.
     since_signal_reset_s
@@ -75,6 +116,10 @@ class DoseStatus:
         True from 300 s of fluoroscopy until it is reset.
     event
         The press that is on, or the last one; None before the first.
+    measured_air_kerma_mgy, measured_kap_gy_cm2
+        As `air_kerma_mgy` and `kap_gy_cm2` before calibration: what the meter said.
+    calibration
+        By which everything else here was multiplied, `event` and rate too.
     """
 
     reference_point: str
@@ -89,6 +134,9 @@ class DoseStatus:
     since_signal_reset_s: float
     five_minute_signal: bool
     event: EventDose | None
+    measured_air_kerma_mgy: float | None = None
+    measured_kap_gy_cm2: float | None = None
+    calibration: Calibration = NOT_CALIBRATED
 
 
 class _Press:
@@ -131,10 +179,12 @@ class KermaLedger:
     ----------
     reference_point
         Where the source states its air kerma.
+    calibration
+        Applied when the ledger is read; `events` and what `release` returns are as measured.
     """
 
-    def __init__(self, reference_point: str = REFERENCE_POINT_15_CM) -> None:
-        self._reference_point = reference_point
+    def __init__(self, reference_point: str = REFERENCE_POINT_15_CM, calibration: Calibration = NOT_CALIBRATED) -> None:
+        self._reference_point, self.calibration = reference_point, calibration
         self._lock = threading.Lock()
         self._ended: list[EventDose] = []
         self._press: _Press | None = None
@@ -195,7 +245,7 @@ class KermaLedger:
                 press.recent.popleft()
 
     def release(self, now_ns: int) -> EventDose | None:
-        """Close the event that is on and return what it gave; None, and no event, when no pulse came.
+        """Close the event that is on and return what was measured; None, and no event, when no pulse came.
 
         Raises
         ------
@@ -225,12 +275,14 @@ class KermaLedger:
             since_reset_s = max(0.0, fluoroscopy_s - self._reset_at_s)
             kerma = [event.air_kerma_mgy for event in events if event.air_kerma_mgy is not None]
             kap = [event.kap_gy_cm2 for event in events if event.kap_gy_cm2 is not None]
-            known = bool(kerma) or not events
+            known, factor = bool(kerma) or not events, self.calibration.factor
+            kerma_mgy, kap_gy_cm2 = (math.fsum(kerma), math.fsum(kap)) if known else (None, None)
+            rate = 0.0 if self._press is None else _rate(self._press, now_ns)
             return DoseStatus(
                 reference_point=self._reference_point,
-                air_kerma_mgy=math.fsum(kerma) if known else None,
-                kap_gy_cm2=math.fsum(kap) if known else None,
-                air_kerma_rate_mgy_min=0.0 if self._press is None else _rate(self._press, now_ns),
+                air_kerma_mgy=_times(factor, kerma_mgy),
+                kap_gy_cm2=_times(factor, kap_gy_cm2),
+                air_kerma_rate_mgy_min=_times(factor, rate),
                 fluoroscopy_time_s=fluoroscopy_s,
                 acquisition_time_s=self._time_s(RadiationMode.ACQUISITION, now_ns),
                 beam_on_time_s=math.fsum(event.beam_on_time_s for event in events),
@@ -238,12 +290,15 @@ class KermaLedger:
                 pulses_without_kerma=sum(event.pulses_without_kerma for event in events),
                 since_signal_reset_s=since_reset_s,
                 five_minute_signal=since_reset_s >= FIVE_MINUTE_SIGNAL_S,
-                event=events[-1] if events else None,
+                event=_calibrated(events[-1], factor) if events else None,
+                measured_air_kerma_mgy=kerma_mgy,
+                measured_kap_gy_cm2=kap_gy_cm2,
+                calibration=self.calibration,
             )
 
     @property
     def events(self) -> tuple[EventDose, ...]:
-        """The released events, in order."""
+        """The released events as measured, in order."""
         with self._lock:
             return tuple(self._ended)
 
@@ -252,6 +307,16 @@ class KermaLedger:
         if self._press is not None and self._press.mode is mode:
             times.append(self._press.pedal_time_s(now_ns))
         return math.fsum(times)
+
+
+def _times(factor: float, value: float | None) -> float | None:
+    return None if value is None else factor * value
+
+
+def _calibrated(event: EventDose, factor: float) -> EventDose:
+    return replace(
+        event, air_kerma_mgy=_times(factor, event.air_kerma_mgy), kap_gy_cm2=_times(factor, event.kap_gy_cm2)
+    )
 
 
 def _rate(press: _Press, now_ns: int) -> float | None:

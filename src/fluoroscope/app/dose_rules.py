@@ -1,0 +1,304 @@
+"""The dose rules of a site: one TOML or JSON file, read into a frozen object, and the packaged defaults printed.
+
+Sections: the local alert levels (``source`` and a table for each quantity, as before there were other rules),
+``screening``, ``calibration``, ``limits``, ``budget``, ``typical.<procedure>``, ``coefficients``. Every section and
+key may be left out; an unknown one is an error, since a rule that is not heard is worse than none.
+"""
+
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from json import loads
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+from fluoroscope.dose.alerts import PUBLISHED_LEVELS, LevelRule, LevelsFileError, Quantity, local_levels
+from fluoroscope.dose.budget import WARN_AT, BudgetRule, DoseQuantity
+from fluoroscope.dose.ledger import NOT_CALIBRATED, Calibration
+from fluoroscope.dose.limits import PUBLISHED_LIMITS, RateLimits
+from fluoroscope.dose.reference_levels import PACE_QUANTITIES, PUBLISHED_TYPICAL, Level, TypicalDose
+from fluoroscope.procedure.catalogue import PROCEDURES
+from fluoroscope.procedure.screening import AskUnknown, ScreeningRule
+
+__all__ = ["DoseRules", "DoseRulesError", "dose_rules", "read_rules"]
+
+T = TypeVar("T")
+
+MOST_BYTES = 1_000_000
+EVERY_PROCEDURE = ""
+"""Key of the budget that holds where a procedure has none of its own."""
+
+
+class DoseRulesError(ValueError):
+    """A rules file cannot be used: which section and key, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class DoseRules:
+    """What a site has decided about dose.
+
+    Attributes
+    ----------
+    levels
+        Of alerts: the published ones and local ones below them.
+    screening
+        Whom to ask about a pregnancy.
+    calibration
+        Of the KAP meter.
+    limits
+        Of the air kerma rate.
+    budgets
+        By procedure; under `EVERY_PROCEDURE` for those without their own.
+    typical
+        Doses by procedure, local over published.
+    coefficients
+        Of effective dose, organs, conceptus and risk, as they stand in the file; read by what uses them.
+    source
+        The file; "" for the packaged rules.
+    """
+
+    levels: tuple[LevelRule, ...] = PUBLISHED_LEVELS
+    screening: ScreeningRule = field(default_factory=ScreeningRule)
+    calibration: Calibration = NOT_CALIBRATED
+    limits: RateLimits = PUBLISHED_LIMITS
+    budgets: Mapping[str, BudgetRule] = field(default_factory=dict)
+    typical: Mapping[str, TypicalDose] = field(default_factory=lambda: PUBLISHED_TYPICAL)
+    coefficients: Mapping[str, Any] = field(default_factory=dict)
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("budgets", "typical", "coefficients"):
+            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
+
+    def budget_of(self, procedure: str) -> BudgetRule | None:
+        """Return the budget of a procedure; None without one."""
+        return self.budgets.get(procedure, self.budgets.get(EVERY_PROCEDURE))
+
+
+def read_rules(path: Path | None) -> DoseRules:
+    """Return the rules of a TOML or JSON file (by its name's end); the packaged ones without a file.
+
+    Raises
+    ------
+    DoseRulesError
+        The file cannot be read or is no TOML or JSON, or as `dose_rules`; names the file.
+    """
+    if path is None:
+        return DoseRules()
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise DoseRulesError(f"{path}: over {MOST_BYTES} bytes are no rules")
+        text = path.read_text(encoding="utf-8")
+        tables = loads(text) if path.suffix.lower() == ".json" else tomllib.loads(text)
+    except (OSError, ValueError, RecursionError) as fault:
+        if isinstance(fault, DoseRulesError):
+            raise
+        raise DoseRulesError(f"{path}: cannot be read as dose rules: {' '.join(str(fault).split())}") from fault
+    try:
+        return dose_rules(tables, str(path))
+    except DoseRulesError as fault:
+        raise DoseRulesError(f"{path}: {fault}") from fault
+
+
+def dose_rules(tables: Any, source: str = "") -> DoseRules:
+    """Return the rules that nested tables say.
+
+    Raises
+    ------
+    DoseRulesError
+        A section, key, unit or type is unknown, or a number is outside its range; names section and key.
+    """
+    if not isinstance(tables, Mapping) or not all(isinstance(name, str) for name in tables):
+        raise DoseRulesError("needs sections")
+    sections = {
+        "screening": _screening,
+        "calibration": _calibration,
+        "limits": _limits,
+        "budget": _budgets,
+        "typical": _typical,
+        "coefficients": _coefficients,
+    }
+    level_names = ("source", *Quantity)
+    for name in tables:
+        if name not in sections and name not in level_names:
+            raise DoseRulesError(f"[{name}] is unknown; there are {', '.join([*Quantity, *sections])}")
+    read: dict[str, Any] = {
+        {"budget": "budgets"}.get(name, name): reader(_Table(name, tables[name]))
+        for name, reader in sections.items()
+        if name in tables
+    }
+    return DoseRules(
+        levels=_levels({name: tables[name] for name in level_names if name in tables}), **read, source=source
+    )
+
+
+class _Table:
+    """One section: hands out its keys, checked, and says which are left over."""
+
+    def __init__(self, name: str, values: Any) -> None:
+        if not isinstance(values, Mapping):
+            raise DoseRulesError(f"[{name}] must be a table")
+        self.name, self._left = name, dict(values)
+
+    def text(self, key: str, default: str = "") -> str:
+        value = self._left.pop(key, default)
+        if not isinstance(value, str):
+            raise DoseRulesError(f"[{self.name}] {key} must be a text, not {value!r}")
+        return " ".join(value.split())
+
+    def number(self, key: str, default: float) -> float:
+        found = self.optional(key)
+        return default if found is None else found
+
+    def optional(self, key: str) -> float | None:
+        value = self._left.pop(key, None)
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise DoseRulesError(f"[{self.name}] {key} must be a number, not {value!r}")
+        return float(value)
+
+    def flag(self, key: str, default: bool) -> bool:
+        value = self._left.pop(key, default)
+        if not isinstance(value, bool):
+            raise DoseRulesError(f"[{self.name}] {key} must be true or false, not {value!r}")
+        return value
+
+    def choice(self, key: str, default: str, choices: tuple[str, ...]) -> str:
+        value = self.text(key, default)
+        if value not in choices:
+            raise DoseRulesError(f"[{self.name}] {key} must be one of {', '.join(choices)}, not {value!r}")
+        return value
+
+    def table(self, key: str) -> "_Table | None":
+        return _Table(f"{self.name}.{key}", self._left.pop(key)) if key in self._left else None
+
+    def tables(self) -> dict[str, "_Table"]:
+        """Take out every key that is a table."""
+        names = [key for key, value in self._left.items() if isinstance(value, Mapping)]
+        return {key: _Table(f"{self.name}.{key}", self._left.pop(key)) for key in names}
+
+    def rest(self) -> dict[str, Any]:
+        rest, self._left = self._left, {}
+        return rest
+
+    def make(self, build: Callable[[], T], *known: str) -> T:
+        """Return what the keys make, when none is left over; a number out of range names the section."""
+        if self._left:
+            raise DoseRulesError(f"[{self.name}] {next(iter(self._left))} is unknown; there are {', '.join(known)}")
+        try:
+            return build()
+        except ValueError as fault:
+            raise DoseRulesError(f"[{self.name}] {fault}") from fault
+
+
+def _levels(tables: Mapping[str, Any]) -> tuple[LevelRule, ...]:
+    if not any(name in tables for name in Quantity):
+        return PUBLISHED_LEVELS
+    try:
+        return (*PUBLISHED_LEVELS, *local_levels(tables))
+    except LevelsFileError as fault:
+        raise DoseRulesError(str(fault)) from fault
+
+
+def _screening(table: _Table) -> ScreeningRule:
+    usual = ScreeningRule()
+    ask = table.flag("ask", usual.ask)
+    low, high = table.number("from_years", usual.from_years), table.number("to_years", usual.to_years)
+    unknown = AskUnknown(table.choice("unknown", usual.unknown, tuple(AskUnknown)))
+    source = table.text("source", usual.source)
+    return table.make(
+        lambda: ScreeningRule(ask, low, high, unknown, source), "ask", "from_years", "to_years", "unknown", "source"
+    )
+
+
+def _calibration(table: _Table) -> Calibration:
+    factor, source = table.number("factor", 1.0), table.text("source")
+    return table.make(lambda: Calibration(factor, source), "factor", "source")
+
+
+def _limits(table: _Table) -> RateLimits:
+    normal = table.number("rate_mgy_min", PUBLISHED_LIMITS.normal_mgy_min)
+    high = table.number("high_level_mgy_min", PUBLISHED_LIMITS.high_level_mgy_min)
+    source = table.text("source", PUBLISHED_LIMITS.source)
+    return table.make(lambda: RateLimits(normal, high, source), "rate_mgy_min", "high_level_mgy_min", "source")
+
+
+def _budgets(table: _Table) -> dict[str, BudgetRule]:
+    """Read ``[budget]`` for every procedure and ``[budget.<procedure>]`` for one."""
+    budgets = {}
+    for name, one in table.tables().items():
+        _known_procedure(one.name, name)
+        budgets[name] = _budget(one)
+    rest = table.rest()
+    if rest:
+        budgets[EVERY_PROCEDURE] = _budget(_Table(table.name, rest))
+    return budgets
+
+
+def _budget(table: _Table) -> BudgetRule:
+    quantity = DoseQuantity(table.choice("quantity", "", tuple(DoseQuantity)))
+    unit = table.text("unit", "")
+    if unit not in _UNITS[quantity]:
+        raise DoseRulesError(f"[{table.name}] unit must be one of {', '.join(_UNITS[quantity])}, not {unit!r}")
+    limit = table.optional("limit")
+    if limit is None:
+        raise DoseRulesError(f"[{table.name}] needs limit, in {unit}")
+    source, warn_at = table.text("source", "the site"), table.number("warn_at", WARN_AT)
+    limit *= _UNITS[quantity][unit]
+    return table.make(
+        lambda: BudgetRule(quantity, limit, source, warn_at), "quantity", "unit", "limit", "warn_at", "source"
+    )
+
+
+_GRAY = {"mGy": 1.0, "Gy": 1000.0}
+_UNITS: Mapping[DoseQuantity, Mapping[str, float]] = {
+    DoseQuantity.AIR_KERMA: _GRAY,
+    DoseQuantity.PEAK_SKIN_DOSE: _GRAY,
+    DoseQuantity.KAP: {"Gy.cm2": 1.0, "Gy·cm²": 1.0, "dGy.cm2": 0.1, "cGy.cm2": 0.01, "mGy.cm2": 0.001, "uGy.m2": 0.01},
+    DoseQuantity.FLUOROSCOPY_TIME: {"s": 1.0, "min": 60.0},
+}
+"""How many of the quantity's unit one of these is."""
+
+
+def _typical(table: _Table) -> dict[str, TypicalDose]:
+    """Read ``[typical.<procedure>]``: a unit, typical and reference_level for each quantity, and a source."""
+    typical = dict(PUBLISHED_TYPICAL)
+    for name, one in table.tables().items():
+        _known_procedure(one.name, name)
+        source = one.text("source")
+        if not source:
+            raise DoseRulesError(f"[{one.name}] needs source: whose cases, how many, when")
+        levels = {}
+        for quantity in PACE_QUANTITIES:
+            row = one.table(quantity)
+            if row is not None:
+                levels[quantity] = _level(row, quantity, source)
+        local = one.make(partial(TypicalDose, name, levels), "source", *PACE_QUANTITIES)
+        typical[name] = local.over(PUBLISHED_TYPICAL.get(name))
+    return table.make(lambda: typical, *PROCEDURES)
+
+
+def _level(table: _Table, quantity: DoseQuantity, source: str) -> Level:
+    unit = table.text("unit")
+    part = _UNITS[quantity].get(unit)
+    if part is None:
+        raise DoseRulesError(f"[{table.name}] unit must be one of {', '.join(_UNITS[quantity])}, not {unit!r}")
+    usual, reference = table.optional("typical"), table.optional("reference_level")
+    return table.make(
+        lambda: Level(None if usual is None else usual * part, None if reference is None else reference * part, source),
+        "unit",
+        "typical",
+        "reference_level",
+    )
+
+
+def _coefficients(table: _Table) -> dict[str, Any]:
+    return table.rest()
+
+
+def _known_procedure(section: str, name: str) -> None:
+    if name not in PROCEDURES:
+        raise DoseRulesError(f"[{section}] is no procedure; there are {', '.join(PROCEDURES)}")
