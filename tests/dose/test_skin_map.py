@@ -17,6 +17,8 @@ from fluoroscope.dose.skin_map import (
 from fluoroscope.dose.skin_phantoms import PHANTOMS, skin_phantom
 from fluoroscope.geometry.table import PatientPosition, TablePose
 
+pytestmark = pytest.mark.req("REQ-SKIN-001")
+
 EVENT = SkinEvent(
     air_kerma_mgy=10.0,
     reference_mm=600.0,

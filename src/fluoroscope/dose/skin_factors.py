@@ -4,6 +4,7 @@ Dose to a cell of skin = Ka,r · k_isq · k_bs · k_med · k_tab (IAEA TRS 457).
 half-value layers mm Al, tube voltages kV.
 """
 
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -14,8 +15,10 @@ from fluoroscope.beam import MATERIALS, Filtration, linear_attenuation_per_mm, t
 
 __all__ = [
     "BACKSCATTER_SIDES_CM",
+    "BeamQuality",
     "backscatter",
     "backscatter_at_sides",
+    "beam_quality",
     "half_value_layer_mm_al",
     "inverse_square",
     "medium",
@@ -83,9 +86,13 @@ def backscatter(tube_voltage_kv: float, hvl_mm_al: float, side_cm: ArrayLike) ->
 
     Fields outside 5 to 35 cm take the value of the nearer end: the polynomial says nothing there.
     """
-    spline = CubicSpline(BACKSCATTER_SIDES_CM, backscatter_at_sides(tube_voltage_kv, hvl_mm_al))
+    spline = _spline(tube_voltage_kv, hvl_mm_al)
     inside = np.clip(np.asarray(side_cm, dtype=np.float64), BACKSCATTER_SIDES_CM[0], BACKSCATTER_SIDES_CM[-1])
     return np.asarray(spline(inside), dtype=np.float64)
+
+
+def _spline(tube_voltage_kv: float, hvl_mm_al: float) -> CubicSpline:
+    return CubicSpline(BACKSCATTER_SIDES_CM, backscatter_at_sides(tube_voltage_kv, hvl_mm_al))
 
 
 def medium(tube_voltage_kv: float, hvl_mm_al: float) -> float:
@@ -126,3 +133,48 @@ def half_value_layer_mm_al(tube_voltage_kv: float, aluminium_mm: float, copper_m
     """
     voltage = float(np.clip(tube_voltage_kv, 40.0, 150.0))
     return tube_spectrum(voltage, Filtration(aluminium_mm, copper_mm)).hvl_mm_al()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BeamQuality:
+    """What of a beam does not hang on where it goes: worked out once for all pulses of the quality.
+
+    Attributes
+    ----------
+    tube_voltage_kv, hvl_mm_al
+        The beam.
+    medium
+        k_med.
+    table
+        Part that a table and pad let through, the beam square to them.
+    backscatter_spline
+        (4, 4) coefficients, the highest power first, of k_bs in the four intervals of `BACKSCATTER_SIDES_CM`.
+    largest_backscatter
+        Of any field.
+    """
+
+    tube_voltage_kv: float
+    hvl_mm_al: float
+    medium: float
+    table: float
+    backscatter_spline: Array
+    largest_backscatter: float
+
+    @classmethod
+    def given(cls, tube_voltage_kv: float, hvl_mm_al: float, medium_factor: float, table: float) -> "BeamQuality":
+        """Return a quality whose factors somebody else names."""
+        spline = np.ascontiguousarray(_spline(tube_voltage_kv, hvl_mm_al).c, dtype=np.float64)
+        spline.setflags(write=False)
+        largest = float(backscatter_at_sides(tube_voltage_kv, hvl_mm_al).max())
+        return cls(tube_voltage_kv, hvl_mm_al, medium_factor, table, spline, largest)
+
+
+@lru_cache(maxsize=512)
+def beam_quality(tube_voltage_kv: float, aluminium_mm: float, copper_mm: float, inherent_mm: float) -> BeamQuality:
+    """Return the quality of a tungsten beam behind ``aluminium_mm`` in all, of which ``inherent_mm`` is the tube's own.
+
+    The table was measured over the filters added to the tube's own.
+    """
+    hvl = half_value_layer_mm_al(tube_voltage_kv, min(aluminium_mm, 50.0), min(copper_mm, 3.0))
+    table = table_transmission(tube_voltage_kv, max(0.0, aluminium_mm - inherent_mm), copper_mm)
+    return BeamQuality.given(tube_voltage_kv, hvl, medium(tube_voltage_kv, hvl), table)

@@ -5,33 +5,34 @@ Lengths mm, air kerma and dose mGy.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fluoroscope.dose.skin_factors import (
-    backscatter,
-    backscatter_at_sides,
-    half_value_layer_mm_al,
-    inverse_square,
-    medium,
-    oblique_transmission,
-    table_transmission,
-)
+from fluoroscope.acquisition.frame import Collimation
+from fluoroscope.dose.skin_dose import Penumbra, SkinBeam, SkinDose, SkinMap, TableTop, beam_of_pose
+from fluoroscope.dose.skin_factors import BeamQuality, backscatter, beam_quality, inverse_square
 from fluoroscope.dose.skin_phantoms import SkinPhantom
-from fluoroscope.geometry.pose import CArmPose, angles_of_direction, beam_axes, beam_direction
-from fluoroscope.geometry.rigid import inverse
+from fluoroscope.geometry.pose import CArmPose, angles_of_direction, beam_direction
+from fluoroscope.geometry.rigid import Matrix, inverse
 from fluoroscope.geometry.table import PatientPosition, TablePose, equipment_from_table, patient_from_equipment
 
 __all__ = [
     "INHERENT_ALUMINIUM_MM",
+    "LUMBAR_SHARE",
     "MAP_UNCERTAINTY_PERCENT",
     "ImplausibleSkinDoseError",
     "Lying",
+    "Placed",
     "SkinBounds",
     "SkinEvent",
     "SkinMap",
+    "event_beams",
+    "lay",
+    "lay_at",
+    "lay_with",
+    "map_uncertainty_percent",
     "plausible_limit_mgy",
     "skin_bounds",
     "skin_map",
@@ -42,13 +43,19 @@ Array = NDArray[np.float64]
 INHERENT_ALUMINIUM_MM = 3.1
 """Of the tube, where a report names added filters only."""
 
+LUMBAR_SHARE = 0.40
+"""Of the height below the top of the head: where the lumbar spine is."""
+_ADULT_MM = 1760.0
+
 # Standard uncertainties, percent: air kerma ±35 % of 21 CFR 1020.32(k)(6) as a rectangle, skin within 20 mm of where
 # the phantom has it, table and pad of another room, backscatter, shape of the field.
 _PARTS_PERCENT = (35.0 / np.sqrt(3.0), 6.0, 6.0, 3.0, 3.0)
 MAP_UNCERTAINTY_PERCENT = float(2.0 * np.sqrt(np.square(_PARTS_PERCENT).sum()))
 """Expanded (k = 2) uncertainty of a peak on a map: the dosemeter's tolerance is nearly all of it."""
 
+_OWN_SKIN_PERCENT = 2.0  # the patient's own skin is known to a voxel, where he lies to some millimetres
 _ROTATION_STEP_DEG = 3.0
+_LONGEST_ROTATION_DEG = 270.0
 _SAME_PLACE_DEG = 15.0
 _THIN_BODY_MM = 200.0
 
@@ -75,6 +82,11 @@ class SkinEvent:
         Primary (LAO positive) and secondary (cranial positive) in the patient's terms, detector side.
     table
         Where the table stands, or None.
+    inherent_aluminium_mm
+        Of the tube: comes on top of the added filters.
+    turns_with_table
+        Whether the angles are the patient's on a table that is turned too, as DICOM has them; else those of one on a
+        table that is not.
     """
 
     air_kerma_mgy: float
@@ -88,6 +100,8 @@ class SkinEvent:
     angles_deg: tuple[float, float] | None = None
     end_angles_deg: tuple[float, float] | None = None
     table: TablePose | None = None
+    inherent_aluminium_mm: float = INHERENT_ALUMINIUM_MM
+    turns_with_table: bool = False
 
     def __post_init__(self) -> None:
         numbers = (self.air_kerma_mgy, self.reference_mm, *self.field_mm, self.tube_voltage_kv)
@@ -95,10 +109,15 @@ class SkinEvent:
             raise ValueError(f"an event needs kerma, distance, field and voltage that are not negative, got {numbers}")
 
     @property
+    def quality(self) -> BeamQuality:
+        """What does not hang on where the beam goes."""
+        inherent = self.inherent_aluminium_mm
+        return beam_quality(self.tube_voltage_kv, inherent + self.added_aluminium_mm, self.copper_mm, inherent)
+
+    @property
     def hvl_mm_al(self) -> float:
         """First half-value layer, mm Al."""
-        aluminium = min(INHERENT_ALUMINIUM_MM + self.added_aluminium_mm, 50.0)
-        return half_value_layer_mm_al(self.tube_voltage_kv, aluminium, min(self.copper_mm, 3.0))
+        return self.quality.hvl_mm_al
 
     @property
     def mappable(self) -> bool:
@@ -131,19 +150,15 @@ class Lying:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class SkinMap:
-    """Dose of every cell (n,), mGy; its peak, where (patient LPS mm; None when nothing was hit), and what was hit.
+class Placed:
+    """A body on a table: rigid (4, 4) from the table's frame to the patient's, and the table in the patient's frame."""
 
-    ``share_of_kap_on_patient`` is the part of the KAP whose rays meet the body, 0 to 1, the table left out;
-    ``missed`` the numbers of the events (from 0) that hit nothing.
-    """
+    patient_from_table: Matrix
+    tabletop: TableTop
 
-    phantom: SkinPhantom
-    dose_mgy: Array
-    peak_mgy: float
-    peak_position_mm: tuple[float, float, float] | None
-    share_of_kap_on_patient: float
-    missed: tuple[int, ...]
+    def patient_from_equipment(self, table: TablePose) -> Matrix:
+        """Return the rigid (4, 4) with the table where it stands."""
+        return self.patient_from_table @ inverse(equipment_from_table(table))
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,14 +171,26 @@ class SkinBounds:
 
 
 def skin_map(
-    phantom: SkinPhantom, lying: Lying, events: Sequence[SkinEvent], minimum_skin_mm: float = 380.0
+    phantom: SkinPhantom,
+    lying: Lying | Placed,
+    events: Sequence[SkinEvent],
+    minimum_skin_mm: float = 380.0,
+    penumbra: Penumbra | None = None,
 ) -> SkinMap:
     """Sum the events on the phantom.
 
     Parameters
     ----------
+    phantom
+        Whose skin it is.
+    lying
+        How the body lies on the table, or where exactly.
+    events
+        Of the exam.
     minimum_skin_mm
         The smallest distance from source to skin the machine allows; sets the plausible limit.
+    penumbra
+        Of the field's edges; sharp without.
 
     Raises
     ------
@@ -172,29 +199,72 @@ def skin_map(
     ImplausibleSkinDoseError
         When the peak lies above `plausible_limit_mgy`.
     """
-    turned = patient_from_equipment(TablePose(), lying.position)[:3, :3]
-    body = _on_table(phantom, lying, turned)
-    dose = np.zeros(phantom.areas_mm2.size)
-    hit, sent, missed = 0.0, 0.0, []
+    placed = lay(phantom, lying) if isinstance(lying, Lying) else lying
+    skin, missed = SkinDose(phantom), []
     for number, event in enumerate(events):
-        added, met = _one_event(body, lying, turned, event)
-        dose += added
-        kap = event.air_kerma_mgy * event.field_mm[0] * event.field_mm[1]
-        sent += kap
-        hit += met
-        if kap > 0.0 and met == 0.0:
+        shares = [skin.add(beam) for beam in event_beams(event, placed, penumbra)]
+        if event.air_kerma_mgy * event.field_mm[0] * event.field_mm[1] > 0.0 and max(shares) == 0.0:
             missed.append(number)
-    peak = int(dose.argmax())
     limit = plausible_limit_mgy(events, minimum_skin_mm)
-    if dose[peak] > limit * (1.0 + 1e-9):
+    if skin.peak_mgy > limit * (1.0 + 1e-9):
         raise ImplausibleSkinDoseError(
-            f"skin dose of {dose[peak]:.4g} mGy is more than the {limit:.4g} mGy this air kerma can give at "
+            f"skin dose of {skin.peak_mgy:.4g} mGy is more than the {limit:.4g} mGy this air kerma can give at "
             f"{minimum_skin_mm:g} mm from the source: the geometry of the report does not fit its machine"
         )
-    where = tuple(float(value) for value in phantom.centers[peak])
-    position = (where[0], where[1], where[2]) if dose[peak] > 0.0 else None
-    share = min(hit / sent, 1.0) if sent > 0.0 else 0.0
-    return SkinMap(phantom, dose, float(dose[peak]), position, share, tuple(missed))
+    return skin.map(tuple(missed))
+
+
+def event_beams(event: SkinEvent, placed: Placed, penumbra: Penumbra | None = None) -> list[SkinBeam]:
+    """Return the beams of an event in the patient's coordinates: one, or a step every 3° of a rotation.
+
+    Raises
+    ------
+    ValueError
+        When the event lacks table, angles or isocentre.
+    """
+    if event.table is None or event.angles_deg is None or event.source_to_isocenter_mm is None:
+        raise ValueError("a skin map needs the table's position, the angles and the isocentre of every event")
+    first = np.array(event.angles_deg)
+    last = first if event.end_angles_deg is None else np.array(event.end_angles_deg)
+    over = last - first
+    if abs(over[0]) > _LONGEST_ROTATION_DEG:  # past 180°, where the count begins again
+        over[0] -= np.copysign(360.0, over[0])
+    steps = int(np.ceil(np.abs(over).max() / _ROTATION_STEP_DEG)) + 1
+    from_equipment = placed.patient_from_equipment(event.table)
+    # Back to the equipment's frame: with the table's turns, or as if it were not turned.
+    turned = from_equipment if event.turns_with_table else placed.patient_from_table
+    to_isocenter, width, height = event.source_to_isocenter_mm, *event.field_mm
+    blades = Collimation(*(max(side / 2.0, 1e-9) for side in (width, width, height, height)))
+    beams = []
+    for part in np.linspace(0.0, 1.0, steps):
+        toward = beam_direction(*(first + part * over)) @ turned[:3, :3]
+        # The blades are given at the reference distance: the detector is put there.
+        pose = CArmPose(*angles_of_direction(toward), to_isocenter, max(2.0 * to_isocenter, event.reference_mm))
+        scaled = _at_detector(blades, pose.source_to_detector_mm / event.reference_mm)
+        beam = beam_of_pose(
+            pose,
+            scaled,
+            event.air_kerma_mgy / steps,
+            event.reference_mm,
+            event.quality,
+            from_equipment,
+            placed.tabletop,
+        )
+        beams.append(beam if penumbra is None else replace(beam, penumbra=penumbra))
+    return beams
+
+
+def _at_detector(blades: Collimation, scale: float) -> Collimation:
+    return Collimation(
+        blades.left_mm * scale, blades.right_mm * scale, blades.upper_mm * scale, blades.lower_mm * scale
+    )
+
+
+def map_uncertainty_percent(phantom: SkinPhantom) -> float:
+    """Return the expanded (k = 2) uncertainty of a peak on a map: less where the skin is the patient's own."""
+    own = _OWN_SKIN_PERCENT if phantom.own else _PARTS_PERCENT[1]
+    parts = (_PARTS_PERCENT[0], own, *_PARTS_PERCENT[2:])
+    return float(2.0 * np.sqrt(np.square(parts).sum()))
 
 
 def plausible_limit_mgy(events: Sequence[SkinEvent], minimum_skin_mm: float) -> float:
@@ -202,8 +272,8 @@ def plausible_limit_mgy(events: Sequence[SkinEvent], minimum_skin_mm: float) -> 
     return sum(
         event.air_kerma_mgy
         * (event.reference_mm / minimum_skin_mm) ** 2
-        * float(backscatter_at_sides(event.tube_voltage_kv, event.hvl_mm_al).max())
-        * medium(event.tube_voltage_kv, event.hvl_mm_al)
+        * event.quality.largest_backscatter
+        * event.quality.medium
         for event in events
     )
 
@@ -219,10 +289,11 @@ def skin_bounds(events: Sequence[SkinEvent], minimum_skin_mm: float = 300.0) -> 
         return SkinBounds(0.0, 0.0, 0.0)
 
     def dose(event: SkinEvent, distance_mm: float, table: bool) -> float:
-        kv, hvl = event.tube_voltage_kv, event.hvl_mm_al
+        quality = event.quality
+        kv, hvl = quality.tube_voltage_kv, quality.hvl_mm_al
         side = float(np.sqrt(event.field_mm[0] * event.field_mm[1])) / 10.0 * distance_mm / event.reference_mm
-        behind = table_transmission(kv, event.added_aluminium_mm, event.copper_mm) if table else 1.0
-        factors = float(inverse_square(event.reference_mm, distance_mm) * backscatter(kv, hvl, side)) * medium(kv, hvl)
+        behind = quality.table if table else 1.0
+        factors = float(inverse_square(event.reference_mm, distance_mm) * backscatter(kv, hvl, side)) * quality.medium
         return event.air_kerma_mgy * factors * behind
 
     def far(event: SkinEvent) -> float:
@@ -250,93 +321,43 @@ def _same_place(one: SkinEvent, other: SkinEvent) -> bool:
     )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Body:
-    """A phantom in the table's frame."""
-
-    centers: Array
-    normals: Array
-    half_edges: Array
-    areas_mm2: Array
-    two_sided: bool
+def lay(phantom: SkinPhantom, lying: Lying) -> Placed:
+    """Lay a phantom on the pad, its first end at the head end of the table."""
+    turned = patient_from_equipment(TablePose(), lying.position)[:3, :3]
+    low = phantom.corners.reshape(-1, 3) @ turned
+    shift = np.array([0.0, lying.tabletop_mm - lying.pad_mm - low[:, 1].max(), lying.head_end_mm - low[:, 2].max()])
+    return _placed(turned, -turned @ shift, lying)
 
 
-def _on_table(phantom: SkinPhantom, lying: Lying, turned: Array) -> _Body:
-    """Lay the phantom on the pad, its first end at the head end of the table."""
-    centers, edges = phantom.centers @ turned, phantom.half_edges @ turned
-    reach = centers + np.abs(edges).sum(axis=1)
-    shift = np.array(
-        [
-            0.0,
-            lying.tabletop_mm - lying.pad_mm - reach[:, 1].max(),
-            lying.head_end_mm - reach[:, 2].max(),
-        ]
-    )
-    return _Body(centers + shift, phantom.normals @ turned, edges, phantom.areas_mm2, phantom.two_sided)
+def lay_with(phantom: SkinPhantom, lying: Lying, point_mm: Array, along_mm: float) -> Placed:
+    """Lay a body on the pad so that its point ``point_mm`` (LPS) lies over the middle of the table at z ``along_mm``.
+
+    Of a body whose ends nobody knows: a CT shows part of it.
+    """
+    turned = patient_from_equipment(TablePose(), lying.position)[:3, :3]
+    lowest = (phantom.corners.reshape(-1, 3) @ turned)[:, 1].max()
+    at = np.asarray(point_mm) @ turned
+    shift = np.array([-at[0], lying.tabletop_mm - lying.pad_mm - lowest, along_mm - at[2]])
+    return _placed(turned, -turned @ shift, lying)
 
 
-def _one_event(body: _Body, lying: Lying, turned: Array, event: SkinEvent) -> tuple[Array, float]:
-    """Return the dose of each cell, mGy, and what of the KAP met the body, mGy·mm²."""
-    if event.table is None or event.angles_deg is None or event.source_to_isocenter_mm is None:
-        raise ValueError("a skin map needs the table's position, the angles and the isocentre of every event")
-    first = np.array(event.angles_deg)
-    last = first if event.end_angles_deg is None else np.array(event.end_angles_deg)
-    steps = int(np.ceil(np.abs(last - first).max() / _ROTATION_STEP_DEG)) + 1
-    dose, met = np.zeros(body.areas_mm2.size), 0.0
-    for angles in np.linspace(first, last, steps):
-        added, part = _one_pose(body, lying, beam_direction(angles[0], angles[1]) @ turned, event)
-        dose += added / steps
-        met += part / steps
-    return dose, met
+def lay_at(phantom: SkinPhantom, position: PatientPosition, reference_mm: Array, pad_mm: float = 40.0) -> Placed:
+    """Lay a body so that ``reference_mm`` (LPS) is at the equipment's origin when the table stands at zero.
+
+    The tabletop is as far below the body as the pad is thick; its head end where the top of an adult's head would be
+    were ``reference_mm`` his lumbar spine.
+    """
+    turned = patient_from_equipment(TablePose(), position)[:3, :3]
+    lowest = ((phantom.corners.reshape(-1, 3) - np.asarray(reference_mm)) @ turned)[:, 1].max()
+    beyond = LUMBAR_SHARE if position.value.startswith("HF") else 1.0 - LUMBAR_SHARE
+    lying = Lying(position, lowest + pad_mm, beyond * _ADULT_MM, pad_mm)
+    return _placed(turned, np.asarray(reference_mm, dtype=np.float64), lying)
 
 
-def _one_pose(body: _Body, lying: Lying, toward: Array, event: SkinEvent) -> tuple[Array, float]:
-    """Return dose and met KAP of a beam along ``toward`` in the equipment frame."""
-    table_pose, to_isocenter = event.table or TablePose(), event.source_to_isocenter_mm or 0.0
-    axes = beam_axes(CArmPose(*angles_of_direction(toward), to_isocenter, 2.0 * to_isocenter))
-    table = inverse(equipment_from_table(table_pose))
-    source = table[:3, :3] @ (-to_isocenter * axes.d) + table[:3, 3]
-    d, u, v = (table[:3, :3] @ axis for axis in (axes.d, axes.u, axes.v))
-    rays = body.centers - source
-    distance = np.linalg.norm(rays, axis=1)
-    facing = -np.einsum("ij,ij->i", body.normals, rays) / distance
-    if body.two_sided:
-        facing = np.abs(facing)
-    depth = rays @ d
-    chosen = np.flatnonzero((facing > 0.0) & (depth > 0.0))
-    scale = event.reference_mm / depth[chosen]
-    covered = np.ones(chosen.size)
-    for axis, side in ((u, event.field_mm[0]), (v, event.field_mm[1])):
-        covered *= _overlap(
-            rays[chosen] @ axis * scale, np.abs(body.half_edges[chosen] @ axis).sum(axis=1) * scale, side
-        )
-    chosen, covered = chosen[covered > 0.0], covered[covered > 0.0]
-    dose = np.zeros(body.areas_mm2.size)
-    kerma = event.air_kerma_mgy * inverse_square(event.reference_mm, distance[chosen]) * covered
-    met = float((kerma * facing[chosen] * body.areas_mm2[chosen]).sum())
-    kv, hvl = event.tube_voltage_kv, event.hvl_mm_al
-    side_cm = float(np.sqrt(event.field_mm[0] * event.field_mm[1])) / 10.0 * depth[chosen] / event.reference_mm
-    behind = _through_table(lying, source, rays[chosen], event)
-    dose[chosen] = kerma * backscatter(kv, hvl, side_cm) * medium(kv, hvl) * behind
-    return dose, met
-
-
-def _overlap(center: Array, half: Array, side: float) -> Array:
-    """Part of the intervals ``center`` ± ``half`` that lies within ± ``side`` / 2."""
-    width = np.minimum(center + half, side / 2.0) - np.maximum(center - half, -side / 2.0)
-    result: Array = np.clip(width, 0.0, None) / (2.0 * np.maximum(half, 1e-9))
-    return result
-
-
-def _through_table(lying: Lying, source: Array, rays: Array, event: SkinEvent) -> Array:
-    """Transmission of table and pad for rays (n, 3) from ``source``: 1 where they pass beside it."""
-    down = source[1] - lying.tabletop_mm
-    up = -rays[:, 1]
-    crosses = (down > 0.0) & (up > down)
-    along = np.where(crosses, down / np.where(crosses, up, 1.0), 0.0)
-    x, z = source[0] + along * rays[:, 0], source[2] + along * rays[:, 2] - lying.head_end_mm
-    crosses &= (np.abs(x) <= lying.table_width_mm / 2.0) & (z <= 0.0) & (z >= -lying.table_length_mm)
-    straight = table_transmission(event.tube_voltage_kv, event.added_aluminium_mm, event.copper_mm)
-    cosine = np.where(crosses, up, 1.0) / np.where(crosses, np.linalg.norm(rays, axis=1), 1.0)
-    result: Array = np.where(crosses, oblique_transmission(straight, cosine), 1.0)
-    return result
+def _placed(turned: Array, origin_mm: Array, lying: Lying) -> Placed:
+    matrix = np.eye(4)
+    matrix[:3, :3], matrix[:3, 3] = turned, origin_mm
+    corner = np.array([0.0, lying.tabletop_mm, lying.head_end_mm])
+    up, across, along = (turned @ axis for axis in ((0.0, -1.0, 0.0), (1.0, 0.0, 0.0), (0.0, 0.0, -1.0)))
+    top = TableTop(turned @ corner + origin_mm, up, across, along, lying.table_width_mm, lying.table_length_mm)
+    return Placed(matrix, top)

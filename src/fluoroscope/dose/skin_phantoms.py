@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["PHANTOMS", "SkinPhantom", "skin_phantom"]
+__all__ = ["PHANTOMS", "Relief", "SkinPhantom", "cells_between", "skin_phantom"]
 
 Array = NDArray[np.float64]
 
@@ -62,6 +62,12 @@ class SkinPhantom:
         Length along z.
     two_sided
         Whether cells have no inside: dose reaches both faces of the plane.
+    corners
+        (rows + 1, columns + 1, 3) LPS mm.
+    relief
+        Of a body that can hide its own skin, else None.
+    own
+        Whether it is the patient's own skin.
     """
 
     name: str
@@ -72,6 +78,37 @@ class SkinPhantom:
     areas_mm2: Array
     height_mm: float
     two_sided: bool
+    corners: Array
+    relief: "Relief | None" = None
+    own: bool = False
+
+    def __post_init__(self) -> None:
+        for array in (self.centers, self.normals, self.half_edges, self.areas_mm2, self.corners):
+            array.setflags(write=False)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Relief:
+    """A body as the distance of its outermost skin from an axis along it: which skin stands before which.
+
+    Attributes
+    ----------
+    radii_mm
+        (rows, `skin_kernel.RELIEF_BINS`), from the back over the patient's left.
+    axis_mm
+        (rows, 2) x and y.
+    top_mm, pitch_mm
+        z of the upper edge of the first row, and the height of a row.
+    """
+
+    radii_mm: Array
+    axis_mm: Array
+    top_mm: float
+    pitch_mm: float
+
+    def __post_init__(self) -> None:
+        self.radii_mm.setflags(write=False)
+        self.axis_mm.setflags(write=False)
 
 
 def skin_phantom(name: str, height_cm: float = 176.0, weight_kg: float = 73.0) -> SkinPhantom:
@@ -86,7 +123,7 @@ def skin_phantom(name: str, height_cm: float = 176.0, weight_kg: float = 73.0) -
         width, length = _PLANE_MM
         across, along = np.linspace(-width / 2.0, width / 2.0, 46), np.linspace(0.0, -length, 176)
         x, z = np.meshgrid(across, along)
-        return _cells(name, np.stack([x, np.zeros_like(x), z], axis=-1), two_sided=True)
+        return cells_between(name, np.stack([x, np.zeros_like(x), z], axis=-1), two_sided=True)
     if name == "cylinder":
         half_width, half_depth, length = _CYLINDER_MM
         ends = np.array([0.0, length])
@@ -111,10 +148,12 @@ def _lofted(name: str, down: Array, half_width: Array, half_depth: Array) -> Ski
     corners = np.stack(
         [a * np.sin(around), b * np.cos(around), np.broadcast_to(-z[:, None], (z.size, around.size))], axis=-1
     )
-    return _cells(name, corners, two_sided=False)
+    return cells_between(name, corners)
 
 
-def _cells(name: str, corners: Array, *, two_sided: bool) -> SkinPhantom:
+def cells_between(
+    name: str, corners: Array, *, two_sided: bool = False, relief: Relief | None = None, own: bool = False
+) -> SkinPhantom:
     """Cells between ``corners`` (rows + 1, columns + 1, 3), ordered so that the normals point out."""
     upper, lower, left, right = (
         (corners[:-1, :-1] + corners[:-1, 1:]) / 2.0,
@@ -124,7 +163,7 @@ def _cells(name: str, corners: Array, *, two_sided: bool) -> SkinPhantom:
     )
     half_edges = np.stack([(right - left) / 2.0, (lower - upper) / 2.0], axis=-2).reshape(-1, 2, 3)
     across = 4.0 * np.cross(half_edges[:, 0], half_edges[:, 1])
-    areas = np.linalg.norm(across, axis=1)
+    areas = np.maximum(np.linalg.norm(across, axis=1), 1e-9)
     return SkinPhantom(
         name,
         (corners.shape[0] - 1, corners.shape[1] - 1),
@@ -134,4 +173,7 @@ def _cells(name: str, corners: Array, *, two_sided: bool) -> SkinPhantom:
         areas,
         float(np.ptp(corners[..., 2])),
         two_sided,
+        corners,
+        relief,
+        own,
     )
