@@ -6,6 +6,7 @@ from fluoroscope.app.dose_control import DoseControl
 from fluoroscope.app.dose_rules import DoseRules, dose_rules
 from fluoroscope.beam.technique import RadiationMode
 from fluoroscope.live.journal import read_journal
+from fluoroscope.live.states import LiveState
 from fluoroscope.monitor.control import RefusedError
 
 FLUOROSCOPY, ACQUISITION = RadiationMode.FLUOROSCOPY, RadiationMode.ACQUISITION
@@ -19,7 +20,7 @@ def make(room):
 
     def made(rules: DoseRules | None = None, patient=BERND) -> DoseControl:
         loop, clock = room._parts.loop, room._parts.clock
-        control = DoseControl(rules or DoseRules(), loop, clock)
+        control = DoseControl(rules or DoseRules(), loop, clock, room._parts.console)
         control.begin("1.2.3", patient)
         return control
 
@@ -59,10 +60,14 @@ def test_men_are_not_asked(make, room):
     press(control, room)
 
 
-def test_a_spent_budget_refuses_until_it_is_overruled_by_name(make, room, expose):
+def test_a_spent_budget_refuses_until_it_is_overruled_by_name(make, room):
     rules = dose_rules({"budget": {"quantity": "fluoroscopy_time", "unit": "s", "limit": 1, "source": "test"}})
     control = make(rules)
-    expose(room, pulses=12)
+    # Nobody asks for the status meanwhile, and nobody lets the pedal go.
+    room.command("pedal", {"down": True})
+    assert room._parts.loop.wait_for(LiveState.HOLD, timeout_s=60.0)
+    (stop,) = [note for note in notes(room) if note["text"] == "stop"]
+    assert "budget of 1 s" in stop["reason"]
     budget = control.status()["budget"]
     assert budget["stopped"]
     assert budget["fraction"] >= 1.0

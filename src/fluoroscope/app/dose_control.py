@@ -2,10 +2,12 @@
 
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from fluoroscope.acquisition.clock import Clock
-from fluoroscope.acquisition.frame import Provenance
+from fluoroscope.acquisition.frame import Frame, Provenance
+from fluoroscope.app.console import Console
 from fluoroscope.app.dose_rules import DoseRules
 from fluoroscope.beam.technique import RadiationMode, Technique
 from fluoroscope.dose.budget import Budget, BudgetRule, BudgetState, DoseQuantity
@@ -28,6 +30,9 @@ NO_PROCEDURE = {"name": "", "label": "not chosen"}
 class DoseControl:
     """Follows the dose of a room, exam after exam, and refuses what its rules forbid. Safe from several threads.
 
+    It listens to every pulse itself: a budget that is spent ends the exposure with the pulse that spent it, whether
+    or not a page asks for the status.
+
     Parameters
     ----------
     rules
@@ -36,6 +41,8 @@ class DoseControl:
         Whose journal takes every answer, override, budget and stop, and which a spent budget stops.
     clock
         Says when.
+    console
+        Of the C-arm, whose exposure control is held below the rate limit; None where there is none.
     peak_skin_mgy
         Gives the peak skin dose of the exam, mGy; None while nobody knows it.
     """
@@ -50,9 +57,14 @@ class DoseControl:
     )
 
     def __init__(
-        self, rules: DoseRules, loop: LiveLoop, clock: Clock, peak_skin_mgy: Callable[[], float | None] | None = None
+        self,
+        rules: DoseRules,
+        loop: LiveLoop,
+        clock: Clock,
+        console: Console | None = None,
+        peak_skin_mgy: Callable[[], float | None] | None = None,
     ) -> None:
-        self._rules, self._loop, self._clock = rules, loop, clock
+        self._rules, self._loop, self._clock, self._console = rules, loop, clock, console
         self._peak_skin_mgy = peak_skin_mgy
         self._lock = threading.RLock()
         self._exam = ""
@@ -63,22 +75,21 @@ class DoseControl:
         self._budget_told = BudgetState.FREE
         self._typical = dict(rules.typical)
         self._values: dict[DoseQuantity, float | None] = {}
-        self._technique: Technique | None = None
-        self._pose: CArmPose | None = None
+        loop.on_pulse(self._pulse)
 
     def begin(self, exam_uid: str, patient: Mapping[str, Any]) -> None:
         """Start the exam of a patient (the patient part of the status): nothing is answered, spent or overruled.
 
         The procedure stays that of the exam before: a list often goes on with the like.
         """
-        recorded = not self._irradiates
+        if not self._irradiates:
+            return
         simulated = self._loop.snapshot().source.provenance is Provenance.SIMULATED
         with self._lock:
             self._exam, self._high_level = exam_uid, False
             facts = patient_facts(patient, simulated or bool(patient.get("synthetic")))
             self._screening = Screening(self._rules.screening, facts)
             self._values, self._budget = {}, self._new_budget(self._rules.budget_of(self._procedure))
-            self._technique = self._pose = None
             told = {
                 "needed": self._screening.needed,
                 "why": self._screening.why,
@@ -87,8 +98,14 @@ class DoseControl:
                 "calibration": {"factor": self._rules.calibration.factor, "source": self._rules.calibration.source},
                 "rules": self._rules.source,
             }
-        if not recorded:
-            self._loop.note("dose rules", told)
+            try:
+                self._hold_below(high_level=False)
+            except ValueError:
+                # By hand above the ordinary limit: the high-level control ends with its exam.
+                if self._console is not None:
+                    self._console.carm.control.automatic()
+                self._hold_below(high_level=False)
+        self._note("dose rules", told)
 
     # Commands of the page
 
@@ -146,17 +163,18 @@ class DoseControl:
     def high_level(self, *, on: bool) -> None:
         """Switch the high-level control of fluoroscopy on or off; it is off again in the next exam."""
         with self._lock:
-            self._high_level = bool(on)
+            _refused(lambda: self._hold_below(high_level=bool(on)), "on")
         self._note("high-level control", {"on": bool(on)})
 
     # What the room calls
 
-    def before_press(self, technique: Technique | None, mode: RadiationMode, pose: CArmPose | None = None) -> None:
+    def before_press(
+        self, technique: Technique | None = None, mode: RadiationMode | None = None, pose: CArmPose | None = None
+    ) -> None:
         """Raise `RefusedError`, saying what to do, when screening, budget or rate limit forbid this press."""
         if not self._irradiates:
             return
         with self._lock:
-            self._see(technique, pose)
             if self._screening.blocks:
                 raise RefusedError(f"no X-ray before the pregnancy screening: {self._screening.why}")
             self._follow_values(self._loop.snapshot().dose)
@@ -164,17 +182,20 @@ class DoseControl:
             if budget is not None and budget.stopped:
                 raise RefusedError(f"no X-ray: {_spent(budget)}; overrule it with a reason, or set another")
             limit = self._rules.limits.at(self._high_level)
-        if technique is not None and pose is not None and mode is RadiationMode.FLUOROSCOPY:
-            told = refused_rate(technique, entrance_point(pose.source_to_detector_mm), limit)
+        if technique is not None and pose is not None:
+            wanted = technique if mode is None else replace(technique, mode=mode)
+            told = refused_rate(wanted, entrance_point(pose.source_to_detector_mm), limit)
             if told is not None:
                 raise RefusedError(told)
 
-    def follow(self, dose: DoseStatus, technique: Technique | None = None, pose: CArmPose | None = None) -> None:
+    def _pulse(self, frame: Frame) -> None:
+        self.follow(self._loop.snapshot().dose)
+
+    def follow(self, dose: DoseStatus) -> None:
         """Take in the running totals; a budget that is spent stops the exposure, once."""
         if not self._irradiates:
             return
         with self._lock:
-            self._see(technique, pose)
             self._follow_values(dose)
             budget = self._budget
             if budget is None or budget.state is self._budget_told:
@@ -182,7 +203,7 @@ class DoseControl:
             self._budget_told = budget.state
         if budget.stopped:
             self._note("dose budget spent", {"budget": _rule_told(budget), "value": budget.value})
-            self._loop.stop(_spent(budget))
+            self._loop.halt(_spent(budget))
         elif budget.state is BudgetState.WARNED:
             self._note("dose budget warning", {"budget": _rule_told(budget), "value": budget.value})
 
@@ -218,9 +239,13 @@ class DoseControl:
     def _note(self, text: str, data: Mapping[str, Any]) -> None:
         self._loop.note(text, {**data, "at": self._clock.utc_now().isoformat()})
 
-    def _see(self, technique: Technique | None, pose: CArmPose | None) -> None:
-        self._technique = self._technique if technique is None else technique
-        self._pose = self._pose if pose is None else pose
+    def _hold_below(self, high_level: bool) -> None:
+        """Hold the exposure control below the limit that is to hold."""
+        limit = self._rules.limits.at(high_level)
+        control = None if self._console is None else self._console.carm.control
+        if control is not None:
+            control.set_entrance_limit(limit)
+        self._high_level = high_level
 
     def _follow_values(self, dose: DoseStatus) -> None:
         self._values = {
@@ -272,11 +297,11 @@ class DoseControl:
         }
 
     def _limits_status(self) -> dict[str, Any]:
-        technique, pose = self._technique, self._pose
-        limits, rate, at = self._rules.limits, None, "30 cm in front of the image receptor"
-        if technique is not None and pose is not None:
-            point = entrance_point(pose.source_to_detector_mm)
-            rate, at = air_kerma_rate_mgy_min(technique, point.source_distance_mm), point.words
+        limits, rate, at, console = self._rules.limits, None, "30 cm in front of the image receptor", self._console
+        if console is not None:
+            point = entrance_point(console.carm.pose.source_to_detector_mm)
+            rate = air_kerma_rate_mgy_min(console.shown_technique(), point.source_distance_mm)
+            at = point.words
         return {
             "rate_mgy_min": rate,
             "limit_mgy_min": limits.at(self._high_level),

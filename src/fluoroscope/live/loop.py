@@ -88,6 +88,8 @@ class LiveLoop:
         self._ring: deque[LivePicture] = deque(maxlen=self._settings.ring_pictures)
         self._subscriptions: tuple[Subscription, ...] = ()
         self._listeners: tuple[Callable[[IrradiationEvent], None], ...] = ()
+        self._pulse_listeners: tuple[Callable[[Frame], None], ...] = ()
+        self._exam_listeners: tuple[Callable[[], None], ...] = ()
         self._chain_ms: deque[float] = deque(maxlen=30)
         self._latency_ms: deque[float] = deque(maxlen=30)
         self._published_ns = -1
@@ -185,6 +187,11 @@ class LiveLoop:
         if journal is not None and not journal.closed:
             self._guard(lambda journal: journal.note("stop", {"reason": reason}))
 
+    def halt(self, reason: str) -> None:
+        """As `stop`, for a pulse listener too: ends the exposure without waiting for a press that waits for it."""
+        self._release()
+        self.note("stop", {"reason": reason})
+
     def fault(self, reason: str) -> None:
         """End any exposure and go to FAULT with a sentence for the operator."""
         with self._changed:
@@ -253,6 +260,8 @@ class LiveLoop:
             self._chain.reset()
             if source is not None and source is not old:
                 old.close()
+        for listener in self._exam_listeners:
+            listener()
 
     def close(self) -> None:
         """End any exposure, end all subscriptions and the thread, close the source. May be called twice."""
@@ -338,6 +347,16 @@ class LiveLoop:
         with self._changed:
             self._listeners = (*self._listeners, listener)
 
+    def on_pulse(self, listener: Callable[[Frame], None]) -> None:
+        """Call ``listener`` with every frame once its dose is counted, in the producer thread: at once, please."""
+        with self._changed:
+            self._pulse_listeners = (*self._pulse_listeners, listener)
+
+    def on_exam(self, listener: Callable[[], None]) -> None:
+        """Call ``listener`` when another exam has begun, in the thread that began it."""
+        with self._changed:
+            self._exam_listeners = (*self._exam_listeners, listener)
+
     # The producer thread
 
     def _produce(self) -> None:
@@ -397,6 +416,8 @@ class LiveLoop:
             run.pulses += 1
             run.dropped = dropped
         self._guard(lambda journal: journal.frame(frame, dropped))
+        for listener in self._pulse_listeners:
+            listener(frame)
         began_ns = self._clock.monotonic_ns()
         if run.pulses == 1:
             window_of = self._settings.window_of

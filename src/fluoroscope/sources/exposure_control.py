@@ -12,17 +12,17 @@ from enum import Enum
 
 import numpy as np
 
-from fluoroscope.beam.spectrum import tube_spectrum
 from fluoroscope.beam.technique import Filtration, RadiationMode, Technique
 from fluoroscope.detector.expose import Detector
+from fluoroscope.dose.limits import (
+    C_ARM_POINT_FROM_DETECTOR_MM,
+    PUBLISHED_LIMITS,
+    air_kerma_rate_mgy_min,
+    entrance_point,
+    refused_rate,
+)
 
 __all__ = ["AutomaticCurve", "DoseLevel", "ExposureControl", "GeneratorLimits", "entrance_rate_mgy_min"]
-
-ENTRANCE_LIMIT_MGY_MIN = 88.0
-"""Most air kerma rate of fluoroscopy without a high-level control, 21 CFR 1020.32(d)(2)."""
-
-ENTRANCE_POINT_FROM_DETECTOR_MM = 300.0
-"""Where it is measured on a C-arm: this far in front of the image receptor, 21 CFR 1020.32(d)(3)."""
 
 
 class DoseLevel(Enum):
@@ -102,22 +102,8 @@ class GeneratorLimits:
 
 
 def entrance_rate_mgy_min(technique: Technique, source_to_detector_mm: float) -> float:
-    """Return the air kerma rate 300 mm before the detector, free in air, mGy/min (21 CFR 1020.32(d)(3))."""
-    distance = source_to_detector_mm - ENTRANCE_POINT_FROM_DETECTOR_MM
-    spectrum = tube_spectrum(technique.tube_voltage_kv, technique.filtration)
-    per_pulse_ugy = spectrum.air_kerma_ugy_per_mas(distance) * technique.mas_per_pulse
-    return per_pulse_ugy * technique.pulse_rate_hz * 60.0 / 1000.0
-
-
-def _refuse_too_much(technique: Technique, source_to_detector_mm: float) -> None:
-    if technique.mode is not RadiationMode.FLUOROSCOPY:
-        return
-    rate = entrance_rate_mgy_min(technique, source_to_detector_mm)
-    if rate > ENTRANCE_LIMIT_MGY_MIN * (1.0 + 1e-9):
-        raise ValueError(
-            f"the technique gives {rate:.0f} mGy/min at the entrance, above the "
-            f"{ENTRANCE_LIMIT_MGY_MIN:.0f} of 21 CFR 1020.32(d): lower current, pulse width or pulse rate"
-        )
+    """Return the air kerma rate where the rule measures it on a C-arm, free in air, mGy/min."""
+    return air_kerma_rate_mgy_min(technique, entrance_point(source_to_detector_mm).source_distance_mm)
 
 
 class ExposureControl:
@@ -160,6 +146,7 @@ class ExposureControl:
         self._water_mm = 200.0
         self._fixed: Technique | None = None
         self._limited_by: str | None = None
+        self._entrance_limit_mgy_min = PUBLISHED_LIMITS.normal_mgy_min
         self.dose_level = DoseLevel.NORMAL
         self.set_geometry(source_to_detector_mm, pitch_mm)
 
@@ -171,14 +158,35 @@ class ExposureControl:
         ValueError
             When it cannot be, or a technique set by hand would give too much there; nothing has then changed.
         """
-        if not source_to_detector_mm > ENTRANCE_POINT_FROM_DETECTOR_MM:
+        if not source_to_detector_mm > C_ARM_POINT_FROM_DETECTOR_MM:
             raise ValueError(f"the detector must be more than 300 mm from the source, got {source_to_detector_mm}")
         if not pitch_mm > 0.0:
             raise ValueError(f"pixel pitch must be above 0 mm, got {pitch_mm}")
         if self._fixed is not None:
-            _refuse_too_much(self._fixed, source_to_detector_mm)
+            self._refuse_too_much(self._fixed, source_to_detector_mm)
         self._source_to_detector_mm = source_to_detector_mm
         self._pitch_mm = pitch_mm
+
+    @property
+    def entrance_limit_mgy_min(self) -> float:
+        """Most air kerma rate of fluoroscopy where the rule measures it; recording is exempt."""
+        return self._entrance_limit_mgy_min
+
+    def set_entrance_limit(self, limit_mgy_min: float) -> None:
+        """Keep fluoroscopy below another rate from the next pulse on (a site's own, or the high-level control).
+
+        Raises
+        ------
+        ValueError
+            When it is not above 0, or a technique set by hand gives more; nothing has then changed.
+        """
+        if not limit_mgy_min > 0.0:
+            raise ValueError(f"a rate limit is above 0 mGy/min, not {limit_mgy_min}")
+        if self._fixed is not None:
+            told = refused_rate(self._fixed, entrance_point(self._source_to_detector_mm), limit_mgy_min)
+            if told is not None:
+                raise ValueError(told)
+        self._entrance_limit_mgy_min = limit_mgy_min
 
     def set_filtration(self, filtration: Filtration) -> None:
         """Put other filters into the beam, from the next pulse on; under automatic control the mAs follow.
@@ -190,7 +198,7 @@ class ExposureControl:
         """
         if self._fixed is not None:
             fixed = replace(self._fixed, filtration=filtration)
-            _refuse_too_much(fixed, self._source_to_detector_mm)
+            self._refuse_too_much(fixed, self._source_to_detector_mm)
             self._fixed = fixed
         self._curve = replace(self._curve, filtration=filtration)
 
@@ -297,7 +305,12 @@ class ExposureControl:
 
     def _check(self, technique: Technique) -> None:
         self._limits.check(technique)
-        _refuse_too_much(technique, self._source_to_detector_mm)
+        self._refuse_too_much(technique, self._source_to_detector_mm)
+
+    def _refuse_too_much(self, technique: Technique, source_to_detector_mm: float) -> None:
+        told = refused_rate(technique, entrance_point(source_to_detector_mm), self._entrance_limit_mgy_min)
+        if told is not None:
+            raise ValueError(told)
 
     def _chosen(self, pulse_rate_hz: float, mode: RadiationMode) -> tuple[Technique, str | None]:
         """Return the technique and what keeps it from the wanted signal."""
@@ -335,9 +348,9 @@ class ExposureControl:
         generator = limits.highest_ma_at(unit.tube_voltage_kv) * limits.longest_ms_at(unit.pulse_rate_hz) / 1000.0
         if unit.mode is not RadiationMode.FLUOROSCOPY:
             return generator, "the generator's power"
-        rule = ENTRANCE_LIMIT_MGY_MIN / entrance_rate_mgy_min(unit, self._source_to_detector_mm)
+        rule = self._entrance_limit_mgy_min / entrance_rate_mgy_min(unit, self._source_to_detector_mm)
         if rule < generator:
-            return rule, f"the entrance limit of {ENTRANCE_LIMIT_MGY_MIN:.0f} mGy/min (21 CFR 1020.32(d))"
+            return rule, f"the entrance limit of {self._entrance_limit_mgy_min:.0f} mGy/min"
         return generator, "the generator's power"
 
     def _split(self, unit: Technique, mas: float, width_ms: float) -> Technique:
