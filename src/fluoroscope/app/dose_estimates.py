@@ -1,0 +1,255 @@
+"""What an exam's dose means for the patient: effective and organ dose, conceptus, nominal risk. All are estimates.
+
+The same figures for the exam of a room and for dose reports of any machine: ``fluoroscope dose estimate``.
+"""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fluoroscope.acquisition.event import IrradiationEvent
+from fluoroscope.beam.technique import RadiationMode
+from fluoroscope.dicom.dose_records import DoseEventRecord, DoseObject
+from fluoroscope.dose.conceptus import ConceptusDose, conceptus_dose
+from fluoroscope.dose.effective_dose import (
+    Coefficients,
+    CoefficientsError,
+    EffectiveDose,
+    PatientExposure,
+    effective_dose,
+    region_of,
+)
+from fluoroscope.dose.risk import RISK_NOTE, beir_risk, icrp_risk
+from fluoroscope.geometry.pose import angles_of_direction, beam_direction
+from fluoroscope.geometry.positioner import positioner_angles
+from fluoroscope.geometry.table import PatientPosition, TablePose, patient_from_equipment
+
+__all__ = [
+    "PatientFacts",
+    "estimate_facts",
+    "estimate_rows",
+    "exam_estimates",
+    "exposure_of_event",
+    "exposures_of_object",
+    "read_coefficients",
+]
+
+NOTE = f"estimates for a reference person from KAP and published coefficients; {RISK_NOTE}"
+
+
+@dataclass(frozen=True, slots=True)
+class PatientFacts:
+    """What is known of the patient; None is unknown.
+
+    ``sex`` "M" or "F"; ``pregnant_weeks`` None when not known to be pregnant; ``region`` where a report is silent;
+    ``position`` how the patient lies, for live events and where a report is silent or wrong.
+    """
+
+    age_years: float | None = None
+    sex: str | None = None
+    pregnant_weeks: float | None = None
+    region: str | None = None
+    position: PatientPosition | None = None
+
+    def __post_init__(self) -> None:
+        if self.age_years is not None and not 0.0 <= self.age_years <= 120.0:
+            raise ValueError(f"age must be 0 to 120 years, got {self.age_years}")
+        if self.sex not in (None, "M", "F"):
+            raise ValueError(f"sex must be M or F, got {self.sex}")
+        if self.pregnant_weeks is not None and not 0.0 <= self.pregnant_weeks <= 45.0:
+            raise ValueError(f"weeks of pregnancy must be 0 to 45, got {self.pregnant_weeks}")
+
+
+def read_coefficients(path: Path | None) -> Coefficients:
+    """Return the published coefficients, or those with the section [coefficients] of a TOML file in their place.
+
+    Raises
+    ------
+    CoefficientsError
+        When the file cannot be read or holds none.
+    """
+    if path is None:
+        return Coefficients.published()
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as fault:
+        raise CoefficientsError(f"{path}: not a TOML file that can be read: {fault}") from fault
+    if not isinstance(content.get("coefficients"), Mapping):
+        raise CoefficientsError(f"{path}: no section [coefficients]")
+    try:
+        return Coefficients.from_mapping(content["coefficients"])
+    except CoefficientsError as fault:
+        raise CoefficientsError(f"{path}: {fault}") from fault
+
+
+def exposure_of_event(event: IrradiationEvent, position: PatientPosition | None, region: str | None) -> PatientExposure:
+    """Return a press of the room as the estimates need it, its direction that of its first pulse."""
+    angles = None
+    if event.first_pose is not None and position is not None:
+        angles = positioner_angles(event.first_pose, event.table or TablePose(), position)
+    recording = event.technique is not None and event.technique.mode is RadiationMode.ACQUISITION
+    return PatientExposure(
+        event.kap_gy_cm2, event.air_kerma_mgy, angles, event.mean_tube_voltage_kv, region, acquisition=recording
+    )
+
+
+def exposures_of_object(one: DoseObject, facts: PatientFacts) -> tuple[PatientExposure, ...]:
+    """Return the events of a report; its header as one exposure where it lists none."""
+    if not one.events:
+        kap, kerma = one.total.kap_gy_cm2, one.total.air_kerma_mgy
+        return () if kap is None and kerma is None else (PatientExposure(kap, kerma, region=facts.region),)
+    return tuple(_exposure(event, facts) for event in one.events)
+
+
+def exam_estimates(
+    events: Sequence[PatientExposure | IrradiationEvent],
+    patient: PatientFacts,
+    rules: Coefficients | None = None,
+) -> dict[str, Any]:
+    """Return every estimate of an exam, JSON-ready; what cannot be said is None.
+
+    Parameters
+    ----------
+    events
+        Presses of the room or exposures of a report.
+    patient
+        Where the region is not in an exposure, that of the patient's facts stands.
+    rules
+        The coefficients; the published ones when None.
+    """
+    table = rules or Coefficients.published()
+    exposures = [
+        exposure_of_event(one, patient.position, patient.region) if isinstance(one, IrradiationEvent) else one
+        for one in events
+    ]
+    found = effective_dose(exposures, table)
+    conceptus = conceptus_dose(exposures) if patient.pregnant_weeks is not None else None
+    organs = [(name, effective_dose(exposures, table, name)) for name in table.organ_names]
+    return {
+        "effective_msv": None if found is None else found.value,
+        "effective_spread": None if found is None else [found.low, found.high],
+        "coefficient": None if found is None else _coefficient(found),
+        "organs": [
+            {"name": name, "mgy": dose.value, "low_mgy": dose.low, "high_mgy": dose.high, "source": _sources(dose)}
+            for name, dose in organs
+            if dose is not None
+        ],
+        "conceptus": None if conceptus is None else _conceptus(conceptus, patient.pregnant_weeks or 0.0),
+        "risk": None if found is None else _risk(found, patient),
+        "note": _note(exposures, found),
+    }
+
+
+def estimate_facts(one: DoseObject, facts: PatientFacts, table: Coefficients) -> dict[str, Any]:
+    """Return the estimates of a report with its path, JSON-ready."""
+    return {"path": str(one.path), "kind": one.kind} | exam_estimates(exposures_of_object(one, facts), facts, table)
+
+
+def estimate_rows(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return estimates for people."""
+    rows = [("effective dose", "not known")]
+    if facts["effective_msv"] is not None:
+        low, high = facts["effective_spread"]
+        used = facts["coefficient"]
+        rows = [
+            ("effective dose", f"estimate {facts['effective_msv']:.2g} mSv, from {low:.2g} to {high:.2g} mSv"),
+            ("coefficient", f"{used['msv_per_gy_cm2']:.3g} mSv/(Gy·cm²), {used['name']}: {used['source']}"),
+        ]
+    for organ in facts["organs"]:
+        span = f"from {organ['low_mgy']:.2g} to {organ['high_mgy']:.2g} mGy"
+        rows.append((organ["name"], f"estimate {organ['mgy']:.2g} mGy, {span}"))
+    if facts["conceptus"] is not None:
+        rows.append(("conceptus", facts["conceptus"]["text"]))
+    if facts["risk"] is not None:
+        rows.append(("risk", facts["risk"]["text"]))
+    return [*rows, ("note", facts["note"])]
+
+
+def _exposure(event: DoseEventRecord, facts: PatientFacts) -> PatientExposure:
+    volts = [value for value in event.kvp if value > 0.0]
+    kap, kerma = event.kap_gy_cm2, event.air_kerma_mgy
+    field_cm2 = _field_cm2(event)
+    if kap is None and kerma is not None and field_cm2 is not None:
+        kap = kerma * 1e-3 * field_cm2
+    if not kerma and kap and field_cm2 is not None:
+        kerma = kap / field_cm2 * 1e3
+    return PatientExposure(
+        _usable(kap),
+        _usable(kerma),
+        _angles(event, facts.position),
+        sum(volts) / len(volts) if volts else None,
+        region_of(event.target_region) or region_of(event.protocol) or facts.region,
+        acquisition=not event.is_fluoroscopy,
+    )
+
+
+def _usable(value: float | None) -> float | None:
+    return value if value is not None and value >= 0.0 else None
+
+
+def _field_cm2(event: DoseEventRecord) -> float | None:
+    """Area of the field at the reference point, from the collimated area at the detector."""
+    to_reference = event.source_to_reference_mm
+    if to_reference is None and event.source_to_isocenter_mm and event.reference_point.startswith("15cm"):
+        to_reference = event.source_to_isocenter_mm - 150.0
+    if not event.field_area_cm2 or not event.source_to_detector_mm or not to_reference:
+        return None
+    return event.field_area_cm2 * (to_reference / event.source_to_detector_mm) ** 2
+
+
+def _angles(event: DoseEventRecord, position: PatientPosition | None) -> tuple[float, float] | None:
+    """Angles in the patient's terms, as a report gives them; a position given by hand turns a supine patient."""
+    if event.primary_deg is None or event.secondary_deg is None:
+        return None
+    angles = (event.primary_deg, event.secondary_deg)
+    if position is None or event.orientation_modifier:
+        return angles
+    turned = patient_from_equipment(TablePose(), position)[:3, :3]
+    return angles_of_direction(turned @ beam_direction(*angles))
+
+
+def _coefficient(found: EffectiveDose) -> dict[str, Any]:
+    name = ", ".join(dict.fromkeys(entry.region for entry in found.used))
+    return {"name": name, "msv_per_gy_cm2": found.per_kap, "source": _sources(found)}
+
+
+def _sources(found: EffectiveDose) -> str:
+    return "; ".join(dict.fromkeys(f"{entry.source} [{entry.mark}]" for entry in found.used))
+
+
+def _conceptus(found: ConceptusDose, weeks: float) -> dict[str, Any]:
+    text = f"{found.text}; {weeks:g} weeks"
+    if weeks > _UTERUS_WEEKS:
+        text += "; the dose of the uterus stands for early pregnancy, later it is rougher still"
+    return {
+        "mgy": found.mgy,
+        "low_mgy": found.low_mgy,
+        "high_mgy": found.high_mgy,
+        "band": found.band,
+        "text": text,
+    }
+
+
+_UTERUS_WEEKS = 12.0
+"""Up to this week the dose of the uterus stands well for the conceptus (ICRP Publication 84) [K]."""
+
+
+def _risk(found: EffectiveDose, patient: PatientFacts) -> dict[str, Any]:
+    nominal = icrp_risk(found.value, patient.age_years)
+    text = nominal.text
+    if patient.age_years is not None and patient.sex is not None:
+        text += f"; {beir_risk(found.value, patient.age_years, patient.sex).text}"
+    return {"per_million": nominal.per_million, "model": nominal.model, "text": text}
+
+
+def _note(exposures: Sequence[PatientExposure], found: EffectiveDose | None) -> str:
+    parts = [NOTE]
+    if exposures and all(one.region is None for one in exposures):
+        parts.append("the region is not known: say which")
+    if found is not None and found.left_out:
+        parts.append(f"{found.left_out} of {len(exposures)} events are not in it: no KAP, region or coefficient")
+    if any(one.angles_deg is None for one in exposures):
+        parts.append("directions not known: a mix is assumed, the range covers every direction")
+    return "; ".join(parts)

@@ -1,0 +1,302 @@
+"""Effective dose from kerma-area product by conversion coefficients per region and projection.
+
+A coefficient holds for a reference person and a usual beam; it is for comparing procedures, not for one person.
+Directions are the patient's: "ap" enters the front, "pa" the back, "lateral" a side.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from fluoroscope.dose.coefficient_tables import EFFECTIVE, ORGANS, SPREAD_PERCENT, SPREAD_SOURCE
+from fluoroscope.geometry.pose import beam_direction
+
+__all__ = [
+    "Coefficients",
+    "CoefficientsError",
+    "EffectiveDose",
+    "PatientExposure",
+    "ProjectionCoefficients",
+    "effective_dose",
+    "entrance_shares",
+    "region_of",
+]
+
+DOSEMETER_PERCENT = 35.0
+"""Tolerance of the displayed kerma and KAP (21 CFR 1020.32(k)(6); IEC 60601-2-43)."""
+
+PROJECTIONS = ("ap", "pa", "lateral")
+LARGEST_COEFFICIENT = 10.0
+"""No published coefficient, mSv or mGy per Gy·cm², is above it for an adult's trunk; a larger one is a wrong unit."""
+
+_REGION_WORDS = (
+    ("cervical", ("cervical", "cspine", "c-spine", "neck", "hals")),
+    ("thoracic", ("thoracic", "tspine", "t-spine", "chest", "thorax")),
+    ("pelvis", ("pelvis", "sacr", "hip", "coccyx", "iliac")),
+    ("lumbar", ("lumbar", "lspine", "l-spine", "lumbosacral")),
+    ("abdomen", ("abdomen", "abdominal")),
+)
+REGIONS = tuple(name for name, _ in _REGION_WORDS)
+
+
+class CoefficientsError(ValueError):
+    """A table of coefficients cannot be used; the message says which entry and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class PatientExposure:
+    """One event or pulse train as the estimates need it; None is unknown.
+
+    Attributes
+    ----------
+    kap_gy_cm2, air_kerma_mgy
+        As displayed; kerma at the reference point.
+    angles_deg
+        Patient-based primary and secondary (detector side, DICOM PS3.3 C.8.7.5.1.2).
+    tube_voltage_kv
+        Mean of the event.
+    region
+        "cervical", "thoracic", "lumbar", "abdomen", "pelvis" or None.
+    acquisition
+        Whether it is a recording and not fluoroscopy.
+    """
+
+    kap_gy_cm2: float | None
+    air_kerma_mgy: float | None
+    angles_deg: tuple[float, float] | None = None
+    tube_voltage_kv: float | None = None
+    region: str | None = None
+    acquisition: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("kap_gy_cm2", "air_kerma_mgy"):
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and value >= 0.0):
+                raise ValueError(f"{name} must be 0 or more, got {value}")
+        if self.region is not None and self.region not in REGIONS:
+            raise ValueError(f"region must be {', '.join(REGIONS)}, got {self.region}")
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectionCoefficients:
+    """Dose per KAP of one quantity in one region, mSv (effective) or mGy (organ) per Gy·cm².
+
+    ``mixed`` is for beams whose direction is not known; None where nothing is published. ``mark`` is "V" (read in
+    the source), "K" (known, the source not yet checked), "M" (our own calculation) or "site".
+    """
+
+    quantity: str
+    region: str
+    ap: float | None
+    pa: float | None
+    lateral: float | None
+    mixed: float | None
+    source: str
+    mark: str
+
+    def at(self, angles_deg: tuple[float, float] | None) -> float | None:
+        """Return the coefficient of a direction, mixed by `entrance_shares`; None where a part is missing."""
+        if angles_deg is None:
+            return self.mixed
+        total = 0.0
+        for name, share in entrance_shares(*angles_deg).items():
+            value = getattr(self, name)
+            if share > 1e-6 and value is None:
+                return None
+            total += share * (value or 0.0)
+        return total
+
+    @property
+    def extent(self) -> tuple[float, float] | None:
+        """Smallest and largest of what is known."""
+        known = [value for value in (self.ap, self.pa, self.lateral, self.mixed) if value is not None]
+        return (min(known), max(known)) if known else None
+
+
+@dataclass(frozen=True, slots=True)
+class Coefficients:
+    """Every coefficient with its source, and how far a figure made of them may be off.
+
+    Attributes
+    ----------
+    effective
+        Of effective dose, one for each region.
+    organs
+        Of organ doses.
+    spread_percent, spread_source
+        Expanded (k = 2) uncertainty of a coefficient for a reference person.
+    """
+
+    effective: tuple[ProjectionCoefficients, ...]
+    organs: tuple[ProjectionCoefficients, ...]
+    spread_percent: float = SPREAD_PERCENT
+    spread_source: str = SPREAD_SOURCE
+
+    @classmethod
+    def published(cls) -> "Coefficients":
+        """Return the published ones."""
+        return cls(
+            tuple(ProjectionCoefficients("effective", *row) for row in EFFECTIVE),
+            tuple(ProjectionCoefficients(*row) for row in ORGANS),
+        )
+
+    @classmethod
+    def from_mapping(cls, mapping: Mapping[str, Any]) -> "Coefficients":
+        """Return the published coefficients with those of a site in their place.
+
+        ``{"source": …, "spread_percent": 40, "effective": {"lumbar": {"ap": 0.2, …, "source": …}}, "organs":
+        {"uterus": {"lumbar": {…}}}}``. An entry replaces the whole entry of its region; ``source`` may stand in the
+        entry or once above.
+
+        Raises
+        ------
+        CoefficientsError
+            For an unknown key, a number out of range or an entry without source.
+        """
+        table = dict(mapping)
+        source, spread = table.pop("source", ""), table.pop("spread_percent", None)
+        own = cls.published()
+        effective = _entries({"effective": table.pop("effective", {})}, source)
+        organs = _entries(table.pop("organs", {}), source)
+        if table:
+            raise CoefficientsError(
+                f"coefficients: unknown {', '.join(sorted(table))}; effective, organs, source, spread_percent are known"
+            )
+        if spread is not None:
+            if not isinstance(spread, int | float) or isinstance(spread, bool) or not 1.0 <= spread <= 500.0:
+                raise CoefficientsError(f"coefficients.spread_percent must be 1 to 500, got {spread!r}")
+            own = replace(own, spread_percent=float(spread), spread_source=str(source) or "the site")
+        return replace(own, effective=_over(own.effective, effective), organs=_over(own.organs, organs))
+
+    def of(self, quantity: str, region: str | None) -> ProjectionCoefficients | None:
+        """Return the entry of "effective" or an organ in a region; None where there is none."""
+        rows = self.effective if quantity == "effective" else self.organs
+        return next((row for row in rows if row.quantity == quantity and row.region == region), None)
+
+    @property
+    def organ_names(self) -> tuple[str, ...]:
+        """Organs with a coefficient, each once, in order."""
+        return tuple(dict.fromkeys(row.quantity for row in self.organs))
+
+    @property
+    def uncertainty(self) -> float:
+        """Expanded (k = 2) relative uncertainty: coefficient, and the dosemeter's tolerance as a rectangle."""
+        return math.hypot(self.spread_percent, 2.0 * DOSEMETER_PERCENT / math.sqrt(3.0)) / 100.0
+
+
+@dataclass(frozen=True, slots=True)
+class EffectiveDose:
+    """A dose and its range, with the coefficient that gave it.
+
+    ``value``, ``low``, ``high`` in mSv or mGy; ``kap_gy_cm2`` it rests on; ``left_out`` exposures without KAP,
+    region or coefficient; ``used`` the entries it rests on.
+    """
+
+    value: float
+    low: float
+    high: float
+    kap_gy_cm2: float
+    left_out: int
+    used: tuple[ProjectionCoefficients, ...]
+
+    @property
+    def per_kap(self) -> float:
+        """Mean coefficient, per Gy·cm²."""
+        return self.value / self.kap_gy_cm2 if self.kap_gy_cm2 > 0.0 else 0.0
+
+
+def entrance_shares(primary_deg: float, secondary_deg: float) -> dict[str, float]:
+    """Return the parts of ap, pa and lateral in a direction, which add up to 1.
+
+    The square of the direction's components: cos² of the angle to front or back and sin² of it to the side, cranial
+    and caudal tilt counted with front and back. Against the uterus doses of PCXMC between 0 and 180° this misses by
+    no more than 10 % (docs/explanations/patient-and-staff-dose.md).
+    """
+    x, y, z = (float(part) for part in beam_direction(primary_deg, secondary_deg))
+    # The detector in front (y < 0) means that the beam entered the back.
+    return {"ap" if y > 0.0 else "pa": y * y + z * z, "lateral": x * x}
+
+
+def region_of(words: str) -> str | None:
+    """Return the region a report's words (target region, protocol) mean; None where they mean none."""
+    text = words.casefold()
+    return next((name for name, keys in _REGION_WORDS if any(key in text for key in keys)), None)
+
+
+def effective_dose(
+    exposures: Sequence[PatientExposure], coefficients: Coefficients, quantity: str = "effective"
+) -> EffectiveDose | None:
+    """Return Σ KAP · coefficient of "effective", mSv, or an organ, mGy; None where no exposure could be counted.
+
+    Parameters
+    ----------
+    exposures
+        Of one exam. Where a direction is not known, the coefficient for a mix stands, and the range goes from the
+        smallest to the largest direction.
+    """
+    value = low = high = kap = 0.0
+    left_out, used = 0, []
+    for one in exposures:
+        if one.kap_gy_cm2 == 0.0:
+            continue
+        entry = coefficients.of(quantity, one.region)
+        factor = None if entry is None else entry.at(one.angles_deg)
+        if one.kap_gy_cm2 is None or entry is None or factor is None:
+            left_out += 1
+            continue
+        ends = (factor, factor) if one.angles_deg is not None else entry.extent or (factor, factor)
+        value, kap = value + one.kap_gy_cm2 * factor, kap + one.kap_gy_cm2
+        low, high = low + one.kap_gy_cm2 * ends[0], high + one.kap_gy_cm2 * ends[1]
+        used.append(entry)
+    if not used:
+        return None
+    part = coefficients.uncertainty
+    return EffectiveDose(
+        value, max(0.0, low * (1.0 - part)), high * (1.0 + part), kap, left_out, tuple(dict.fromkeys(used))
+    )
+
+
+def _entries(quantities: Any, source: Any) -> list[ProjectionCoefficients]:
+    found = []
+    if not isinstance(quantities, Mapping):
+        raise CoefficientsError("coefficients: effective and organs are tables")
+    for quantity, regions in quantities.items():
+        if not isinstance(regions, Mapping):
+            raise CoefficientsError(f"coefficients.{quantity}: a table of regions is needed")
+        for region, values in regions.items():
+            found.append(_entry(str(quantity), str(region), values, source))
+    return found
+
+
+def _entry(quantity: str, region: str, values: Any, source: Any) -> ProjectionCoefficients:
+    where = f"coefficients.{quantity}.{region}"
+    if region not in REGIONS:
+        raise CoefficientsError(f"{where}: region must be {', '.join(REGIONS)}")
+    if not isinstance(values, Mapping):
+        raise CoefficientsError(f"{where}: a table with ap, pa, lateral, mixed, source is needed")
+    rest = dict(values)
+    said = str(rest.pop("source", source) or "")
+    if not said:
+        raise CoefficientsError(f"{where}: source is missing: say where the numbers come from")
+    numbers: dict[str, float | None] = {}
+    for name in (*PROJECTIONS, "mixed"):
+        value = rest.pop(name, None)
+        if value is not None and (
+            not isinstance(value, int | float) or isinstance(value, bool) or not 0.0 <= value <= LARGEST_COEFFICIENT
+        ):
+            raise CoefficientsError(f"{where}.{name} must be 0 to {LARGEST_COEFFICIENT:g} per Gy·cm², got {value!r}")
+        numbers[name] = None if value is None else float(value)
+    if rest:
+        raise CoefficientsError(f"{where}: unknown {', '.join(sorted(map(str, rest)))}")
+    if all(value is None for value in numbers.values()):
+        raise CoefficientsError(f"{where}: give at least one of ap, pa, lateral, mixed")
+    return ProjectionCoefficients(quantity, region, **numbers, source=said, mark="site")
+
+
+def _over(
+    rows: Sequence[ProjectionCoefficients], own: Sequence[ProjectionCoefficients]
+) -> tuple[ProjectionCoefficients, ...]:
+    merged = {(row.quantity, row.region): row for row in rows}
+    merged.update({(row.quantity, row.region): row for row in own})
+    return tuple(merged.values())

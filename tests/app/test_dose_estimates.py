@@ -1,0 +1,107 @@
+"""Estimates of an exam: the keys the page reads, live events and reports alike."""
+
+import json
+import math
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from fluoroscope.acquisition.event import IrradiationEvent
+from fluoroscope.app.dose_estimates import PatientFacts, exam_estimates, exposures_of_object, read_coefficients
+from fluoroscope.dose.effective_dose import CoefficientsError, PatientExposure
+from fluoroscope.geometry.pose import CArmPose
+from fluoroscope.geometry.table import PatientPosition, TablePose
+
+KEYS = {"effective_msv", "effective_spread", "coefficient", "organs", "conceptus", "risk", "note"}
+
+
+def press(primary_deg=0.0, kap=1.0):
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    pose = CArmPose(primary_deg, 0.0, 510.0, 1020.0)
+    return IrradiationEvent(
+        "1.2.3", 1, at, at, 10, 0, 7.5, 1.0, 0.1, 5.0, kap, 80.0, 3.0, 8.0, pose, pose, TablePose(), None, None
+    )
+
+
+@pytest.mark.req("REQ-EST-001")
+def test_presses_of_the_room_know_how_the_patient_lies():
+    prone, supine = (
+        exam_estimates([press()], PatientFacts(region="lumbar", position=position))
+        for position in (PatientPosition.HFP, PatientPosition.HFS)
+    )
+    assert set(prone) == KEYS
+    assert prone["effective_msv"] == pytest.approx(0.22)
+    assert supine["effective_msv"] == pytest.approx(0.10)
+    low, high = prone["effective_spread"]
+    assert low < prone["effective_msv"] < high
+    json.dumps(prone)
+
+
+@pytest.mark.req("REQ-EST-003")
+def test_a_conceptus_only_of_somebody_pregnant():
+    events = [press()]
+    facts = PatientFacts(30.0, "F", 8.0, "pelvis", PatientPosition.HFP)
+    found = exam_estimates(events, facts)["conceptus"]
+    assert found["low_mgy"] < found["mgy"] < found["high_mgy"]
+    assert found["mgy"] == pytest.approx(5.0 * 0.766)
+    assert "estimate" in found["text"]
+    assert exam_estimates(events, PatientFacts(30.0, "F"))["conceptus"] is None
+
+
+@pytest.mark.req("REQ-EST-006")
+def test_what_is_not_known_stays_none():
+    found = exam_estimates([PatientExposure(None, None)], PatientFacts(pregnant_weeks=6.0))
+    assert (found["effective_msv"], found["effective_spread"], found["coefficient"]) == (None, None, None)
+    assert (found["conceptus"], found["risk"], found["organs"]) == (None, None, [])
+    assert "say which" in found["note"]
+
+
+@pytest.mark.req("REQ-EST-002")
+def test_coefficients_of_a_file(tmp_path):
+    file = tmp_path / "rules.toml"
+    file.write_text('[coefficients]\nsource = "room 3"\n[coefficients.effective.lumbar]\nmixed = 0.5\n')
+    found = exam_estimates([PatientExposure(2.0, None, region="lumbar")], PatientFacts(), read_coefficients(file))
+    assert found["effective_msv"] == pytest.approx(1.0)
+    assert "room 3" in found["coefficient"]["source"]
+    for text, words in (
+        ("nothing = 1", "no section"),
+        ("[", "TOML"),
+        ("[coefficients]\nx = 1", "rules.toml.*unknown x"),
+    ):
+        file.write_text(text)
+        with pytest.raises(CoefficientsError, match=words):
+            read_coefficients(file)
+
+
+@pytest.mark.parametrize(
+    "fault", [{"age_years": -1.0}, {"age_years": math.nan}, {"sex": "X"}, {"pregnant_weeks": 60.0}]
+)
+def test_wrong_facts_are_refused(fault):
+    with pytest.raises(ValueError, match="must be"):
+        PatientFacts(**fault)
+
+
+@pytest.mark.data
+@pytest.mark.req("REQ-EST-006")
+def test_every_real_report_gives_estimates_or_says_why_not():
+    from fluoroscope.dicom.dose_objects import read_dose_object
+
+    folder = Path(os.environ.get("FLUOROSCOPE_TEST_DATA", "")) / "rdsr"
+    if not folder.is_dir():
+        pytest.skip("FLUOROSCOPE_TEST_DATA has no rdsr")
+    seen = 0
+    for path in sorted(folder.glob("*.dcm")):
+        one = read_dose_object(path)
+        if one is None or one.kind != "fluoroscopy":
+            continue
+        seen += 1
+        facts = PatientFacts(50.0, "F", 6.0, "lumbar")
+        exposures = exposures_of_object(one, facts)
+        found = exam_estimates(exposures, facts)
+        kap = sum(event.kap_gy_cm2 or 0.0 for event in exposures)
+        if found["effective_msv"] is not None:
+            assert 0.08 * kap <= found["effective_msv"] <= 0.34 * kap, path.name
+        json.dumps(found)
+    assert seen >= 6

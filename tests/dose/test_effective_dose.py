@@ -1,0 +1,91 @@
+"""Effective dose by coefficients, against published pairs of KAP and dose."""
+
+import pytest
+
+from fluoroscope.dose.effective_dose import (
+    Coefficients,
+    CoefficientsError,
+    PatientExposure,
+    effective_dose,
+    entrance_shares,
+    region_of,
+)
+
+PUBLISHED = Coefficients.published()
+
+
+@pytest.mark.req("REQ-EST-001")
+def test_the_lumbar_epidural_of_kim_2009():
+    # 2.80 Gy·cm² and 0.93 mSv of a mix of AP and lateral (AJR 192:1726).
+    found = effective_dose([PatientExposure(2.80, None, region="lumbar")], PUBLISHED)
+    assert found.value == pytest.approx(0.93, rel=0.02)
+    assert found.low < 0.93 < found.high
+
+
+@pytest.mark.req("REQ-EST-001")
+def test_a_prone_patient_over_the_tube_gets_the_ap_coefficient():
+    # The detector behind the back, patient-based 180°: the beam enters the front.
+    prone = effective_dose([PatientExposure(1.0, None, (180.0, 0.0), region="lumbar")], PUBLISHED)
+    supine = effective_dose([PatientExposure(1.0, None, (0.0, 0.0), region="lumbar")], PUBLISHED)
+    assert prone.value == pytest.approx(0.22)
+    assert prone.value / supine.value == pytest.approx(1 / 0.47, rel=0.15)  # PA 50 to 57 % below AP
+
+
+@pytest.mark.req("REQ-EST-001")
+def test_oblique_directions_lie_between_their_neighbours_and_the_shares_add_up():
+    for primary in range(-180, 181, 15):
+        for secondary in (-40, 0, 25):
+            assert sum(entrance_shares(primary, secondary).values()) == pytest.approx(1.0)
+    row = PUBLISHED.of("effective", "lumbar")
+    assert row.lateral < row.at((135.0, 0.0)) < row.ap
+    assert row.at((60.0, 0.0)) == pytest.approx(row.at((-60.0, 0.0)))
+
+
+def test_what_is_not_known_is_left_out_and_not_nought():
+    nothing = [PatientExposure(None, 3.0, region="lumbar"), PatientExposure(1.0, None)]
+    assert effective_dose(nothing, PUBLISHED) is None
+    found = effective_dose([*nothing, PatientExposure(1.0, None, region="lumbar")], PUBLISHED)
+    assert found.left_out == 2
+    assert found.kap_gy_cm2 == pytest.approx(1.0)
+
+
+def test_doses_of_events_add_up():
+    events = [PatientExposure(0.4, None, (a, 0.0), region="lumbar") for a in (0.0, 90.0, 180.0)]
+    together = effective_dose(events, PUBLISHED).value
+    assert together == pytest.approx(sum(effective_dose([one], PUBLISHED).value for one in events))
+
+
+@pytest.mark.req("REQ-EST-002")
+def test_a_site_puts_its_own_coefficients_in_their_place():
+    site = Coefficients.from_mapping({"source": "room 3", "effective": {"lumbar": {"ap": 0.3, "pa": 0.2}}})
+    row = site.of("effective", "lumbar")
+    assert (row.ap, row.lateral, row.source, row.mark) == (0.3, None, "room 3", "site")
+    assert effective_dose([PatientExposure(1.0, None, (90.0, 0.0), region="lumbar")], site) is None
+
+
+@pytest.mark.req("REQ-EST-002")
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ({"effective": {"lumbar": {"ap": 0.3}}}, "source"),
+        ({"source": "x", "effective": {"lumbar": {"ap": 220.0}}}, "0 to 10"),
+        ({"source": "x", "effective": {"lumbar": {"up": 0.2}}}, "unknown up"),
+        ({"source": "x", "effective": {"spine": {"ap": 0.2}}}, "region"),
+        ({"source": "x", "effective": {"lumbar": {}}}, "at least one"),
+        ({"source": "x", "spread_percent": 0}, "spread_percent"),
+        ({"colour": "red"}, "unknown colour"),
+        ({"source": "x", "organs": {"liver": 3}}, "regions"),
+        ({"source": "x", "effective": {"lumbar": {"ap": float("nan")}}}, "0 to 10"),
+    ],
+)
+def test_a_wrong_table_is_refused_by_name(table, words):
+    with pytest.raises(CoefficientsError, match=words):
+        Coefficients.from_mapping(table)
+
+
+@pytest.mark.parametrize(
+    ("words", "region"),
+    [("Lumbar spine", "lumbar"), ("Thoracic spine", "thoracic"), ("Lower leg", None), ("", None), ("Sacrum", "pelvis")],
+)
+def test_regions_by_the_words_of_reports(words, region):
+    assert region_of(words) == region
