@@ -4,9 +4,9 @@ set -u
 wanted=(  # what must be there, and the package it comes from
   dcmdump=dcmtk dciodvfy=dicom3tools /usr/share/java/pixelmed.jar=pixelmed-apps java=default-jre-headless
   Orthanc=orthanc gdcminfo=libgdcm-tools chromium=chromium ip=iproute2 unshare=util-linux openssl=openssl
-  /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf=fonts-dejavu-core
+  /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf=fonts-dejavu-core initdb=postgresql
 )
-PATH=/usr/bin:/usr/sbin:$PATH
+PATH=/usr/bin:/usr/sbin:$(printf '%s:' /usr/lib/postgresql/*/bin)$PATH
 missing_packages() {
   local pair
   for pair in "${wanted[@]}"; do

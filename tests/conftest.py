@@ -1,5 +1,6 @@
 """What all tests share: the real data, the programs others wrote, and what to do when either is missing."""
 
+import glob
 import importlib.util
 import os
 import shutil
@@ -11,6 +12,10 @@ import pytest
 
 # The system's own programs first: pynetdicom installs scripts of the same names as dcmtk's.
 _SEARCH_PATH = os.pathsep.join(["/usr/bin", "/usr/sbin", "/usr/local/bin", os.environ.get("PATH", "")])
+
+
+# Debian keeps the server's programs out of the search path, a folder for each version.
+POSTGRES_PROGRAM = max(glob.glob("/usr/lib/postgresql/*/bin/initdb"), default="/usr/lib/postgresql/bin/initdb")
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,7 @@ PEERS = {
     "dciodvfy": Peer("apt-get install dicom3tools", program="dciodvfy"),
     "pixelmed": Peer("apt-get install pixelmed-apps", program="java", file="/usr/share/java/pixelmed.jar"),
     "orthanc": Peer("apt-get install --no-install-recommends orthanc", program="Orthanc"),
+    "postgresql": Peer("apt-get install postgresql", file=POSTGRES_PROGRAM),
     "unshare": Peer("apt-get install util-linux", program="unshare"),
     "ip": Peer("apt-get install iproute2", program="ip"),
     "dcmtk": Peer("apt-get install dcmtk", program="dcmdjpls"),

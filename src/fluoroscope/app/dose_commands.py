@@ -74,6 +74,10 @@ def dose_map(
         Path | None, typer.Option("--csv", metavar="FILE", help="Write every cell of the skin.")
     ] = None,
     png_file: Annotated[Path | None, typer.Option("--png", metavar="FILE", help="Write the skin unrolled.")] = None,
+    dicom_file: Annotated[
+        Path | None,
+        typer.Option("--dicom", metavar="FILE", help="Write a Patient Radiation Dose SR, a map as FILE_map.dcm."),
+    ] = None,
 ) -> None:
     """Work out the peak skin dose and where it lies; without a table position, its bounds."""
     from fluoroscope.app.dose_map import Body, map_dose, map_facts, map_rows, write_map_csv, write_map_png
@@ -82,12 +86,56 @@ def dose_map(
     if position is not None and position not in PatientPosition.__members__:
         raise ValueError(f"position must be {', '.join(PatientPosition.__members__)}, got {position}")
     lies = None if position is None else PatientPosition[position]
-    report = map_dose(file, Body(phantom, height_cm, weight_kg, lies))
+    body = Body(phantom, height_cm, weight_kg, lies)
+    report = map_dose(file, body)
     if csv_file is not None:
         write_map_csv(report, csv_file)
     if png_file is not None:
         write_map_png(report, png_file)
+    if dicom_file is not None:
+        from fluoroscope.app.dose_map_record import write_map_record
+
+        write_map_record(report, dicom_file, body)
     if json_output:
         print_json(map_facts(report))
     else:
         print_table(str(file), ["what", "value"], map_rows(report))
+
+
+RegistryOption = Annotated[
+    str | None,
+    typer.Option(
+        "--registry", metavar="URL", help="File or postgresql:// URL; FLUOROSCOPE_REGISTRY, else the data folder."
+    ),
+]
+
+
+@dose_app.command("history")
+def dose_history(
+    patient: Annotated[
+        str | None, typer.Argument(metavar="[PATIENT]", help="Patient id, or #number of the list.")
+    ] = None,
+    find: Annotated[str, typer.Option(help="Of the list: whose id or name holds this.")] = "",
+    registry: RegistryOption = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Say what a patient has had, what is not known of it, and what they told of elsewhere; or list the patients."""
+    from fluoroscope.app.dose_history import exam_rows, history_facts, history_rows, patient_cells, patient_rows
+    from fluoroscope.registry import Registry
+    from fluoroscope.registry.history import patient_history
+
+    with Registry(registry) as opened:
+        if patient is None:
+            rows = patient_rows(opened, find)
+            if json_output:
+                print_json({"patients": rows})
+            else:
+                print_table("patients", ["number", "id", "name", "born", "exams"], patient_cells(rows))
+            return
+        history = patient_history(opened, patient)
+    if json_output:
+        print_json(history_facts(history))
+        return
+    print_table(patient, ["what", "value"], history_rows(history))
+    columns = ["when", "procedure", "machine", "KAP", "air kerma", "fluoroscopy", "source"]
+    print_table("exams", columns, exam_rows(history))
