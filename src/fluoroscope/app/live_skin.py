@@ -115,10 +115,13 @@ class LiveSkin:
             return None if self._exam.dose is None else self._exam.dose.peak_mgy
 
     def status(self) -> dict[str, Any] | None:
-        """Return peak, place and share, JSON-ready; None without a map (a clip, or the skin is still looked for)."""
+        """Return peak, place and share, JSON-ready; None without a map (a clip) and before the first pulse is on it.
+
+        ``position_mm`` is None when all beams so far went past the patient.
+        """
         with self._changed:
             exam, dose = self._exam, self._exam.dose
-            if dose is None or exam.patient is None or exam.skin is None:
+            if dose is None or exam.patient is None or exam.skin is None or not dose.beams:
                 return None
             cell, position = dose.peak_index, dose.peak_position_mm
             share, peak, revision = dose.share_on_patient, dose.peak_mgy, self._revision
@@ -128,7 +131,7 @@ class LiveSkin:
             "peak_mgy": peak,
             "uncertainty_percent": round(map_uncertainty_percent(exam.skin.phantom), 1),
             "share_on_patient": share,
-            "where": "" if cell is None else where_on_body(exam.skin.phantom, cell, exam.vertebrae),
+            "where": "beside the patient" if cell is None else where_on_body(exam.skin.phantom, cell, exam.vertebrae),
             "position_mm": None if position is None else (np.asarray(position) - about).round(1).tolist(),
             "phantom": f"own skin of {exam.skin.phantom.name}",
             "estimate": False,

@@ -1,7 +1,7 @@
 """The very first start: a second process compiles half of the kernels while this one opens the patient.
 
 Compiled kernels are kept on disk by numba, and its compiler runs one thread at a time. So when nothing is compiled yet,
-a child process compiles the loops of projector, detector and image chain into that cache; here they are read from it
+a child process compiles the loops of projector, detector, image chain and skin dose into that cache; here they are read from it
 when they are first needed. Whatever becomes of the child, what is then missing is compiled here.
 """
 
@@ -67,12 +67,14 @@ def child() -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     gc.disable()
     from fluoroscope.detector import kernels as detector
+    from fluoroscope.dose import skin_kernel as skin
     from fluoroscope.imagechain import kernels as imagechain
     from fluoroscope.projector import integrals as projector
 
     projector.compile_kernels()
     detector.compile_kernels()
     imagechain.compile_kernels()
+    skin.compile_kernels()
 
 
 def _end_with_parent() -> None:
@@ -113,7 +115,7 @@ def _state_of_kernels() -> str:
         (path.name, path.stat().st_mtime_ns)
         for room in ("projector", "detector", "imagechain")
         for path in sorted((root / room).glob("*.py"))
-    ]
+    ] + [("skin_kernel.py", (root / "dose" / "skin_kernel.py").stat().st_mtime_ns)]
     parts = [
         __version__,
         sys.version,
