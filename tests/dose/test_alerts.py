@@ -227,3 +227,33 @@ def test_a_file_that_is_no_table_is_refused_by_name(tmp_path, text):
             read_levels(tmp_path / name)
     with pytest.raises(LevelsFileError, match=r"gone\.toml"):
         read_levels(tmp_path / "gone.toml")
+
+
+@pytest.mark.req("REQ-CTRL-003")
+@given(st.lists(st.floats(0.0, 9000.0), min_size=1, max_size=6), st.booleans())
+def test_the_level_that_comes_next_is_the_one_that_is_raised_next(kermas, local):
+    rules = (*PUBLISHED_LEVELS, *local_levels(LOCAL)) if local else PUBLISHED_LEVELS
+    watch = AlertWatch(rules)
+    for number, kerma in enumerate(kermas, start=1):
+        watch.update(CumulativeDose(air_kerma_mgy=kerma), number)
+    following = watch.following
+    assert following is not None
+    assert following.value == max(kermas) / 1000.0
+    assert 0.0 <= following.fraction < 1.0
+    told = following.alert
+    # Nothing is raised below it, and it is raised at its value, of the kind and source that were foretold.
+    below = math.nextafter(1000.0 * told.level, 0.0)
+    assert watch.update(CumulativeDose(air_kerma_mgy=below), 90) == () or below / 1000.0 >= told.level
+    raised = (
+        watch.update(CumulativeDose(air_kerma_mgy=math.nextafter(1000.0 * told.level, math.inf)), 91) or watch.alerts
+    )
+    (same,) = [alert for alert in raised if alert.name == told.name]
+    assert (same.level, same.kind, same.source) == (told.level, told.kind, told.source)
+
+
+def test_of_several_quantities_the_nearest_level_comes_next():
+    watch = AlertWatch()
+    assert watch.following is None
+    watch.update(CumulativeDose(None, 1500.0, 240.0, 60.0), 1)
+    assert watch.following is not None
+    assert (watch.following.alert.name, watch.following.fraction) == ("kap 300 Gy·cm²", 0.8)

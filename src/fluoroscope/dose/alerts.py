@@ -21,6 +21,7 @@ __all__ = [
     "AlertKind",
     "AlertWatch",
     "CumulativeDose",
+    "FollowingLevel",
     "LevelRule",
     "LevelsFileError",
     "Quantity",
@@ -111,6 +112,24 @@ class LevelRule:
             if self.every is None:
                 return
             count += 1
+
+    def following(self, value: float) -> tuple[float, AlertKind, "LevelRule"] | None:
+        """Return the lowest level above ``value``, of its graver kind, and this rule; None when there is none."""
+        found = [] if self.substantial is None else [(self.substantial, AlertKind.SUBSTANTIAL)]
+        if value < self.first:
+            found.append((self.first, AlertKind.FIRST))
+        elif self.every is not None:
+            steps = int((value - self.first) / self.every)
+            found += [(_tidy(self.first + (steps + more) * self.every), AlertKind.NEXT) for more in (0, 1, 2)]
+        ahead = [
+            (level, kind)
+            for level, kind in found
+            if level > value and (kind is AlertKind.SUBSTANTIAL or self.below is None or level < self.below)
+        ]
+        if not ahead:
+            return None
+        level = min(level for level, _ in ahead)
+        return level, max((kind for one, kind in ahead if one == level), key=list(AlertKind).index), self
 
 
 _NCRP = "NCRP 168; SIR 2009"
@@ -218,6 +237,27 @@ class Alert:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class FollowingLevel:
+    """The level that comes next, not reached yet.
+
+    Attributes
+    ----------
+    alert
+        As it will be raised; its event is not known.
+    value
+        What was reached so far, in the level's unit.
+    """
+
+    alert: Alert
+    value: float
+
+    @property
+    def fraction(self) -> float:
+        """Value per level, below 1."""
+        return self.value / self.alert.level
+
+
 class AlertWatch:
     """The alerts of one procedure so far.
 
@@ -246,6 +286,8 @@ class AlertWatch:
         new = []
         for quantity, value in dose.values().items():
             before = self._highest.get(quantity, 0.0)
+            if value is not None:
+                self._highest.setdefault(quantity, before)
             if value is None or value <= before:
                 continue
             self._highest[quantity] = value
@@ -298,6 +340,18 @@ class AlertWatch:
         """The quantities that reached a substantial level."""
         found = {alert.quantity for alert in self._raised.values() if alert.kind is AlertKind.SUBSTANTIAL}
         return tuple(sorted(found, key=_ORDER.__getitem__))
+
+    @property
+    def following(self) -> FollowingLevel | None:
+        """The level nearest in parts of itself among those not reached, of quantities that are known; else None."""
+        nearest: list[FollowingLevel] = []
+        for quantity, value in self._highest.items():
+            levels = [rule.following(value) for rule in self._rules if rule.quantity is quantity]
+            known = [(level, -_GRAVITY[kind], kind, rule) for one in levels if one for level, kind, rule in [one]]
+            if known:
+                level, _, kind, rule = min(known, key=lambda one: one[:2])
+                nearest.append(FollowingLevel(Alert(quantity, level, kind, None, rule.source), value))
+        return max(nearest, key=lambda one: one.fraction, default=None)
 
     def _levels(self, quantity: Quantity, above: float, value: float) -> dict[float, tuple[AlertKind, str]]:
         found: dict[float, tuple[AlertKind, str]] = {}
