@@ -1,9 +1,11 @@
 /** The fluoroscopy room: monitors, tools, film, dose, and the right column. */
 
 import { DoseBar } from "./panels/DoseBar";
+import { BudgetDialog } from "./panels/DoseRules";
 import { Filmstrip } from "./panels/Filmstrip";
 import { Help } from "./panels/Dialogs";
 import { Messages } from "./panels/Messages";
+import { OutsideDialog } from "./panels/History";
 import { MonitorView } from "./panels/MonitorView";
 import { Patients } from "./panels/Patients";
 import { Side } from "./panels/Side";
@@ -26,6 +28,8 @@ export function App() {
       <Messages />
       <Help />
       <Patients />
+      <OutsideDialog />
+      <BudgetDialog />
     </div>
   );
 }

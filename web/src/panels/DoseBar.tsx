@@ -1,21 +1,18 @@
 /** The dose, readable from two metres, and the next step. */
 
-import { signal } from "@preact/signals";
-
 import { adaptive, clockText } from "../room/format";
-import { alertWords } from "../room/dosealerts";
+import { skinText } from "../room/dosewords";
 import { nextStep, type Step } from "../room/nextstep";
 import { placeNeedle, storeImage, toggleReplay } from "../room/controls";
 import { act, link } from "../room/room";
 import * as s from "../room/state";
+import { askScreening } from "./BeforeExposure";
 import { HoldButton } from "./HoldButton";
+import { Outlook } from "./Outlook";
 
-/** Who acknowledged last on this page. */
-const seenBy = signal("");
-
-function Figure({ name, value, unit, note }: { name: string; value: string; unit: string; note?: string }) {
+function Figure({ name, value, unit, note, className }: { name: string; value: string; unit: string; note?: string; className?: string }) {
   return (
-    <div class="figure">
+    <div class={`figure ${className ?? ""}`}>
       <span class="figure-value">{value}<small>{unit}</small></span>
       <span class="figure-name">{name}{note !== undefined && <em>{note}</em>}</span>
     </div>
@@ -27,44 +24,24 @@ export function DoseBar() {
   const dose = now?.dose ?? null;
   const point = dose === null ? "" : `at ${dose.reference_point}`;
   const acquired = dose?.acquisition_time_s ?? 0;
+  const skin = skinText(dose?.skin);
+  const highLevel = s.status.value?.dose.control?.limits?.high_level === true;
   return (
-    <footer class="dose" aria-label="Dose">
-      <Figure name="Dose rate" value={adaptive(s.connected.value ? dose?.air_kerma_rate_mgy_min : null)} unit="mGy/min" />
-      <Figure name="Air kerma" note={point} value={adaptive(dose?.air_kerma_mgy)} unit="mGy" />
-      <Figure name="Kerma-area product" value={adaptive(dose?.kap_gy_cm2)} unit="Gy·cm²" />
-      <Figure name="Fluoroscopy time" value={clockText(dose?.fluoroscopy_time_s)} unit="min:s"
+    <footer class={`dose ${dose?.control ? "has-outlook" : ""}`} aria-label="Dose">
+      <Figure name="Dose rate" value={adaptive(s.connected.value ? dose?.air_kerma_rate_mgy_min : null)} unit="mGy/min"
+        {...(highLevel ? { note: "HIGH LEVEL", className: "is-high" } : {})} />
+      <Figure name="Air kerma" className="figure-kerma" note={point} value={adaptive(dose?.air_kerma_mgy)} unit="mGy" />
+      <Figure name="KAP" value={adaptive(dose?.kap_gy_cm2)} unit="Gy·cm²" />
+      <Figure name="Fluoroscopy time" className="figure-time" value={clockText(dose?.fluoroscopy_time_s)} unit="min:s"
         {...(acquired > 0 ? { note: `+ acquisition ${clockText(acquired)}` } : {})} />
+      {dose?.skin !== undefined && <Figure name="Peak skin dose" className="figure-skin" value={skin.value} unit="mGy" {...(skin.note === "" ? {} : { note: skin.note })} />}
       <div class="dose-notes">
         {dose !== null && <span class="dose-source">{dose.source}</span>}
         <Pulses />
       </div>
-      <Alert />
+      <Outlook />
       <NextStep />
     </footer>
-  );
-}
-
-/** Beside the next step, never in its place: an alert does not take the pedal away. */
-function Alert() {
-  const alerts = s.status.value?.dose.alerts;
-  const words = alertWords(alerts);
-  const upTo = alerts?.up_to ?? null;
-  if (words === null || upTo === null) return null;
-  const seen = (event: Event) => {
-    event.preventDefault();
-    act("dose_alerts_seen", { by: seenBy.value, up_to: upTo });
-    // The keys are the pedal's again.
-    if (document.activeElement instanceof HTMLElement) document.activeElement.blur();
-  };
-  return (
-    <form class={`dose-alert${words.substantial ? " is-substantial" : ""}`} onSubmit={seen} title={words.whole}>
-      <strong role="status">{words.headline}</strong>
-      <span>
-        <input type="text" aria-label="Your name" placeholder="Your name" maxLength={64} required pattern=".*\S.*"
-          value={seenBy.value} onInput={(event) => { seenBy.value = event.currentTarget.value; }} />
-        <button type="submit" aria-label="Acknowledge the dose alert" disabled={!s.mayAct.value}>Acknowledge</button>
-      </span>
-    </form>
   );
 }
 
@@ -94,6 +71,8 @@ function take(what: Extract<Step, { kind: "act" }>["act"]): void {
   switch (what) {
     case "claim": link.claim(); return;
     case "patients": s.patientsOpen.value = true; return;
+    case "screening": askScreening(() => (s.panel.value = "dose")); return;
+    case "budget": s.doseDialog.value = "budget"; return;
     case "store": void storeImage(); return;
     case "needle": placeNeedle({ at_marker: true }); return;
     case "replay": toggleReplay(); return;

@@ -8,6 +8,7 @@ import { painters } from "../room/room";
 import * as s from "../room/state";
 import { drawOverlay } from "../tools/overlay";
 import { attachHands } from "../tools/hands";
+import { BeforeExposure } from "./BeforeExposure";
 import { MonitorHead, monitorLook } from "./MonitorHead";
 import { PictureText } from "./PictureText";
 
@@ -90,12 +91,5 @@ function EmptyText({ channel }: { channel: Channel }) {
   if (channel === "reference") {
     return <p class="empty">Stored images, replays and copies of LIVE appear here.</p>;
   }
-  if (s.everExposed.value) return <p class="empty">No image yet.</p>;
-  return (
-    <div class="first-card">
-      <p>Hold <kbd>SPACE</kbd> for X-ray.</p>
-      <p>Drag the C-arm.</p>
-      <p>Press <kbd>?</kbd> for keys.</p>
-    </div>
-  );
+  return <BeforeExposure />;
 }

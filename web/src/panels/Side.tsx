@@ -4,6 +4,7 @@ import type { FunctionComponent } from "preact";
 
 import { panel, type PanelId } from "../room/state";
 import { CArmPanel } from "./CArmPanel";
+import { DosePanel } from "./DosePanel";
 import { FieldPanel } from "./FieldPanel";
 import { MeasurePanel } from "./MeasurePanel";
 import { NeedlePanel } from "./NeedlePanel";
@@ -17,6 +18,7 @@ const PANELS: readonly { id: PanelId; name: string; Body: FunctionComponent | nu
   { id: "patient", name: "Patient", Body: PatientPanel },
   { id: "carm", name: "C-arm", Body: CArmPanel },
   { id: "needle", name: "Needle", Body: NeedlePanel },
+  { id: "dose", name: "Dose", Body: DosePanel },
   { id: "technique", name: "Technique", Body: TechniquePanel },
   { id: "field", name: "Field", Body: FieldPanel },
   { id: "picture", name: "Picture", Body: PicturePanel },

@@ -2,6 +2,7 @@
 
 import { closingExam, connected, everConnected, exposing, exposingWord, link, operator, patientsOpen, status } from "../room/state";
 import { fixed, UNKNOWN } from "../room/format";
+import { forbidden } from "../room/dosewords";
 import { act } from "../room/room";
 
 interface StateLook {
@@ -18,7 +19,8 @@ export function stateLook(): StateLook {
     case "EXPOSING": return exposing.value ? { word: exposingWord.value, look: "xray" } : { word: "HOLD", look: "calm" };
     case "FAULT": return { word: "FAULT", look: "stop" };
     case "IDLE": return { word: "IDLE", look: "quiet" };
-    default: return { word: now.state, look: "calm" };
+    // X-ray is refused until something is answered or decided.
+    default: return forbidden(now.dose.control) === null ? { word: now.state, look: "calm" } : { word: "NO PERMISSION", look: "amber" };
   }
 }
 
@@ -56,8 +58,10 @@ function Condition() {
   const weeks = patient.pregnancy_weeks ?? null;
   const held = patient.movement?.breathing === "hold";
   const heldS = patient.movement?.held_s ?? null;
+  const control = status.value?.dose.control ?? null;
   return (
     <>
+      {control?.limits?.high_level === true && <span class="badge badge-amber">high level on</span>}
       {weeks !== null && <span class="badge badge-amber" title="X-ray needs a documented reason">pregnant, week {fixed(weeks, 0)}</span>}
       {held && <span class="badge">breath held {fixed(heldS, 0)} s</span>}
     </>

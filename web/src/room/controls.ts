@@ -246,6 +246,7 @@ export function listenToKeys(): void {
     } else if (wanted.do === "stop") {
       if (helpOpen.peek()) helpOpen.value = false;
       if (patientsOpen.peek()) patientsOpen.value = false;
+      s.doseDialog.value = null;
       s.placing.value = null;
       stop();
     } else if (wanted.do === "move") moveBy(event.code, wanted.axis, wanted.sign, wanted.fine, event.repeat);

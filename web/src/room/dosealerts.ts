@@ -5,7 +5,8 @@ import { adaptive, clockText } from "./format";
 
 const GRAVITY = { next: 0, first: 1, substantial: 2 } as const;
 
-const SHORT: Readonly<Record<string, string>> = {
+/** Names short enough for the bar. */
+export const SHORT: Readonly<Record<string, string>> = {
   peak_skin_dose: "Skin dose", air_kerma: "Air kerma", kap: "KAP", fluoroscopy_time: "Fluoroscopy time",
 };
 
@@ -17,7 +18,7 @@ export interface AlertWords {
 }
 
 /** A level as the figure beside it is written: mGy, Gy·cm², min:s. */
-export function levelText(alert: DoseAlert): string {
+export function levelText(alert: Pick<DoseAlert, "level" | "unit">): string {
   if (alert.unit === "min") return `${clockText(Math.round(alert.level * 60))} min:s`;
   if (alert.unit === "Gy" && alert.level < 1) return `${adaptive(alert.level * 1000)} mGy`;
   return `${adaptive(alert.level)} ${alert.unit}`;

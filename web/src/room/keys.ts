@@ -93,6 +93,8 @@ export function belongsToFocus(press: KeyPress, focus: { tag: string; type: stri
   if (typing) return press.code !== "Escape";
   if (press.code === "Space" || press.code === "Escape") return false;
   if (focus.tag === "INPUT" && focus.type === "number") return press.key !== "?";
+  // A letter chooses in a list; the C-arm must not turn meanwhile.
+  if (focus.tag === "SELECT" && press.key.length === 1 && !press.ctrl && !press.meta && !press.alt) return true;
   const arrows = press.code.startsWith("Arrow") || press.code === "Home" || press.code === "End";
   return arrows && (focus.tag === "SELECT" || (focus.tag === "INPUT" && focus.type === "range"));
 }

@@ -1,11 +1,12 @@
 /** The one obvious next step, from what the room is doing. */
 
 import type { Status } from "../link/types";
+import { forbidden } from "./dosewords";
 
 export type Step =
   | { readonly kind: "none"; readonly text: string }
   | { readonly kind: "pedal"; readonly text: string }
-  | { readonly kind: "act"; readonly text: string; readonly act: "patients" | "claim" | "store" | "replay" | "lateral" | "ap" | "needle" };
+  | { readonly kind: "act"; readonly text: string; readonly act: "patients" | "claim" | "store" | "replay" | "lateral" | "ap" | "needle" | "screening" | "budget" };
 
 export interface Situation {
   readonly connected: boolean;
@@ -26,6 +27,9 @@ export function nextStep({ connected, narrow, status, moved }: Situation): Step 
   if (status.making && status.state !== "EXPOSING") return { kind: "none", text: "Making the patient" };
   if (status.state_reason !== "" && status.state !== "EXPOSING") return { kind: "none", text: "One moment" };
   if (status.state === "EXPOSING") return { kind: "none", text: "Release to hold the image" };
+  const barred = forbidden(status.dose.control);
+  if (barred === "screening") return { kind: "act", text: status.dose.control?.screening?.answer === null ? "Ask about pregnancy" : "X-ray needs a reason", act: "screening" };
+  if (barred === "budget") return { kind: "act", text: "Budget spent: decide", act: "budget" };
   const pedal: Step = { kind: "pedal", text: status.dose.source === "recorded" ? "Hold SPACE to play" : "Hold SPACE for X-ray" };
   if (status.patient === null && status.patients.length > 0) return { kind: "act", text: "Choose a patient", act: "patients" };
   if (status.state !== "HOLD" || moved) return pedal;

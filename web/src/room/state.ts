@@ -8,7 +8,7 @@ import type { CatheterKind, Joint, NeedleKind, ShownPicture, Status } from "../l
 import { UPRIGHT, type Orientation } from "../picture/orientation";
 import type { DisplayWindow } from "../picture/window";
 
-export type PanelId = "room" | "patient" | "carm" | "needle" | "technique" | "field" | "picture" | "measure";
+export type PanelId = "room" | "patient" | "carm" | "needle" | "dose" | "technique" | "field" | "picture" | "measure";
 
 export const link = signal<LinkState>("connecting");
 export const everConnected = signal(false);
@@ -57,6 +57,10 @@ export const everExposed = signal(readFlag("fluoroscope.exposed"));
 export const helpOpen = signal(false);
 export const patientsOpen = signal(false);
 export const closingExam = signal(false);
+/** A box that asks for something about the dose. */
+export const doseDialog = signal<"outside" | "budget" | null>(null);
+/** Who last put a name to something on this page. */
+export const who = signal("");
 export const panel = signal<PanelId>("carm");
 /** What the next click places, and where it is clicked. */
 export interface Placing {

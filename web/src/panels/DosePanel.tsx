@@ -1,0 +1,123 @@
+/** The Dose tab: this case, the skin, estimates, the staff, limits and budget, and what was before. */
+
+import { signal } from "@preact/signals";
+import type { ComponentChildren } from "preact";
+
+import type { DoseEstimates, Pace, SkinStatus } from "../link/dose";
+import { effectiveText, skinText } from "../room/dosewords";
+import { adaptive, fixed, UNKNOWN } from "../room/format";
+import { act } from "../room/room";
+import { exposing, mayAct, monitors, readable, status } from "../room/state";
+import { BudgetSection, Limits } from "./DoseRules";
+import { HistoryWords } from "./History";
+import { PaceRows } from "./Pace";
+import { ScreeningCard } from "./Screening";
+
+/** Which parts are open; kept while the page stands. */
+const open = signal<ReadonlySet<string>>(new Set(["case", "skin"]));
+
+function Part({ id, title, value, children }: { id: string; title: string; value: string; children: ComponentChildren }) {
+  const shown = open.value.has(id);
+  const toggle = (): void => {
+    const parts = new Set(open.peek());
+    if (!parts.delete(id)) parts.add(id);
+    open.value = parts;
+  };
+  return (
+    <section class="part">
+      <h3 class="part-title"><button type="button" aria-expanded={shown} aria-controls={`part-${id}`} onClick={toggle}>
+        <span class="part-mark" aria-hidden="true">{shown ? "▾" : "▸"}</span><span>{title}</span><span class="part-value">{value}</span>
+      </button></h3>
+      <div id={`part-${id}`} hidden={!shown}>{shown && children}</div>
+    </section>
+  );
+}
+
+export function DosePanel() {
+  const now = readable.value;
+  const live = status.value;
+  if (now === null || live === null) return null;
+  const { dose } = now;
+  const control = live.dose.control ?? null;
+  const history = live.history ?? null;
+  const estimates = dose.estimates ?? null;
+  const skin = skinText(dose.skin);
+  if (control === null && history === null && dose.skin === undefined) return <p class="hint">A recorded clip: it gives no dose here. What its file says stands in fluoroscope dose read.</p>;
+  return (
+    <div class="dose-panel">
+      {control?.screening?.needed === true && monitors.live.value.painted !== null && <ScreeningCard screening={control.screening} />}
+      {control?.pace && <Part id="case" title="This case" value={control.pace.label}><Case pace={control.pace} /></Part>}
+      <Part id="skin" title="Skin" value={skin.value === UNKNOWN ? UNKNOWN : `${skin.value} mGy ${skin.note}`}><Skin skin={dose.skin ?? null} /></Part>
+      <Part id="estimates" title="Estimates" value={estimates === null ? UNKNOWN : `${adaptive(estimates.effective_msv)} mSv effective`}><Estimates estimates={estimates} /></Part>
+      {control?.limits && <Part id="limits" title="Limits" value={control.limits.high_level ? "HIGH LEVEL" : `${adaptive(control.limits.limit_mgy_min)} mGy/min`}><Limits limits={control.limits} /></Part>}
+      {control !== null && <Part id="budget" title="Budget" value={control.budget === null ? "none" : control.budget.stopped ? "SPENT" : `${fixed((control.budget.fraction ?? 0) * 100, 0)} %`}><BudgetSection budget={control.budget} /></Part>}
+      {history !== null && <Part id="history" title="Before this exam" value={historyValue(history)}><HistoryWords history={history} /></Part>}
+      <Part id="figures" title="How it is measured" value={dose.source}>
+        <p class="hint">Air kerma {dose.reference_point}.</p>
+        <p class="hint">{control?.calibration ? `Calibration factor ${fixed(control.calibration.factor, 3)} (${control.calibration.source}).` : "No calibration factor is set: the figures are as they come."}</p>
+      </Part>
+    </div>
+  );
+}
+
+function historyValue(history: { readonly exams: number; readonly outside: readonly unknown[]; readonly trouble?: string }): string {
+  if ((history.trouble ?? "") !== "") return "not reachable";
+  const outside = history.outside.length === 0 ? "" : `, ${history.outside.length} elsewhere`;
+  return `${history.exams} exam${history.exams === 1 ? "" : "s"}${outside}`;
+}
+
+function Case({ pace }: { pace: Pace }) {
+  return (
+    <>
+      <label class="field procedure"><span>Procedure</span>
+        <select value={pace.procedure} disabled={!mayAct.value || exposing.value} onChange={(event) => {
+          act("set_procedure", { name: event.currentTarget.value });
+          // The keys are the pedal's again.
+          event.currentTarget.blur();
+        }}>{pace.choices.map(({ name, label }) => <option key={name} value={name}>{label}</option>)}</select>
+      </label>
+      <PaceRows pace={pace} />
+      {pace.source !== "" && <p class="hint source">Typical values: {pace.source}</p>}
+    </>
+  );
+}
+
+function Skin({ skin }: { skin: SkinStatus | null }) {
+  if (skin === null) return <p class="hint">No X-ray in this exam yet.</p>;
+  const { value, note } = skinText(skin);
+  return (
+    <>
+      <p class="line"><span>Peak skin dose</span><strong>{value} mGy <small>{note}</small></strong></p>
+      <p class="hint">{skin.where}. {skin.share_on_patient !== null && `${fixed(skin.share_on_patient * 100, 0)} % of the kerma-area product met the patient. `}Skin: {skin.phantom}{skin.estimate ? " (estimate)" : ""}.</p>
+    </>
+  );
+}
+
+function Estimates({ estimates }: { estimates: DoseEstimates | null }) {
+  if (estimates === null) return <p class="hint">No X-ray in this exam yet.</p>;
+  const { coefficient, conceptus, risk, organs } = estimates;
+  return (
+    <div class="estimates">
+      <p class="line"><span>Effective dose, estimate</span><strong>{effectiveText(estimates)}</strong></p>
+      {coefficient !== null && <p class="hint">{coefficient.name}: {adaptive(coefficient.msv_per_gy_cm2)} mSv per Gy·cm² ({coefficient.source})</p>}
+      {conceptus !== null && (
+        <>
+          <p class="line"><span>Conceptus, estimate</span><strong>{adaptive(conceptus.mgy)} mGy <small>{adaptive(conceptus.low_mgy)} to {adaptive(conceptus.high_mgy)}</small></strong></p>
+          <p class="hint">{conceptus.band}: {conceptus.text}</p>
+        </>
+      )}
+      {organs.length > 0 && (
+        <table class="organs"><caption>Organ doses, estimates</caption>
+          <tbody>{organs.map(({ name, mgy }) => <tr key={name}><th scope="row">{name}</th><td>{adaptive(mgy)} mGy</td></tr>)}</tbody>
+        </table>
+      )}
+      {risk !== null && (
+        <>
+          <p class="line"><span>Nominal risk</span><strong>{risk.per_million === null ? UNKNOWN : `${adaptive(risk.per_million)} in a million`}</strong></p>
+          <p class="hint">{risk.model}: {risk.text}</p>
+        </>
+      )}
+      {estimates.note !== "" && <p class="hint">{estimates.note}</p>}
+    </div>
+  );
+}
