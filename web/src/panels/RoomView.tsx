@@ -7,15 +7,18 @@ import { fixed } from "../room/format";
 import { connected, exposing, follow, joint, mayAct, near, placing, status } from "../room/state";
 import type { BodyShape, Status } from "../link/types";
 import { roomScene } from "../room/roomscene";
-import { effect } from "@preact/signals";
+import { followSkin, skinKnown, skinOn, skinTurned } from "../room/skinmapdata";
+import { effect, untracked } from "@preact/signals";
 import { Views } from "./CArmPanel";
+import { SkinButtons, SkinPeak, showPeak, turnSkin } from "./SkinOnBody";
 
 const DEG_PER_PX = 0.4;
 
 type Grip =
   | { readonly kind: "carm"; readonly x: number; readonly y: number; readonly orbital: number; readonly angulation: number }
   | { readonly kind: "needle"; x: number; y: number }
-  | { readonly kind: "marker" };
+  | { readonly kind: "marker" }
+  | { readonly kind: "skin"; x: number; y: number };
 
 export function RoomView() {
   const canvasRef = useRef<HTMLCanvasElement>(null);
@@ -31,6 +34,11 @@ export function RoomView() {
       <div class={`roomview-stage ${placing.value?.where === "room" ? "is-armed" : ""}`}>
         <canvas ref={canvasRef} aria-hidden="true"
           onPointerDown={(event) => {
+            if (skinTurned.peek() !== null && event.button === 0) {
+              event.currentTarget.setPointerCapture(event.pointerId);
+              grip.current = { kind: "skin", x: event.clientX, y: event.clientY };
+              return;
+            }
             if (!mayAct.peek() || event.button !== 0) return;
             const box = event.currentTarget.getBoundingClientRect();
             const x = event.clientX - box.left;
@@ -58,14 +66,18 @@ export function RoomView() {
             const dy = event.clientY - from.y;
             if (from.kind === "carm") turnTo(from.orbital + dx * DEG_PER_PX, from.angulation - dy * DEG_PER_PX);
             else {
-              const moved = roomScene.current?.drag(dx, dy, event.currentTarget.clientWidth, event.currentTarget.clientHeight) ?? null;
-              if (moved !== null) moveNeedle({ ...moved });
+              if (from.kind === "skin") turnSkin(dx * DEG_PER_PX, dy * DEG_PER_PX);
+              else {
+                const moved = roomScene.current?.drag(dx, dy, event.currentTarget.clientWidth, event.currentTarget.clientHeight) ?? null;
+                if (moved !== null) moveNeedle({ ...moved });
+              }
               from.x = event.clientX;
               from.y = event.clientY;
             }
           }}
           onPointerUp={() => (grip.current = null)}
           onPointerCancel={() => (grip.current = null)} />
+        <SkinPeak />
       </div>
       <div class="roomview-line">
         <p class="roomview-text">
@@ -78,6 +90,7 @@ export function RoomView() {
           </button>
         )}
       </div>
+      {now?.room !== null && <SkinButtons />}
       {now?.room !== null && <Views />}
       {near.value && <p class="hint">{dragHint(now)}</p>}
     </section>
@@ -114,12 +127,15 @@ function showRoom(canvas: HTMLCanvasElement): () => void {
     const now = status.peek();
     const scene = roomScene.current;
     if (scene === null || now === null || now.room === null || now.table === null || gone) return;
+    const known = skinOn.peek() ? skinKnown.peek() : null;
     const detectorMm = now.detector.fields[0]?.size_mm ?? 300;
     scene.show({
       room: now.room, table: now.table, detectorMm, exposing: exposing.peek() && connected.peek(),
       needle: now.needle ?? null, catheterMm: now.catheter?.path_mm ?? null,
       markerMm: now.marker?.position_mm ?? null, rulerMm: now.ruler?.ends_mm ?? null, shape, near: near.peek(),
+      skin: known === null ? null : { ...known, view: skinTurned.peek() },
     });
+    showPeak(scene.peakSeen());
     // Another patient has another shape.
     const uid = `${now.patient?.id} ${now.patient?.name}`;
     if (uid === shapeOf || now.needle === undefined) return;
@@ -131,12 +147,22 @@ function showRoom(canvas: HTMLCanvasElement): () => void {
   };
   // The pictures have the processor first: at most some draws a second here.
   const stop = effect(() => {
-    follow(status.value, connected.value, near.value);
+    follow(status.value, connected.value, near.value, skinOn.value, skinKnown.value, skinTurned.value);
     if (pending) return;
     pending = true;
     setTimeout(draw, exposing.peek() ? 120 : 30);
   });
-  const watch = new ResizeObserver(() => roomScene.current?.resize(canvas.clientWidth, canvas.clientHeight));
+  const watch = new ResizeObserver(() => {
+    roomScene.current?.resize(canvas.clientWidth, canvas.clientHeight);
+    showPeak(roomScene.current?.peakSeen() ?? null);
+  });
+  // The doses are fetched only while they are looked at.
+  let unfollow: (() => void) | null = null;
+  const stopFollowing = effect(() => {
+    if (skinOn.value === (unfollow !== null)) return;
+    unfollow?.();
+    unfollow = skinOn.value ? untracked(followSkin) : null;
+  });
   watch.observe(canvas);
   void import("../room/scene3d").then((module) => {
     if (gone) return;
@@ -152,6 +178,8 @@ function showRoom(canvas: HTMLCanvasElement): () => void {
   return () => {
     gone = true;
     stop();
+    stopFollowing();
+    unfollow?.();
     watch.disconnect();
     roomScene.current?.dispose();
     roomScene.current = null;

@@ -5,6 +5,7 @@ import {
 } from "three";
 
 import type { BodyShape } from "../link/types";
+import { Skin3D, type SkinLook } from "./skinmap3d";
 
 const SKIN = new MeshLambertMaterial({ color: 0xb58f7a });
 /** Seen through from near, so that the spine and the needle in it show. */
@@ -21,13 +22,17 @@ const FACE_TURN: Readonly<Record<string, number>> = { S: 0, P: Math.PI, DL: Math
 /** A rounded patient lying along z, head toward +z, seen in the equipment frame before feet-first turns. */
 export class Body3D {
   readonly group = new Group();
+  /** The skin in its cells, coloured by dose. */
+  readonly dosed = new Skin3D();
   private readonly trunk = new Group();
+  /** Legs and head: schematic always, unless the skin in cells has its own. */
+  private readonly ends = new Group();
   private own: Mesh | null = null;
   private readonly spine = new Group();
   private shape: BodyShape | null | undefined = undefined;
 
   constructor() {
-    for (const side of [-1, 1]) this.limb(new CapsuleGeometry(65, 640, 4, 12), side * 85, 0, -600, 1, 1, this.group);
+    for (const side of [-1, 1]) this.limb(new CapsuleGeometry(65, 640, 4, 12), side * 85, 0, -600, 1, 1, this.ends);
     const head = new Mesh(new SphereGeometry(95, 20, 14), SKIN);
     head.scale.set(0.85, 1, 1.15);
     head.position.set(0, 0, 500);
@@ -40,9 +45,10 @@ export class Body3D {
     for (const side of [-1, 1]) {
       const foot = new Mesh(new BoxGeometry(75, 170, 60), SKIN);
       foot.position.set(side * 85, -30, -1000);
-      this.group.add(foot);
+      this.ends.add(foot);
     }
-    this.group.add(this.trunk, this.spine, head, hair, nose);
+    this.ends.add(head, hair, nose);
+    this.group.add(this.trunk, this.spine, this.ends, this.dosed.group);
     this.wear(null);
   }
 
@@ -80,12 +86,16 @@ export class Body3D {
     }
   }
 
-  /** From near the skin is glass, and what is schematic is not drawn. */
-  lookThrough(near: boolean): void {
+  /** From near the skin is glass, and what is schematic is not drawn; with a skin dose, its cells are the skin. */
+  lookThrough(near: boolean, look: SkinLook | null): void {
     OWN_SKIN.opacity = near ? 0.35 : 1;
     OWN_SKIN.depthWrite = !near;
+    this.dosed.wear(near ? null : look);
+    const cells = this.dosed.group.visible;
+    if (this.own !== null) this.own.visible = !cells;
     this.spine.visible = near;
-    this.trunk.visible = !near || this.own === null;
+    this.ends.visible = !this.dosed.whole;
+    this.trunk.visible = (!near || this.own === null) && !(cells && (this.own === null || this.dosed.whole));
   }
 
   /** Lie as `position` says; returns how far the body reaches down, mm. */

@@ -11,6 +11,8 @@ import {
 
 import type { BodyShape, NeedleStatus, RoomGeometry, Table, Vec3 } from "../link/types";
 import { Body3D } from "./body3d";
+import type { SkinLook } from "./skinmap3d";
+import type { SkinView } from "./skinmapdata";
 
 export interface RoomSnapshot {
   readonly room: RoomGeometry;
@@ -23,6 +25,18 @@ export interface RoomSnapshot {
   readonly rulerMm: readonly Vec3[] | null;
   readonly shape: BodyShape | null;
   readonly near: boolean;
+  /** Null while no skin dose is shown. */
+  readonly skin: SkinLook | null;
+}
+
+/** Where the peak of the skin dose is seen. */
+export interface PeakSeen {
+  readonly x: number;
+  readonly y: number;
+  /** Whether the skin there faces the viewer; else the body is in front of it. */
+  readonly facing: boolean;
+  /** Whether it is right of the middle: its number then stands on the left. */
+  readonly right: boolean;
 }
 
 /** What a drag on the needle asks for. */
@@ -64,12 +78,15 @@ export class RoomScene {
   private readonly detector: Mesh;
   private readonly arc: Mesh;
   private readonly top: Mesh;
+  private readonly foot = new Mesh(new BoxGeometry(320, 620, 420), DARK);
   private readonly beam: Mesh<BufferGeometry, MeshBasicMaterial>;
   private readonly needleLine = new Mesh(new BufferGeometry(), STEEL);
   private readonly hub = new Mesh(new SphereGeometry(6, 16, 12), HUB);
   private readonly catheter = new Mesh(new BufferGeometry(), PLASTIC);
   private readonly ruler = new Mesh(new BufferGeometry(), RULER);
   private readonly marker = new Mesh(new SphereGeometry(4, 16, 12), LEAD);
+  /** Seen from below, the room's lamp does not reach the skin. */
+  private readonly headlamp = new DirectionalLight(0xffffff, 1.6);
   private last: RoomSnapshot | null = null;
   private key = "";
   private aim: Vector3 | null = null;
@@ -78,6 +95,8 @@ export class RoomScene {
     this.renderer = new WebGLRenderer({ canvas, antialias: true, alpha: false, powerPreference: "low-power" });
     this.scene.background = new Color(0x14181d);
     this.scene.add(new AmbientLight(0xffffff, 1.5));
+    this.headlamp.visible = false;
+    this.scene.add(this.headlamp, this.headlamp.target);
     const lamp = new DirectionalLight(0xffffff, 2.2);
     lamp.position.set(-1500, -3000, -800);
     this.scene.add(lamp);
@@ -93,11 +112,10 @@ export class RoomScene {
     this.top = new Mesh(new BoxGeometry(500, 35, 2300), METAL);
     this.top.position.set(0, 135, -150);
     this.tableGroup.add(this.top, this.body.group);
-    const foot = new Mesh(new BoxGeometry(320, 620, 420), DARK);
-    foot.position.set(0, 480, -950);
+    this.foot.position.set(0, 480, -950);
     // Drawn over everything: inside the patient they are what is looked for.
     for (const thing of [this.needleLine, this.catheter, this.hub, this.marker]) thing.renderOrder = 2;
-    this.scene.add(this.carm, this.tableGroup, foot, this.needleLine, this.catheter, this.ruler, this.hub, this.marker);
+    this.scene.add(this.carm, this.tableGroup, this.foot, this.needleLine, this.catheter, this.ruler, this.hub, this.marker);
   }
 
   resize(width: number, height: number): void {
@@ -113,12 +131,12 @@ export class RoomScene {
 
   /** Draw `now` if it looks different from what was drawn last. */
   show(now: RoomSnapshot): void {
-    const key = JSON.stringify([now.room, now.table, now.detectorMm, now.exposing, now.needle?.path_mm, now.catheterMm, now.markerMm, now.rulerMm, now.near, now.shape?.uid]);
+    const key = JSON.stringify([now.room, now.table, now.detectorMm, now.exposing, now.needle?.path_mm, now.catheterMm, now.markerMm, now.rulerMm, now.near, now.shape?.uid, now.skin?.shape.uid, now.skin?.doses.uid, now.skin?.doses.revision, now.skin?.view]);
     if (key === this.key) return;
     this.key = key;
     this.last = now;
     this.body.wear(now.shape);
-    this.body.lookThrough(now.near);
+    this.body.lookThrough(now.near, now.skin);
     this.placeCarm(now);
     this.placeTable(now);
     this.placeNeedle(now);
@@ -187,7 +205,16 @@ export class RoomScene {
   }
 
   /** The whole room from its corner, or the back from near, at the needle. */
-  private look({ near, needle, catheterMm, markerMm, room }: RoomSnapshot): void {
+  private look(now: RoomSnapshot): void {
+    const { near, needle, catheterMm, markerMm, room } = now;
+    const view = near ? null : (now.skin?.view ?? null);
+    this.camera.up.set(0, -1, 0);
+    for (const part of [this.carm, this.top, this.foot]) part.visible = view === null;
+    this.headlamp.visible = view !== null;
+    if (view !== null) {
+      this.lookAtSkin(view);
+      return;
+    }
     const at = near ? this.nearAim(vec(needle?.entry_mm ?? catheterMm?.at(-1) ?? markerMm ?? room.isocenter_mm)) : new Vector3(60, 60, -60);
     if (!near) this.aim = null;
     const from = near ? at.clone().add(new Vector3(-0.62, -0.55, -0.62).multiplyScalar(NEAR_MM)) : new Vector3(-2250, -1600, -2350);
@@ -196,6 +223,29 @@ export class RoomScene {
     this.camera.lookAt(at);
     this.camera.updateProjectionMatrix();
     for (const part of [this.source, this.detector, this.arc]) part.visible = !near;
+  }
+
+  /** The bare body: what stands between the eye and the skin, and what is drawn through it, is left out. */
+  private lookAtSkin(view: SkinView): void {
+    for (const part of [this.needleLine, this.catheter, this.ruler, this.hub, this.marker]) part.visible = false;
+    const eye = this.body.dosed.eye(view);
+    this.camera.position.copy(eye.from);
+    this.camera.up.copy(eye.up);
+    this.headlamp.position.copy(eye.from);
+    this.headlamp.target.position.copy(eye.at);
+    this.camera.near = 20;
+    this.camera.lookAt(eye.at);
+    this.camera.updateProjectionMatrix();
+  }
+
+  /** Where the peak of the skin dose is on the canvas, px; null without one. */
+  peakSeen(): PeakSeen | null {
+    const peak = this.body.dosed.peak();
+    const canvas = this.renderer.domElement;
+    if (peak === null) return null;
+    const facing = this.camera.position.clone().sub(peak.at).dot(peak.out) > 0;
+    const at = this.seen(peak.at, canvas.clientWidth, canvas.clientHeight);
+    return { ...at, facing, right: at.x > canvas.clientWidth / 2 };
   }
 
   /** Near, the view stands still while what it looks at is dragged a little. */
