@@ -1,6 +1,7 @@
 """The commands ``fluoroscope dose …``. Names, flags and JSON keys are public: see docs/reference/command-line.md."""
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -63,11 +64,24 @@ def dose_alerts(
 @dose_app.command("map")
 def dose_map(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A dose report (RDSR) of fluoroscopy.")],
-    phantom: Annotated[str, typer.Option(help="plane, cylinder or adult.")] = "adult",
-    height_cm: Annotated[float, typer.Option(help="Of the adult, 100 to 230 cm.")] = 176.0,
-    weight_kg: Annotated[float, typer.Option(help="Of the adult, 15 to 300 kg.")] = 73.0,
+    phantom: Annotated[
+        str,
+        typer.Option(
+            metavar="BODY", help="plane, cylinder, adult, child, or a patient: name, CT file or DICOM folder."
+        ),
+    ] = "adult",
+    height_cm: Annotated[
+        float | None, typer.Option(help="Adult 100 to 230 cm (176 when not said), child 45 to 170 (110).")
+    ] = None,
+    weight_kg: Annotated[
+        float | None, typer.Option(help="Adult 15 to 300 kg (73 when not said), child 2 to 100 (19).")
+    ] = None,
     position: Annotated[
         str | None, typer.Option(help="How the patient lay, where the report is silent or wrong: HFS, HFP, FFS, FFP …")
+    ] = None,
+    table_file: Annotated[
+        Path | None,
+        typer.Option("--table", metavar="FILE", help="Where the site's table is when the report says 0: TOML."),
     ] = None,
     json_output: JsonOption = False,
     csv_file: Annotated[
@@ -81,13 +95,18 @@ def dose_map(
 ) -> None:
     """Work out the peak skin dose and where it lies; without a table position, its bounds."""
     from fluoroscope.app.dose_map import Body, map_dose, map_facts, map_rows, write_map_csv, write_map_png
+    from fluoroscope.dose.skin_machines import read_table_frame
+    from fluoroscope.dose.skin_phantoms import USUAL
     from fluoroscope.geometry.table import PatientPosition
 
     if position is not None and position not in PatientPosition.__members__:
         raise ValueError(f"position must be {', '.join(PatientPosition.__members__)}, got {position}")
     lies = None if position is None else PatientPosition[position]
-    body = Body(phantom, height_cm, weight_kg, lies)
-    report = map_dose(file, body)
+    usual_cm, usual_kg = USUAL.get(phantom, USUAL["adult"])
+    body = Body(
+        phantom, usual_cm if height_cm is None else height_cm, usual_kg if weight_kg is None else weight_kg, lies
+    )
+    report = map_dose(file, body, None if table_file is None else read_table_frame(table_file))
     if csv_file is not None:
         write_map_csv(report, csv_file)
     if png_file is not None:
@@ -139,3 +158,24 @@ def dose_history(
     print_table(patient, ["what", "value"], history_rows(history))
     columns = ["when", "procedure", "machine", "KAP", "air kerma", "fluoroscopy", "source"]
     print_table("exams", columns, exam_rows(history))
+
+
+@dose_app.command("import")
+def dose_import(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Of dose reports and X-ray images, or one file.")],
+    registry: RegistryOption = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Keep every dose object of a folder in the registry; cut short, the same command goes on from there."""
+    from fluoroscope.app.dose_history import imported_rows
+    from fluoroscope.registry import Registry
+    from fluoroscope.registry.importing import import_folder
+
+    with Registry(registry) as opened, loading_bar() as progress:
+        told = import_folder(opened, folder, progress)
+    for line in told.left_out:
+        warn(f"left out: {line}")
+    if json_output:
+        print_json(asdict(told))
+    else:
+        print_table(str(folder), ["what", "files"], imported_rows(told))

@@ -1,8 +1,8 @@
 """The very first start: a second process compiles half of the kernels while this one opens the patient.
 
 Compiled kernels are kept on disk by numba, and its compiler runs one thread at a time. So when nothing is compiled yet,
-a child process compiles the loops of projector, detector, image chain and skin dose into that cache; here they are read from it
-when they are first needed. Whatever becomes of the child, what is then missing is compiled here.
+a child process compiles the loops of projector, detector, image chain and skin dose into that cache; here they are
+read from it when they are first needed. Whatever becomes of the child, what is then missing is compiled here.
 """
 
 import contextlib

@@ -4,7 +4,7 @@ In every slice the outermost skin is looked for along rays to the body's axis. W
 from the side (between arm and trunk, between the legs) is not drawn: no beam enters there first. LPS, mm.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,8 @@ _MOST_CELLS = 30_000
 _FINEST_MM, _COARSEST_MM = 4.0, 12.0
 _RAY_STEP_MM = 0.8
 _SMOOTH_CELLS = 0.7
+_EVERY, _AT_ONCE, _NEAR_MM2, _HORIZON_MARGIN = 4, 4096, 400.0, 0.06
+"""For the horizon every fourth row and column is looked at, so the sine is taken larger by what lies between."""
 _LEAST_CM2 = 20.0
 """A slice with less body than this ends it."""
 _CUT_SHARE = 0.02
@@ -89,9 +91,27 @@ def patient_skin(volume: Volume, name: str, most_cells: int = _MOST_CELLS) -> Pa
     corners = _corners(at_rows[0], at_rows[1], z, columns)
     pitch = float(z[0] - z[1])
     middles = [(table[:-1] + table[1:]) / 2.0 for table in at_rows]
-    relief = Relief(np.ascontiguousarray(middles[1]), np.ascontiguousarray(middles[0]), float(z[0]), pitch)
-    phantom = cells_between(name, corners, relief=relief, own=True)
+    phantom = cells_between(name, corners, own=True)
+    radii_mm, axis_mm = (np.ascontiguousarray(one) for one in reversed(middles))
+    relief = Relief(radii_mm, axis_mm, float(z[0]), pitch, _horizon(phantom))
+    phantom = replace(phantom, relief=relief)
     return PatientSkin(phantom, float(edge.mean()))
+
+
+def _horizon(phantom: SkinPhantom) -> Array:
+    """Return the sine of how high over each cell other skin stands, rather too large than too small."""
+    rows, columns = phantom.shape
+    centers = phantom.centers.astype(np.float32)
+    others = centers.reshape(rows, columns, 3)[::_EVERY, ::_EVERY].reshape(-1, 3)
+    highest = np.empty(len(centers))
+    for first in range(0, len(centers), _AT_ONCE):
+        chosen = slice(first, first + _AT_ONCE)
+        normal = phantom.normals[chosen].astype(np.float32)
+        height = normal @ others.T - np.einsum("ij,ij->i", normal, centers[chosen])[:, None]
+        squared = (centers[chosen] ** 2).sum(axis=1)[:, None] - 2.0 * centers[chosen] @ others.T
+        squared += (others**2).sum(axis=1)
+        highest[chosen] = (height / np.sqrt(np.maximum(squared, _NEAR_MM2))).max(axis=1)
+    return np.clip(highest, 0.0, None) + _HORIZON_MARGIN
 
 
 @dataclass(frozen=True, slots=True)

@@ -289,13 +289,13 @@ def farthest_corner(half_edges: Array) -> Array:
     )
 
 
-def _packed_relief(phantom: SkinPhantom) -> tuple[Array, Array, Array]:
+def _packed_relief(phantom: SkinPhantom) -> tuple[Array, Array, Array, Array]:
     relief = phantom.relief
     if relief is None:
-        none = (np.zeros((0, RELIEF_BINS)), np.zeros((0, 2)), np.zeros(3))
-        return _read_only(none[0]), _read_only(none[1]), _read_only(none[2])
+        none = (np.zeros((0, RELIEF_BINS)), np.zeros((0, 2)), np.zeros(3), np.zeros(0))
+        return _read_only(none[0]), _read_only(none[1]), _read_only(none[2]), _read_only(none[3])
     grid = np.array([relief.top_mm, relief.pitch_mm, float(relief.radii_mm.max())])
-    return relief.radii_mm, relief.axis_mm, _read_only(grid)
+    return relief.radii_mm, relief.axis_mm, _read_only(grid), relief.horizon
 
 
 def _read_only(array: Array) -> Array:

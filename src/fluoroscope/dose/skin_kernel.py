@@ -50,8 +50,13 @@ def _met(shadow: Array, limits: Array, work: Array) -> float:
     Cut by one edge after the other (Sutherland and Hodgman 1974), to and fro between the two halves of ``work``.
     """
     n = 4
+    out = 0
     for k in range(4):
-        work[0, 0, k], work[0, 1, k] = shadow[0, k], shadow[1, k]
+        u, v = shadow[0, k], shadow[1, k]
+        out += u < limits[0] or u > limits[1] or v < limits[2] or v > limits[3]
+        work[0, 0, k], work[0, 1, k] = u, v
+    if out == 0:
+        return _area(work, 0, 4)
     for edge in range(4):
         axis, sign, limit = edge // 2, 2.0 * (edge % 2) - 1.0, limits[edge]
         old, new = edge % 2, 1 - edge % 2
@@ -147,7 +152,7 @@ def _covered(shadow: Array, edges: Array, spread: float, work: Array) -> float:
 
 @njit(**DOOR)
 def _cells(  # type: ignore[no-untyped-def]
-    centers, normals, half_edges, reach, two_sided, beam, spline, table, relief, axis, grid, dose
+    centers, normals, half_edges, reach, two_sided, beam, spline, table, relief, axis, grid, horizon, dose
 ):
     """See `add_beam`."""
     source, d, u, v, edges = beam[0:3], beam[3:6], beam[6:9], beam[9:12], beam[12:16]
@@ -194,7 +199,7 @@ def _cells(  # type: ignore[no-untyped-def]
         if covered <= 0.0:
             continue
         distance = sqrt(ray[0] ** 2 + ray[1] ** 2 + ray[2] ** 2)
-        if relief.shape[0] > 0:
+        if relief.shape[0] > 0 and facing < horizon[i] * distance:
             for k in range(3):
                 way[k] = -ray[k] / distance
             if _hidden(centers[i], way, relief, axis, grid[0], grid[1], grid[2]):
@@ -214,7 +219,7 @@ def add_beam(
     beam: Array,
     spline: Array,
     table: Array,
-    relief: tuple[Array, Array, Array],
+    relief: tuple[Array, Array, Array, Array],
     dose: Array,
 ) -> tuple[float, float, int, int]:
     """Add one beam to ``dose``.
@@ -234,7 +239,8 @@ def add_beam(
         length, transmission, whether oblique rays go the longer way.
     relief
         For skin that can hide skin: distance of the outermost skin from the body's axis (rows, `RELIEF_BINS`), the
-        axis (rows, 2), and (3,) z of the first row, pitch of the rows, the largest distance. Empty for a convex body.
+        axis (rows, 2), (3,) z of the first row, pitch of the rows and the largest distance, and (n,) the sine above
+        the cell over which nothing stands. Empty for a convex body.
     dose
         (n,), mGy; added to.
 
@@ -243,7 +249,7 @@ def add_beam(
     The area of the field at the reference distance that fell on skin, mm²; the largest dose among the cells that were
     hit and its cell (0 and −1 when none was); how many were hit.
     """
-    found: tuple[float, float, int, int] = _cells(*cells, beam, spline, table, *relief, dose)  # type: ignore[no-untyped-call]
+    found: tuple[float, float, int, int] = _cells(*cells, beam, spline, table, *relief, dose)
     return found
 
 
@@ -252,7 +258,7 @@ def compile_kernels() -> None:
     cells = (np.ones((1, 3)), np.ones((1, 3)), np.ones((1, 2, 3)), np.ones(1), False)
     for array in cells[:4]:
         array.setflags(write=False)
-    spline, relief = np.zeros((4, 4)), (np.zeros((0, RELIEF_BINS)), np.zeros((0, 2)), np.zeros(3))
+    spline, relief = np.zeros((4, 4)), (np.zeros((0, RELIEF_BINS)), np.zeros((0, 2)), np.zeros(3), np.zeros(0))
     spline.setflags(write=False)
     for array in relief:
         array.setflags(write=False)

@@ -1,4 +1,4 @@
-"""Bodies whose skin dose falls on: a plane, an elliptic cylinder, and an adult drawn to height and weight.
+"""Bodies whose skin dose falls on: a plane, an elliptic cylinder, adult and child drawn to height and weight.
 
 Patient coordinates (LPS), mm; the origin is the top of the head in the middle of the body, so that z runs from 0 to
 minus the height.
@@ -9,11 +9,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["PHANTOMS", "Relief", "SkinPhantom", "cells_between", "skin_phantom"]
+__all__ = ["PHANTOMS", "SIZES", "USUAL", "Relief", "SkinPhantom", "cells_between", "skin_phantom"]
 
 Array = NDArray[np.float64]
 
-PHANTOMS = ("plane", "cylinder", "adult")
+PHANTOMS = ("plane", "cylinder", "adult", "child")
+SIZES = {"adult": (100.0, 230.0, 15.0, 300.0), "child": (45.0, 170.0, 2.0, 100.0)}
+"""Of bodies drawn to size: least and most height cm, least and most weight kg."""
+USUAL = {"adult": (176.0, 73.0), "child": (110.0, 19.0)}
+"""Their height cm and weight kg where nobody says: a man of ICRP 89, a child of five years."""
 _CELL_MM = 10.0
 _PLANE_MM = (450.0, 1750.0)
 _CYLINDER_MM = (200.0, 100.0, 1500.0)  # half width, half depth, length
@@ -37,6 +41,24 @@ _ADULT = np.array(
         [0.80, 105.0, 60.0],
         [0.96, 75.0, 45.0],
         [1.00, 85.0, 60.0],
+    ]
+)
+
+_CHIN, _CROTCH = 0.13, 0.50
+"""Parts of the adult's height down to chin and crotch."""
+# Height cm; part of it down to the chin (a head is a quarter of a newborn, a fifth at 2, a sixth at 6, a seventh at 12
+# years, the anatomist's canon) and to the crotch (crown to pubis over pubis to heel 1.7 at birth, 1.5, 1.2 and 1.0 at
+# 1, 5 and 7 years, as paediatrics teaches); heights of those ages after WHO's medians, all in round figures.
+_CHILD = np.array(
+    [
+        [50.0, 0.25, 0.63],
+        [75.0, 0.22, 0.60],
+        [87.0, 0.20, 0.585],
+        [110.0, 0.173, 0.545],
+        [116.0, 0.167, 0.525],
+        [122.0, 0.162, 0.50],
+        [150.0, 0.143, 0.50],
+        [176.0, _CHIN, _CROTCH],
     ]
 )
 
@@ -99,20 +121,24 @@ class Relief:
         (rows, 2) x and y.
     top_mm, pitch_mm
         z of the upper edge of the first row, and the height of a row.
+    horizon
+        (cells,) sine of the angle over the skin of a cell above which no other skin stands.
     """
 
     radii_mm: Array
     axis_mm: Array
     top_mm: float
     pitch_mm: float
+    horizon: Array
 
     def __post_init__(self) -> None:
+        self.horizon.setflags(write=False)
         self.radii_mm.setflags(write=False)
         self.axis_mm.setflags(write=False)
 
 
-def skin_phantom(name: str, height_cm: float = 176.0, weight_kg: float = 73.0) -> SkinPhantom:
-    """Return a phantom; height (100 to 230 cm) and weight (15 to 300 kg) shape the adult only.
+def skin_phantom(name: str, height_cm: float | None = None, weight_kg: float | None = None) -> SkinPhantom:
+    """Return a phantom; height and weight (within `SIZES`) shape adult and child only; `USUAL` when absent.
 
     Raises
     ------
@@ -128,16 +154,48 @@ def skin_phantom(name: str, height_cm: float = 176.0, weight_kg: float = 73.0) -
         half_width, half_depth, length = _CYLINDER_MM
         ends = np.array([0.0, length])
         return _lofted(name, ends, np.full(2, half_width), np.full(2, half_depth))
-    if name != "adult":
+    if name not in SIZES:
         raise ValueError(f"phantom must be {', '.join(PHANTOMS)}, got {name}")
-    if not (100.0 <= height_cm <= 230.0 and 15.0 <= weight_kg <= 300.0):
-        raise ValueError(f"an adult has 100 to 230 cm and 15 to 300 kg, got {height_cm} cm and {weight_kg} kg")
-    down = _ADULT[:, 0] * height_cm * 10.0
+    usual_cm, usual_kg = USUAL[name]
+    height_cm = usual_cm if height_cm is None else height_cm
+    weight_kg = usual_kg if weight_kg is None else weight_kg
+    least_cm, most_cm, least_kg, most_kg = SIZES[name]
+    if not (least_cm <= height_cm <= most_cm and least_kg <= weight_kg <= most_kg):
+        article = "an" if name == "adult" else "a"
+        raise ValueError(
+            f"{article} {name} has {least_cm:g} to {most_cm:g} cm and {least_kg:g} to {most_kg:g} kg, "
+            f"got {height_cm} cm and {weight_kg} kg"
+        )
+    body = _ADULT if name == "adult" else _grown_to(height_cm)
+    down = body[:, 0] * height_cm * 10.0
     fine = np.linspace(0.0, down[-1], 400)
-    half_width, half_depth = (np.interp(fine, down, _ADULT[:, column]) for column in (1, 2))
-    volume = np.trapezoid(np.pi * half_width * half_depth, fine)
-    scale = np.sqrt(weight_kg * _SHARE_WITHOUT_ARMS / _DENSITY_KG_PER_MM3 / volume)
-    return _lofted(name, down, _ADULT[:, 1] * scale, _ADULT[:, 2] * scale)
+    half_width, half_depth = (np.interp(fine, down, body[:, column]) for column in (1, 2))
+    # A child's head is as large as it is; what he weighs tells of the rest.
+    rest = fine >= (_head_end(height_cm) if name == "child" else 0.0)
+    slices = np.pi * half_width * half_depth
+    head = float(np.trapezoid(np.where(rest, 0.0, slices), fine))
+    wanted = max(weight_kg * _SHARE_WITHOUT_ARMS / _DENSITY_KG_PER_MM3 - head, 0.2 * head)
+    scale = np.sqrt(wanted / np.trapezoid(np.where(rest, slices, 0.0), fine))
+    below = down >= (_head_end(height_cm) if name == "child" else 0.0)
+    scales = np.where(below, scale, 1.0)
+    return _lofted(name, down, body[:, 1] * scales, body[:, 2] * scales)
+
+
+def _head_end(height_cm: float) -> float:
+    """Return how far below the top of a child's head the neck begins, mm."""
+    return float(np.interp(height_cm, _CHILD[:, 0], _CHILD[:, 1])) * height_cm * 10.0
+
+
+def _grown_to(height_cm: float) -> Array:
+    """Return the adult's sections with a child's proportions: a longer head and trunk, shorter legs."""
+    chin, crotch = (float(np.interp(height_cm, _CHILD[:, 0], _CHILD[:, column])) for column in (1, 2))
+    body = _ADULT.copy()
+    body[:, 0] = np.interp(_ADULT[:, 0], [0.0, _CHIN, _CROTCH, 1.0], [0.0, chin, crotch, 1.0])
+    head = chin * height_cm / (_CHIN * 176.0)
+    above = _ADULT[:, 0] < _CHIN
+    body[above, 1:] *= head
+    body[~above, 1:] *= height_cm / 176.0
+    return body
 
 
 def _lofted(name: str, down: Array, half_width: Array, half_depth: Array) -> SkinPhantom:
