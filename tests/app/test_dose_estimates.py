@@ -32,8 +32,10 @@ def test_presses_of_the_room_know_how_the_patient_lies():
         for position in (PatientPosition.HFP, PatientPosition.HFS)
     )
     assert set(prone) == KEYS
+    # Coefficients of a beam of 80 kV without copper: a press that says no filter is taken as that.
     assert prone["effective_msv"] == pytest.approx(0.22)
     assert supine["effective_msv"] == pytest.approx(0.10)
+    assert {"kidneys", "colon", "red marrow"} <= {organ["name"] for organ in prone["organs"]}
     low, high = prone["effective_spread"]
     assert low < prone["effective_msv"] < high
     json.dumps(prone)
@@ -102,6 +104,7 @@ def test_every_real_report_gives_estimates_or_says_why_not():
         found = exam_estimates(exposures, facts)
         kap = sum(event.kap_gy_cm2 or 0.0 for event in exposures)
         if found["effective_msv"] is not None:
-            assert 0.08 * kap <= found["effective_msv"] <= 0.34 * kap, path.name
+            # Copper and voltage raise the published 0.09 to 0.33 mSv/(Gy·cm²) by up to 2.6.
+            assert 0.05 * kap <= found["effective_msv"] <= 0.9 * kap, path.name
         json.dumps(found)
     assert seen >= 6

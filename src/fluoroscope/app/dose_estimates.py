@@ -91,7 +91,13 @@ def exposure_of_event(event: IrradiationEvent, position: PatientPosition | None,
         angles = positioner_angles(event.first_pose, event.table or TablePose(), position)
     recording = event.technique is not None and event.technique.mode is RadiationMode.ACQUISITION
     return PatientExposure(
-        event.kap_gy_cm2, event.air_kerma_mgy, angles, event.mean_tube_voltage_kv, region, acquisition=recording
+        event.kap_gy_cm2,
+        event.air_kerma_mgy,
+        angles,
+        event.mean_tube_voltage_kv,
+        region,
+        acquisition=recording,
+        copper_mm=None if event.technique is None else event.technique.filtration.copper_mm,
     )
 
 
@@ -182,7 +188,17 @@ def _exposure(event: DoseEventRecord, facts: PatientFacts) -> PatientExposure:
         sum(volts) / len(volts) if volts else None,
         region_of(event.target_region) or region_of(event.protocol) or facts.region,
         acquisition=not event.is_fluoroscopy,
+        copper_mm=_copper_mm(event),
     )
+
+
+def _copper_mm(event: DoseEventRecord) -> float | None:
+    ends = [
+        [value for value in (one.minimum_mm, one.maximum_mm) if value is not None]
+        for one in event.filters
+        if one.material == "copper"
+    ]
+    return sum(sum(pair) / len(pair) for pair in ends if pair) if any(ends) else None
 
 
 def _usable(value: float | None) -> float | None:

@@ -1,10 +1,11 @@
 """Scatter to the people around the table for the present pose: ``fluoroscope dose staff`` and the room's staff map."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fluoroscope.acquisition.event import IrradiationEvent
 from fluoroscope.dose.scatter_map import (
@@ -15,26 +16,33 @@ from fluoroscope.dose.scatter_map import (
     scatter_usv_per_gy_cm2,
 )
 from fluoroscope.geometry.pose import CArmPose, beam_axes
-from fluoroscope.geometry.table import TablePose
+from fluoroscope.geometry.table import PatientPosition, TablePose
 
-__all__ = ["APRONS", "HEIGHTS_CM", "PLACES", "Protection", "StaffPlace", "staff_dose"]
+__all__ = ["APRONS", "HEIGHTS_CM", "LIMITS", "PLACES", "Beam", "Protection", "StaffPlace", "staff_dose"]
+
+Array = NDArray[np.float64]
 
 ISOCENTER_HEIGHT_MM = 1050.0
 """Of the isocentre above the floor; a setting."""
 HEIGHTS_CM = {"eye": 160.0, "trunk": 120.0, "hand": 105.0, "gonads": 90.0, "legs": 50.0}
 """Above the floor, of a standing person."""
 APRONS = {"none": 1.0, "0.25": 0.05, "0.35": 0.03, "0.5": 0.02}
-"""Transmission by lead equivalent, mm: 0.25 mm stops 95 % (Stanford EHS manual [V]), the others by IPEM 78 [K]."""
+"""Transmission by lead equivalent, mm: 0.25 mm stops 95 % (Stanford EHS manual [V]); the others [K]."""
 GLASSES_TRANSMISSION = 0.3
 """Lead glasses let a third of the dose to the lens: most comes from below and aside (ICRP 139) [K]."""
-CEILING_TRANSMISSION = 0.1
-CURTAIN_TRANSMISSION = 0.1
+CEILING_TRANSMISSION, CURTAIN_TRANSMISSION = 0.1, 0.1
 """Ceiling shield and table curtain, 0.5 mm lead, with what goes around them (ICRP 117, 139) [K]."""
 DETECTOR_TRANSMISSION = 0.05
 """Panel, grid and case of the detector; assumed."""
-HALF_TABLE_MM = 250.0
-TABLE_TOP_BELOW_MM = 130.0
 DETECTOR_SIDE_MM = 400.0
+HALF_TABLE_MM, TABLE_TOP_BELOW_MM = 250.0, 130.0
+"""Half the width of the table, and how far its top lies below the isocentre when it stands at zero."""
+LIMITS = (
+    {"what": "effective dose", "msv_per_year": 20.0, "source": "ICRP 103, mean of 5 years [V]"},
+    {"what": "lens of the eye", "msv_per_year": 20.0, "source": "ICRP 118 [V]; 150 in the USA (10 CFR 20) [V]"},
+    {"what": "skin and hands", "msv_per_year": 500.0, "source": "ICRP 103 [K]"},
+)
+"""Yearly limits of workers, for the size of the figures; the site's own stand above them."""
 
 ACROSS_MM = np.arange(-2000.0, 2001.0, 100.0)
 ALONG_MM = np.arange(-3000.0, 3001.0, 100.0)
@@ -54,6 +62,7 @@ PLACES = (
     StaffPlace("operator at the table, left", 500.0, -200.0),
     StaffPlace("operator at the table, right", -500.0, -200.0),
     StaffPlace("assistant, left", 600.0, -800.0),
+    StaffPlace("assistant, right", -600.0, -800.0),
     StaffPlace("anaesthesia at the head", 300.0, 1000.0),
     StaffPlace("1 m, left", 1000.0, 0.0),
     StaffPlace("1 m, right", -1000.0, 0.0),
@@ -77,12 +86,61 @@ class Protection:
         if self.apron not in APRONS:
             raise ValueError(f"apron must be {', '.join(APRONS)} mm lead, got {self.apron}")
 
+    def worn(self, height: str) -> float:
+        """Transmission of what is worn at a height: glasses at the eyes, the apron at trunk and gonads."""
+        if height == "eye":
+            return GLASSES_TRANSMISSION if self.glasses else 1.0
+        return APRONS[self.apron] if height in ("trunk", "gonads") else 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Beam:
+    """The quality of the beam: voltage, kV, and copper, mm."""
+
+    tube_voltage_kv: float = 80.0
+    copper_mm: float = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class _Stand:
+    """How everything stands."""
+
+    pose: CArmPose
+    table: TablePose
+    position: PatientPosition
+    beam: Beam
+    height: str
+    worn: Protection = field(default_factory=Protection)
+
+    def usv_per_gy_cm2(self, x_mm: Array, z_mm: Array) -> Array:
+        """Scatter at places of the present height, per Gy·cm², before what is worn."""
+        y_mm = np.full(len(x_mm), ISOCENTER_HEIGHT_MM - 10.0 * HEIGHTS_CM[self.height])
+        scatter = scatter_field(self.pose, self.table, self.position, self.beam.tube_voltage_kv, self.beam.copper_mm)
+        return scatter_usv_per_gy_cm2(scatter, np.column_stack([x_mm, y_mm, z_mm]), self._shields())
+
+    def _shields(self) -> list[Shield]:
+        """Return the detector, and what hangs at the table on both sides when it is used."""
+        pose, axes = self.pose, beam_axes(self.pose)
+        centre = np.array(pose.isocenter_mm) + (pose.source_to_detector_mm - pose.source_to_isocenter_mm) * axes.d
+        u, v = axes.u * DETECTOR_SIDE_MM, axes.v * DETECTOR_SIDE_MM
+        found = [_rectangle("detector", centre - u / 2.0 - v / 2.0, u, v, DETECTOR_TRANSMISSION)]
+        top = TABLE_TOP_BELOW_MM - self.table.height_mm
+        for side in (-1.0, 1.0):
+            x = self.table.lateral_mm + side * HALF_TABLE_MM
+            if self.worn.curtain:
+                found.append(_rectangle("curtain", (x, top, -700.0), (0, 800, 0), (0, 0, 900), CURTAIN_TRANSMISSION))
+            if self.worn.ceiling:
+                corner = (x + side * 80.0, top - 900.0, -600.0)
+                found.append(_rectangle("ceiling shield", corner, (0, 800, 0), (0, 0, 800), CEILING_TRANSMISSION))
+        return found
+
 
 def staff_dose(
     pose: CArmPose,
     table: TablePose,
+    position: PatientPosition,
     rate_gy_cm2_min: float,
-    tube_voltage_kv: float = 80.0,
+    beam: Beam | None = None,
     events: Sequence[IrradiationEvent] = (),
     height: str = "trunk",
     worn: Protection | None = None,
@@ -91,30 +149,34 @@ def staff_dose(
 
     Parameters
     ----------
-    pose, table
-        Where C-arm and table stand.
+    pose, table, position
+        Where C-arm, table and patient are.
     rate_gy_cm2_min
-        KAP rate now, or that of the technique that is set.
-    tube_voltage_kv
-        Of the beam.
+        KAP rate now, or that of the technique that is set; 0 or more.
+    beam
+        Its quality; 80 kV and 0.1 mm Cu when None.
     events
         Presses of the exam so far, for ``usv_so_far``; those without a pose count in this one.
     height
-        "eye", "trunk", "hand", "gonads" or "legs": at which the map lies.
+        "eye", "trunk", "hand", "gonads" or "legs": at which places and map lie.
     worn
-        What protects; the apron counts only in ``with_apron_usv_per_h``.
+        What protects. Shields count everywhere; apron and glasses only in ``with_apron_usv_per_h``.
+
+    Raises
+    ------
+    ValueError
+        For an unknown height or a rate that is negative or not finite.
     """
     if height not in HEIGHTS_CM:
         raise ValueError(f"height must be {', '.join(HEIGHTS_CM)}, got {height}")
-    protection = worn or Protection()
-    y_mm = ISOCENTER_HEIGHT_MM - 10.0 * HEIGHTS_CM[height]
-    field, shields = scatter_field(pose, tube_voltage_kv), _shields(pose, table, protection)
-    points = np.array([(place.x_mm, y_mm, place.z_mm) for place in PLACES])
-    per_hour = scatter_usv_per_gy_cm2(field, points, shields) * rate_gy_cm2_min * 60.0
-    so_far = _so_far(events, pose, table, points, protection)
+    if not (np.isfinite(rate_gy_cm2_min) and rate_gy_cm2_min >= 0.0):
+        raise ValueError(f"KAP rate must be 0 Gy·cm²/min or more, got {rate_gy_cm2_min}")
+    stand = _Stand(pose, table, position, beam or Beam(), height, worn or Protection())
+    x, z = (np.array([getattr(place, name) for place in PLACES]) for name in ("x_mm", "z_mm"))
+    per_hour = stand.usv_per_gy_cm2(x, z) * rate_gy_cm2_min * 60.0
+    so_far = _so_far(events, stand, x, z)
     grid_x, grid_z = np.meshgrid(ACROSS_MM, ALONG_MM)
-    every = np.column_stack([grid_x.ravel(), np.full(grid_x.size, y_mm), grid_z.ravel()])
-    filled = (scatter_usv_per_gy_cm2(field, every, shields) * rate_gy_cm2_min * 60.0).reshape(grid_x.shape)
+    filled = stand.usv_per_gy_cm2(grid_x.ravel(), grid_z.ravel()).reshape(grid_x.shape) * rate_gy_cm2_min * 60.0
     return {
         "positions": [
             {
@@ -122,11 +184,11 @@ def staff_dose(
                 "x_mm": place.x_mm,
                 "z_mm": place.z_mm,
                 "usv_per_h": _short(now),
-                "usv_so_far": _short(sofar),
-                "with_apron_usv_per_h": _short(now * APRONS[protection.apron]),
+                "usv_so_far": _short(gone),
+                "with_apron_usv_per_h": _short(now * stand.worn.worn(height)),
                 "uncertainty_percent": SCATTER_PERCENT,
             }
-            for place, now, sofar in zip(PLACES, per_hour, so_far, strict=True)
+            for place, now, gone in zip(PLACES, per_hour, so_far, strict=True)
         ],
         "map": {
             "x_mm": ACROSS_MM.tolist(),
@@ -135,47 +197,79 @@ def staff_dose(
             "height_cm": HEIGHTS_CM[height],
             "height": height,
         },
-        "advice": _advice(pose, per_hour),
-        "tube_side": _tube_side(pose),
-        "source": SCATTER_SOURCE,
+        "effects": _effects(stand, rate_gy_cm2_min),
+        "advice": _advice(stand, per_hour),
+        "tube_side": tube_side(pose),
+        "limits": [dict(limit) for limit in LIMITS],
+        "source": f"{SCATTER_SOURCE} ±{SCATTER_PERCENT:.0f} % (k = 2)",
     }
+
+
+def _so_far(events: Sequence[IrradiationEvent], stand: _Stand, x: Array, z: Array) -> Array:
+    total = np.zeros(len(x))
+    for event in events:
+        copper = stand.beam.copper_mm if event.technique is None else event.technique.filtration.copper_mm
+        beam = Beam(event.mean_tube_voltage_kv or stand.beam.tube_voltage_kv, copper)
+        stood = replace(stand, pose=event.first_pose or stand.pose, table=event.table or stand.table, beam=beam)
+        total += stood.usv_per_gy_cm2(x, z) * event.kap_gy_cm2
+    return total
+
+
+def _effects(stand: _Stand, rate_gy_cm2_min: float) -> list[dict[str, Any]]:
+    """Return what each step would change for the operator on the side that gets more: now, and with it."""
+
+    def here(x: float, one: _Stand) -> float:
+        return float(one.usv_per_gy_cm2(np.array([x]), np.array([-200.0]))[0]) * rate_gy_cm2_min * 60.0
+
+    both = {side: here(side, stand) for side in (500.0, -500.0)}
+    worse = max(both, key=lambda side: both[side])
+    now, worn = both[worse], stand.worn
+    changed = [
+        ("stand on the other side", both[-worse]),
+        ("step back from 0.5 m to 1 m", here(2.0 * worse, stand)),
+        ("hang the table curtain", here(worse, replace(stand, worn=replace(worn, curtain=True)))),
+        ("swing in the ceiling shield", here(worse, replace(stand, worn=replace(worn, ceiling=True)))),
+    ]
+    if stand.height in ("trunk", "gonads"):
+        changed += [(f"apron of {lead} mm lead", now * part) for lead, part in APRONS.items() if part < 1.0]
+    if stand.height == "eye":
+        changed.append(("lead glasses", now * GLASSES_TRANSMISSION))
+    words = "left" if worse > 0.0 else "right"
+    return [
+        {
+            "where": f"operator at the table, {words}",
+            "what": what,
+            "now_usv_per_h": _short(now),
+            "with_usv_per_h": _short(then),
+        }
+        for what, then in changed
+    ]
+
+
+def _advice(stand: _Stand, per_hour: Array) -> str:
+    left, right = float(per_hour[0]), float(per_hour[1])
+    side, more, less = ("right", left, right) if right < left else ("left", right, left)
+    tube = tube_side(stand.pose)
+    where = tube if "table" in tube else f"on the {tube}"
+    if more <= 0.0 or less / more > 0.8:
+        return f"both sides get the same, the tube is {where}: a step back from 0.5 m to 1 m takes away most"
+    return f"stand on the {side}, the tube is {where}: {less:.2g} µSv/h instead of {more:.2g}"
+
+
+def tube_side(pose: CArmPose) -> str:
+    """Where the tube is: "left" or "right" of the table, "under the table" or "over the table"."""
+    x, y, _ = (-float(part) for part in beam_axes(pose).d)
+    if abs(x) > abs(y):
+        return "left" if x > 0.0 else "right"
+    return "under the table" if y > 0.0 else "over the table"
 
 
 def _short(value: float) -> float:
     return float(f"{value:.4g}")
 
 
-def _so_far(
-    events: Sequence[IrradiationEvent], pose: CArmPose, table: TablePose, points: Any, protection: Protection
-) -> Any:
-    total = np.zeros(len(points))
-    for event in events:
-        at, stood = event.first_pose or pose, event.table or table
-        field = scatter_field(at, event.mean_tube_voltage_kv or 80.0)
-        total += scatter_usv_per_gy_cm2(field, points, _shields(at, stood, protection)) * event.kap_gy_cm2
-    return total
-
-
-def _shields(pose: CArmPose, table: TablePose, protection: Protection) -> list[Shield]:
-    """Return the detector, and what hangs at the table on both sides when it is used."""
-    axes = beam_axes(pose)
-    centre = np.array(pose.isocenter_mm) + (pose.source_to_detector_mm - pose.source_to_isocenter_mm) * axes.d
-    u, v = axes.u * DETECTOR_SIDE_MM, axes.v * DETECTOR_SIDE_MM
-    found = [_rectangle("detector", centre - u / 2.0 - v / 2.0, u, v, DETECTOR_TRANSMISSION, "assumed")]
-    top = TABLE_TOP_BELOW_MM - table.height_mm
-    for side in (-1.0, 1.0):
-        x = table.lateral_mm + side * HALF_TABLE_MM
-        if protection.curtain:
-            found.append(
-                _rectangle("curtain", (x, top, -700.0), (0, 800.0, 0), (0, 0, 900.0), CURTAIN_TRANSMISSION, "ICRP 139")
-            )
-        if protection.ceiling:
-            corner = (x + side * 80.0, top - 900.0, -600.0)
-            found.append(_rectangle("ceiling", corner, (0, 800.0, 0), (0, 0, 800.0), CEILING_TRANSMISSION, "ICRP 139"))
-    return found
-
-
-def _rectangle(name: str, corner: Any, u: Any, v: Any, transmission: float, source: str) -> Shield:
+def _rectangle(name: str, corner: Any, u: Any, v: Any, transmission: float) -> Shield:
+    source = "assumed" if name == "detector" else "ICRP 117, 139 [K]"
     return Shield(name, _triple(corner), _triple(u), _triple(v), transmission, source)
 
 
@@ -184,18 +278,15 @@ def _triple(vector: Any) -> tuple[float, float, float]:
     return x, y, z
 
 
-def _tube_side(pose: CArmPose) -> str:
-    """Where the tube is, in words: under or over the table, at its left or right."""
-    x, y, _ = (-float(part) for part in beam_axes(pose).d)
-    if abs(x) > abs(y):
-        return "left" if x > 0.0 else "right"
-    return "under the table" if y > 0.0 else "over the table"
-
-
-def _advice(pose: CArmPose, per_hour: Any) -> str:
-    left, right = float(per_hour[0]), float(per_hour[1])
-    side, more, less = ("right", left, right) if right < left else ("left", right, left)
-    away = "stand at the table's " + side
-    if less <= 0.0 or more / less < 1.2:
-        return "both sides get the same: one step back from 0.5 to 1 m takes away three quarters"
-    return f"{away}: {less:.3g} µSv/h instead of {more:.3g}, the tube is {_tube_side(pose)}"
+def staff_rows(found: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return a staff dose for people."""
+    rows = [
+        (one["name"], f"{one['usv_per_h']:.3g} µSv/h, with what is worn {one['with_apron_usv_per_h']:.3g}")
+        for one in found["positions"]
+    ]
+    rows += [
+        (one["what"], f"{one['where']}: now {one['now_usv_per_h']:.3g} µSv/h, with it {one['with_usv_per_h']:.3g}")
+        for one in found["effects"]
+    ]
+    rows += [("limit", f"{one['what']} {one['msv_per_year']:g} mSv a year: {one['source']}") for one in found["limits"]]
+    return [*rows, ("advice", found["advice"]), ("source", found["source"])]

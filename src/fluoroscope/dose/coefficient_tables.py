@@ -8,7 +8,6 @@ __all__ = [
     "CONCEPTUS_SOURCE",
     "CONCEPTUS_UTERUS",
     "EFFECTIVE",
-    "ORGANS",
     "SPREAD_PERCENT",
     "SPREAD_SOURCE",
 ]
@@ -28,9 +27,6 @@ EFFECTIVE: tuple[tuple[str, float | None, float | None, float | None, float | No
     ("abdomen", None, None, None, 0.26, "general fluoroscopy of the abdomen, as in NCRP 160", "K"),
 )
 """Region, ap, pa, lateral, mixed in mSv/(Gy·cm²), source, mark."""
-
-ORGANS: tuple[tuple[str, str, float | None, float | None, float | None, float | None, str, str], ...] = ()
-"""Organ, region, ap, pa, lateral, mixed in mGy/(Gy·cm²), source, mark."""
 
 SPREAD_PERCENT = 40.0
 SPREAD_SOURCE = "effective dose of a reference patient ±40 % (Martin 2007, Br J Radiol 80:639) [K]"

@@ -7,9 +7,19 @@ Directions are the patient's: "ap" enters the front, "pa" the back, "lateral" a 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
-from fluoroscope.dose.coefficient_tables import EFFECTIVE, ORGANS, SPREAD_PERCENT, SPREAD_SOURCE
+from fluoroscope.dose.coefficient_tables import EFFECTIVE, SPREAD_PERCENT, SPREAD_SOURCE
+from fluoroscope.dose.organ_dose import (
+    MONTE_CARLO_SOURCE,
+    REFERENCE_COPPER_MM,
+    REFERENCE_KV,
+    monte_carlo,
+    oblique_ratio,
+    per_kap,
+    quality_ratio,
+)
 from fluoroscope.geometry.pose import beam_direction
 
 __all__ = [
@@ -29,6 +39,9 @@ DOSEMETER_PERCENT = 35.0
 PROJECTIONS = ("ap", "pa", "lateral")
 LARGEST_COEFFICIENT = 10.0
 """No published coefficient, mSv or mGy per Gy·cm², is above it for an adult's trunk; a larger one is a wrong unit."""
+
+SMALLEST_COEFFICIENT = 0.003
+"""mGy per Gy·cm²; what is below is far from the beam, where the Monte Carlo has too few photons: unknown."""
 
 _REGION_WORDS = (
     ("cervical", ("cervical", "cspine", "c-spine", "neck", "hals")),
@@ -54,8 +67,8 @@ class PatientExposure:
         As displayed; kerma at the reference point.
     angles_deg
         Patient-based primary and secondary (detector side, DICOM PS3.3 C.8.7.5.1.2).
-    tube_voltage_kv
-        Mean of the event.
+    tube_voltage_kv, copper_mm
+        Mean of the event; added copper.
     region
         "cervical", "thoracic", "lumbar", "abdomen", "pelvis" or None.
     acquisition
@@ -68,6 +81,7 @@ class PatientExposure:
     tube_voltage_kv: float | None = None
     region: str | None = None
     acquisition: bool = False
+    copper_mm: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("kap_gy_cm2", "air_kerma_mgy"):
@@ -95,23 +109,38 @@ class ProjectionCoefficients:
     source: str
     mark: str
 
-    def at(self, angles_deg: tuple[float, float] | None) -> float | None:
-        """Return the coefficient of a direction, mixed by `entrance_shares`; None where a part is missing."""
+    def at(
+        self,
+        angles_deg: tuple[float, float] | None,
+        tube_voltage_kv: float | None = None,
+        copper_mm: float | None = None,
+    ) -> float | None:
+        """Return the coefficient of a direction and beam; None where a part is missing.
+
+        Directions are mixed by `entrance_shares`. Voltage, copper, obliques and the side change it as our own Monte
+        Carlo says; a site's coefficients are for the site's beams and stay as they are.
+        """
         if angles_deg is None:
-            return self.mixed
-        total = 0.0
-        for name, share in entrance_shares(*angles_deg).items():
+            if self.mixed is None:
+                return None
+            shares = {"ap": 0.5, "lateral": 0.5}
+            return self.mixed * sum(
+                share * self._ratio(name, tube_voltage_kv, copper_mm) for name, share in shares.items()
+            )
+        total, shares = 0.0, entrance_shares(*angles_deg)
+        for name, share in shares.items():
             value = getattr(self, name)
             if share > 1e-6 and value is None:
                 return None
-            total += share * (value or 0.0)
-        return total
+            total += share * (value or 0.0) * self._ratio(name, tube_voltage_kv, copper_mm)
+        if self.mark == "site":
+            return total
+        return total * oblique_ratio(self.quantity, self.region, angles_deg[0], shares)
 
-    @property
-    def extent(self) -> tuple[float, float] | None:
-        """Smallest and largest of what is known."""
-        known = [value for value in (self.ap, self.pa, self.lateral, self.mixed) if value is not None]
-        return (min(known), max(known)) if known else None
+    def _ratio(self, projection: str, tube_voltage_kv: float | None, copper_mm: float | None) -> float:
+        if self.mark == "site":
+            return 1.0
+        return quality_ratio(self.quantity, self.region, projection, tube_voltage_kv, copper_mm)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,10 +165,7 @@ class Coefficients:
     @classmethod
     def published(cls) -> "Coefficients":
         """Return the published ones."""
-        return cls(
-            tuple(ProjectionCoefficients("effective", *row) for row in EFFECTIVE),
-            tuple(ProjectionCoefficients(*row) for row in ORGANS),
-        )
+        return _published()
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> "Coefficients":
@@ -241,11 +267,11 @@ def effective_dose(
         if one.kap_gy_cm2 == 0.0:
             continue
         entry = coefficients.of(quantity, one.region)
-        factor = None if entry is None else entry.at(one.angles_deg)
+        factor = None if entry is None else entry.at(one.angles_deg, one.tube_voltage_kv, one.copper_mm)
         if one.kap_gy_cm2 is None or entry is None or factor is None:
             left_out += 1
             continue
-        ends = (factor, factor) if one.angles_deg is not None else entry.extent or (factor, factor)
+        ends = (factor, factor) if one.angles_deg is not None else _extent(entry, one)
         value, kap = value + one.kap_gy_cm2 * factor, kap + one.kap_gy_cm2
         low, high = low + one.kap_gy_cm2 * ends[0], high + one.kap_gy_cm2 * ends[1]
         used.append(entry)
@@ -255,6 +281,41 @@ def effective_dose(
     return EffectiveDose(
         value, max(0.0, low * (1.0 - part)), high * (1.0 + part), kap, left_out, tuple(dict.fromkeys(used))
     )
+
+
+def _extent(entry: ProjectionCoefficients, one: PatientExposure) -> tuple[float, float]:
+    """Smallest and largest coefficient of a beam whose direction is not known."""
+    angles = (None, (180.0, 0.0), (0.0, 0.0), (90.0, 0.0))
+    values = [entry.at(angle, one.tube_voltage_kv, one.copper_mm) for angle in angles]
+    known = [value for value in values if value is not None]
+    return min(known), max(known)
+
+
+@cache
+def _published() -> Coefficients:
+    """Effective dose as published, our own Monte Carlo where nothing is, and for every organ."""
+    published = {row[0]: row for row in EFFECTIVE}
+    effective = []
+    for region in REGIONS:
+        own = _own("effective", region)
+        if region in published:
+            _, ap, pa, lateral, mixed, source, mark = published[region]
+            if ap is None:
+                ap, pa, lateral, mark = own.ap, own.pa, own.lateral, f"{mark}, M"
+                source += f"; directions: {own.source}"
+            own = ProjectionCoefficients("effective", region, ap, pa, lateral, mixed, source, mark)
+        effective.append(own)
+    organs = [
+        _own(str(organ), region) for organ in monte_carlo()["organs"] if organ != "effective" for region in REGIONS
+    ]
+    return Coefficients(tuple(effective), tuple(row for row in organs if (row.ap or 0.0) >= SMALLEST_COEFFICIENT))
+
+
+def _own(quantity: str, region: str) -> ProjectionCoefficients:
+    values = [per_kap(quantity, region, name, REFERENCE_KV, REFERENCE_COPPER_MM) for name in PROJECTIONS]
+    ap, pa, lateral = values
+    mixed = None if ap is None or lateral is None else (ap + lateral) / 2.0
+    return ProjectionCoefficients(quantity, region, ap, pa, lateral, mixed, MONTE_CARLO_SOURCE, "M")
 
 
 def _entries(quantities: Any, source: Any) -> list[ProjectionCoefficients]:
