@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from fluoroscope.acquisition.clock import Clock
 from fluoroscope.acquisition.frame import Frame, Provenance
 from fluoroscope.app.console import Console
+from fluoroscope.app.dose_advice import DoseAdviser, advice_status
 from fluoroscope.app.dose_rules import DoseRules
 from fluoroscope.beam.technique import RadiationMode, Technique
 from fluoroscope.dose.budget import Budget, BudgetRule, BudgetState, DoseQuantity
@@ -17,7 +18,7 @@ from fluoroscope.dose.reference_levels import TypicalDose, pace
 from fluoroscope.geometry.pose import CArmPose
 from fluoroscope.live.loop import LiveLoop
 from fluoroscope.monitor.control import RefusedError
-from fluoroscope.procedure.catalogue import PROCEDURES, procedure_named
+from fluoroscope.procedure.catalogue import PROCEDURES, Procedure, procedure_named
 from fluoroscope.procedure.screening import Screening, patient_facts
 
 __all__ = ["DoseControl"]
@@ -25,6 +26,10 @@ __all__ = ["DoseControl"]
 T = TypeVar("T")
 
 NO_PROCEDURE = {"name": "", "label": "not chosen"}
+SPINE = Procedure("spine", "spine", "spine")
+"""Whose needed field advice is given with while no procedure is chosen."""
+ADVICE_EVERY_NS = 1_000_000_000
+"""Advice is worked out anew once a second, and at once when the beam or the pedal changes."""
 
 
 class DoseControl:
@@ -75,6 +80,8 @@ class DoseControl:
         self._budget_told = BudgetState.FREE
         self._typical = dict(rules.typical)
         self._values: dict[DoseQuantity, float | None] = {}
+        self._adviser = None if console is None else DoseAdviser(console)
+        self._advice: tuple[int, tuple[Any, ...], dict[str, Any] | None] | None = None
         loop.on_pulse(self._pulse)
 
     def begin(self, exam_uid: str, patient: Mapping[str, Any]) -> None:
@@ -87,6 +94,8 @@ class DoseControl:
         simulated = self._loop.snapshot().source.provenance is Provenance.SIMULATED
         with self._lock:
             self._exam, self._high_level = exam_uid, False
+            if self._adviser is not None:
+                self._adviser.forget()
             facts = patient_facts(patient, simulated or bool(patient.get("synthetic")))
             self._screening = Screening(self._rules.screening, facts)
             self._values, self._budget = {}, self._new_budget(self._rules.budget_of(self._procedure))
@@ -189,6 +198,8 @@ class DoseControl:
                 raise RefusedError(told)
 
     def _pulse(self, frame: Frame) -> None:
+        if self._adviser is not None:
+            self._adviser.pulse(frame)
         self.follow(self._loop.snapshot().dose)
 
     def follow(self, dose: DoseStatus) -> None:
@@ -216,12 +227,14 @@ class DoseControl:
         """Return the part ``dose.control`` of the status, JSON-ready."""
         if not self._irradiates:
             return dict.fromkeys(("screening", "pace", "advice", "budget", "limits", "calibration"))
-        self.follow(self._loop.snapshot().dose)
+        snapshot = self._loop.snapshot()
+        self.follow(snapshot.dose)
+        advice = self._advice_status(snapshot.event_uid if snapshot.x_ray_on else None)
         with self._lock:
             return {
                 "screening": self._screening.status(),
                 "pace": self._pace_status(),
-                "advice": None,
+                "advice": advice,
                 "budget": self._budget_status(),
                 "limits": self._limits_status(),
                 "calibration": {
@@ -279,8 +292,20 @@ class DoseControl:
                 }
                 for row in known.rows
             ],
-            "source": known.source,
+            "source": known.source if self._procedure else "choose the procedure",
         }
+
+    def _advice_status(self, event_uid: str | None) -> dict[str, Any] | None:
+        adviser, console = self._adviser, self._console
+        if adviser is None or console is None:
+            return None
+        procedure, now_ns = PROCEDURES.get(self._procedure, SPINE), self._clock.monotonic_ns()
+        control = console.carm.control
+        state = (event_uid, procedure.name, console.carm.setup, control.dose_level, console.shown_technique())
+        known = self._advice
+        if known is None or known[1] != state or now_ns - known[0] >= ADVICE_EVERY_NS:
+            known = self._advice = now_ns, state, advice_status(adviser.cheapest(procedure, event_uid))
+        return known[2]
 
     def _budget_status(self) -> dict[str, Any] | None:
         budget = self._budget

@@ -7,11 +7,14 @@ technique it was made with, the loop cannot wind up and does not oscillate. No c
 by pulse.
 """
 
+from copy import copy
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
 import numpy as np
+from numpy.typing import NDArray
 
+from fluoroscope.acquisition.frame import Collimation
 from fluoroscope.beam.technique import Filtration, RadiationMode, Technique
 from fluoroscope.detector.expose import Detector
 from fluoroscope.dose.limits import (
@@ -21,8 +24,9 @@ from fluoroscope.dose.limits import (
     entrance_point,
     refused_rate,
 )
+from fluoroscope.geometry.grid import DetectorGrid
 
-__all__ = ["AutomaticCurve", "DoseLevel", "ExposureControl", "GeneratorLimits", "entrance_rate_mgy_min"]
+__all__ = ["AutomaticCurve", "BeamChange", "DoseLevel", "ExposureControl", "GeneratorLimits", "entrance_rate_mgy_min"]
 
 
 class DoseLevel(Enum):
@@ -104,6 +108,24 @@ class GeneratorLimits:
 def entrance_rate_mgy_min(technique: Technique, source_to_detector_mm: float) -> float:
     """Return the air kerma rate where the rule measures it on a C-arm, free in air, mGy/min."""
     return air_kerma_rate_mgy_min(technique, entrance_point(source_to_detector_mm).source_distance_mm)
+
+
+@dataclass(frozen=True, slots=True)
+class BeamChange:
+    """What would be another; None stays.
+
+    Attributes
+    ----------
+    copper_mm, dose_level, source_to_detector_mm
+        As set.
+    water_mm
+        The patient as the control would see it, in another measuring field.
+    """
+
+    copper_mm: float | None = None
+    dose_level: DoseLevel | None = None
+    source_to_detector_mm: float | None = None
+    water_mm: float | None = None
 
 
 class ExposureControl:
@@ -261,6 +283,30 @@ class ExposureControl:
     def displayed_limit(self, pulse_rate_hz: float, mode: RadiationMode = RadiationMode.FLUOROSCOPY) -> str | None:
         """Return what keeps `displayed` from the wanted signal, in words; None when nothing does."""
         return self._chosen(pulse_rate_hz, mode)[1]
+
+    def forecast(self, pulse_rate_hz: float, change: BeamChange) -> tuple[Technique, str | None]:
+        """Return the fluoroscopy technique after a change of the beam, and what limits it; changes nothing."""
+        changed: dict[str, object] = {}
+        if change.copper_mm is not None:
+            filtration = replace(self._curve.filtration, copper_mm=change.copper_mm)
+            changed["_curve"] = replace(self._curve, filtration=filtration)
+            changed["_fixed"] = None if self._fixed is None else replace(self._fixed, filtration=filtration)
+        for name, value in (
+            ("_water_mm", change.water_mm),
+            ("_source_to_detector_mm", change.source_to_detector_mm),
+            ("dose_level", change.dose_level),
+        ):
+            if value is not None:
+                changed[name] = value
+        other = copy(self)
+        vars(other).update(changed)
+        return other.displayed(pulse_rate_hz), other.displayed_limit(pulse_rate_hz)
+
+    def water_behind(
+        self, pixels: NDArray[np.uint16], grid: DetectorGrid, field: Collimation, technique: Technique
+    ) -> float:
+        """Return the water that a LIN picture of ``technique`` shows in the measuring field of another field, mm."""
+        return self._equivalent(self._detector.mean_signal(pixels, grid, field), technique)
 
     def prime(self, expected_signal: float, technique: Technique) -> None:
         """Start from a forecast of the mean LIN of ``technique``, so that the first picture is not black."""
