@@ -1,28 +1,37 @@
 """The dose report as programs others wrote see it: dciodvfy, PixelMed's template validator, dcmtk."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from fluoroscope.beam.technique import Filtration, RadiationMode, Technique
 from fluoroscope.geometry.table import PatientPosition
+from fluoroscope.records.contents import DoseCalibration, DoseImage
 from fluoroscope.records.identity import Anatomy, PatientAngles
 from fluoroscope.records.rdsr import DoseEvent, write_rdsr
+
+EXTENDED = {
+    "images": {"2.25.1001": [DoseImage("2.25.5", "2.25.6")], "2.25.1003": [DoseImage("2.25.7", "2.25.8")]},
+    "calibration": DoseCalibration(0.93, "J. Doe", datetime(2026, 5, 1, tzinfo=UTC), 5.0, "Physics", "TG-190"),
+}
 
 
 def three_events(make_event):
     acquisition = Technique(75.0, 30.0, 10.0, 3.75, Filtration(3.1, 0.0), RadiationMode.ACQUISITION)
     standing, turned = PatientAngles(-160.0, 5.0), PatientAngles(160.0, 5.0)
     return [
-        DoseEvent(make_event(1), standing, standing),
+        DoseEvent(make_event(1), standing, turned),
         DoseEvent(make_event(2, pulse_rate_hz=3.75, technique=acquisition), standing, turned),
         DoseEvent(make_event(3, technique=acquisition), standing, standing),
     ]
 
 
-@pytest.mark.req("REQ-DICOM-001")
+@pytest.mark.req("REQ-DICOM-001", "REQ-REC-001", "REQ-REC-006")
 @pytest.mark.peer("pixelmed")
 def test_pixelmed_finds_no_error_and_nothing_outside_the_template(tmp_path, make_event, make_exam, pixelmed):
     path = tmp_path / "dose.dcm"
-    write_rdsr(path, make_exam(), three_events(make_event), ended=make_exam().started)
+    exam = make_exam(operator="Doe^Jane")
+    write_rdsr(path, exam, three_events(make_event), ended=exam.started, **EXTENDED)
     verdict = pixelmed(path)
     assert "TID_10001" in verdict.text
     assert verdict.errors == []
@@ -50,6 +59,16 @@ def test_dciodvfy_finds_no_error_in_any_position(tmp_path, make_event, make_exam
     exam = make_exam(position=position, anatomy=Anatomy.THORACIC_SPINE, therapeutic=False)
     write_rdsr(path, exam, three_events(make_event), ended=exam.started)
     assert dciodvfy(path).errors == []
+
+
+@pytest.mark.req("REQ-REC-001")
+@pytest.mark.peer("dciodvfy")
+def test_dciodvfy_finds_no_error_in_an_extended_report(tmp_path, make_event, make_exam, dciodvfy):
+    path = tmp_path / "dose.dcm"
+    exam = make_exam(operator="Doe^Jane")
+    write_rdsr(path, exam, three_events(make_event), ended=exam.started, **EXTENDED)
+    verdict = dciodvfy(path)
+    assert (verdict.errors, verdict.warnings) == ([], [])
 
 
 @pytest.mark.peer("dcmtk")

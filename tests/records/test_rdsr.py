@@ -1,6 +1,8 @@
 """The dose report read back item by item: totals, units, angles, table, and what happens on an abort."""
 
 import errno
+from dataclasses import replace
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import pydicom
@@ -8,11 +10,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fluoroscope.acquisition.frame import Collimation, Provenance
 from fluoroscope.beam.technique import Filtration, RadiationMode, Technique
+from fluoroscope.dose.skin_factors import half_value_layer_mm_al
+from fluoroscope.geometry.pose import CArmPose
 from fluoroscope.geometry.table import PatientPosition, TablePose
 from fluoroscope.records import rdsr
+from fluoroscope.records.contents import DoseCalibration, DoseImage
 from fluoroscope.records.identity import PatientAngles
-from fluoroscope.records.rdsr import DoseEvent, dose_report_uid, write_rdsr
+from fluoroscope.records.rdsr import DoseEvent, DoseReport, ReportState, dose_report_uid, write_rdsr
 
 ACQUISITION = Technique(75.0, 30.0, 10.0, 15.0, mode=RadiationMode.ACQUISITION)
 STANDING = PatientAngles(-160.0, 5.0)
@@ -241,3 +247,172 @@ def test_a_full_disk_leaves_nothing(tmp_path, make_event, make_exam, monkeypatch
     with pytest.raises(OSError, match="No space left on device; free disk space"):
         write_rdsr(tmp_path / "a.dcm", make_exam(), [DoseEvent(make_event())], ended=make_exam().started)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.req("REQ-REC-001")
+def test_the_field_and_the_reference_point_are_said(report, make_event):
+    field = Collimation(40.0, 60.0, 30.0, 20.0)
+    dataset = report([DoseEvent(make_event(1, collimation=field)), DoseEvent(make_event(2))])
+    first = items(dataset, "113706")[0]
+    assert number(first, "113788") == (Decimal(50), "mm")  # blades apart along the columns
+    assert number(first, "113789") == (Decimal(100), "mm")
+    assert number(first, "113790") == (Decimal("0.005"), "m2")
+    assert number(first, "113737") == (Decimal(600), "mm")  # 750 to the isocentre less 150
+    assert number(items(dataset, "113702")[0], "113737") == (Decimal(600), "mm")
+
+
+@pytest.mark.req("REQ-REC-001")
+def test_one_distance_of_the_whole_exam_is_said_only_where_it_is_one(report, make_event):
+    other = make_event(2, first_pose=CArmPose(0.0, 0.0, 650.0, 1100.0))
+    dataset = report([DoseEvent(make_event(1)), DoseEvent(other)])
+    assert items(items(dataset, "113702")[0], "113737") == []
+    assert [number(e, "113737")[0] for e in items(dataset, "113706")] == [600, 500]
+    assert items(items(report([DoseEvent(make_event(first_pose=None))]), "113702")[0], "113737") == []
+
+
+@pytest.mark.req("REQ-REC-001")
+def test_the_modelled_beam_says_its_quality_and_a_real_one_does_not(report, make_event, make_exam):
+    event = make_event(technique=Technique(70.0, 3.0, 8.0, 7.5, Filtration(3.1, 0.1)))
+    (ours,) = items(report([DoseEvent(event)]), "113706")
+    layer = half_value_layer_mm_al(event.mean_tube_voltage_kv, 3.1, 0.1)
+    assert float(number(ours, "111634")[0]) == pytest.approx(layer, abs=5e-5)
+    assert coded(ours, "111632") == "105874009"
+    (real,) = items(report([DoseEvent(event)], make_exam(provenance=Provenance.RECORDED)), "113706")
+    assert items(real, "111634") == items(real, "111632") == []
+
+
+@pytest.mark.req("REQ-REC-001")
+def test_the_images_of_an_event_are_referred_to_and_listed(report, make_event):
+    images = {"2.25.1001": [DoseImage("2.25.5", "2.25.6"), DoseImage("2.25.5", "2.25.7")]}
+    dataset = report([DoseEvent(make_event(1)), DoseEvent(make_event(2))], images=images)
+    first, second = items(dataset, "113706")
+    shown = [i.ReferencedSOPSequence[0].ReferencedSOPInstanceUID for i in items(first, "113795")]
+    assert shown == ["2.25.6", "2.25.7"]
+    assert items(second, "113795") == []
+    (study,) = dataset.CurrentRequestedProcedureEvidenceSequence
+    (series,) = study.ReferencedSeriesSequence
+    assert (study.StudyInstanceUID, series.SeriesInstanceUID) == ("2.25.77", "2.25.5")
+    assert [one.ReferencedSOPInstanceUID for one in series.ReferencedSOPSequence] == ["2.25.6", "2.25.7"]
+    assert "CurrentRequestedProcedureEvidenceSequence" not in report([DoseEvent(make_event(1))])
+
+
+@pytest.mark.req("REQ-REC-001")
+def test_a_calibration_stands_beside_the_readings(report, make_event):
+    whole = DoseCalibration(0.93, "J. Doe", datetime(2026, 5, 1, tzinfo=UTC), 5.0, "Medical physics", "AAPM TG-190")
+    bare = DoseCalibration(0.93, "J. Doe, May 2026")
+    plain = number(items(report([DoseEvent(make_event())]), "113706")[0], "113738")
+    dataset = report([DoseEvent(make_event())], calibration=whole)
+    (box,) = items(items(dataset, "113702")[0], "122505")
+    assert number(box, "122322") == (Decimal("0.93"), "1")
+    assert number(box, "113763") == (Decimal(5), "%")
+    assert items(box, "113724")[0].TextValue == "Medical physics"
+    assert number(items(dataset, "113706")[0], "113738") == plain
+    # The template's container wants a date and an uncertainty: without them it is said in words, not made up.
+    dataset = report([DoseEvent(make_event())], calibration=bare)
+    assert items(items(dataset, "113702")[0], "122505") == []
+    assert "factor 0.93 (J. Doe, May 2026)" in items(dataset, "121106")[0].TextValue
+    assert number(items(dataset, "113706")[0], "113738") == plain
+
+
+@pytest.mark.req("REQ-REC-001")
+def test_who_let_the_beam_go_is_said_where_it_is_known(report, make_exam):
+    assert items(report([]), "113870") == []
+    (person,) = items(report([], make_exam(operator="Doe^Jane")), "113870")
+    assert person.PersonName == "Doe^Jane"
+    assert coded(person, "113875") == "113850"
+
+
+@pytest.mark.req("REQ-REC-006")
+def test_a_c_arm_that_moved_during_fluoroscopy_is_said(report, make_event):
+    turned = PatientAngles(170.0, -3.0)
+    (event,) = items(report([DoseEvent(make_event(), STANDING, turned)]), "113706")
+    assert number(event, "112011")[0] == -160  # of the first pulse
+    (words,) = [one.TextValue for one in items(event, "121106")]
+    assert "primary angle -160.0 to 170.0 deg" in words
+    assert "secondary angle 5.0 to -3.0 deg" in words
+    # A rotational acquisition has items for it, a C-arm that stood nothing to say.
+    run = make_event(technique=ACQUISITION)
+    for still in (DoseEvent(run, STANDING, PatientAngles(-100.0, 5.0)), DoseEvent(make_event(), STANDING, STANDING)):
+        assert items(items(report([still]), "113706")[0], "121106") == []
+
+
+@pytest.mark.req("REQ-REC-006")
+def test_a_c_arm_that_was_pushed_is_said(report, make_event):
+    event = make_event()
+    pushed = replace(event.first_pose, isocenter_mm=(0.0, 0.0, 80.0), source_to_detector_mm=1100.0)
+    (item,) = items(report([DoseEvent(replace(event, last_pose=pushed))]), "113706")
+    (words,) = [one.TextValue for one in items(item, "121106")]
+    assert "source to detector 1200.0 to 1100.0 mm" in words
+    assert "isocenter by 0.0, 0.0, 80.0 mm" in words
+
+
+@pytest.mark.req("REQ-REC-001")
+def test_the_table_is_said_from_the_isocentre_of_a_mobile_c_arm(report, make_event):
+    table = TablePose(10.0, -20.0, 30.0)
+    pose = CArmPose(0.0, 0.0, 750.0, 1200.0, isocenter_mm=(1.0, 2.0, 3.0))
+    (event,) = items(report([DoseEvent(make_event(table=table, first_pose=pose))]), "113706")
+    assert [number(event, code)[0] for code in ("113751", "113752", "113753")] == [9, -23, -32]
+
+
+@pytest.mark.req("REQ-REC-004")
+def test_a_report_so_far_is_another_object_of_the_same_study_and_events(tmp_path, make_event, make_exam):
+    exam, events = make_exam(), [DoseEvent(make_event(1)), DoseEvent(make_event(2))]
+    growing, read = DoseReport(exam), {}
+    for state in ReportState:
+        growing.write(tmp_path / "dose.dcm", events, ended=exam.started, state=state)
+        read[state] = pydicom.dcmread(tmp_path / "dose.dcm")
+    assert len({one.SOPInstanceUID for one in read.values()}) == 3
+    assert len({(one.StudyInstanceUID, one.SeriesInstanceUID) for one in read.values()}) == 1
+    uids = [[items(event, "113769")[0].UID for event in items(one, "113706")] for one in read.values()]
+    assert uids == [["2.25.1001", "2.25.1002"]] * 3
+    flags = [read[state].CompletionFlag for state in ReportState]
+    assert flags == ["COMPLETE", "PARTIAL", "PARTIAL"]
+    assert "goes on" in read[ReportState.SO_FAR].CompletionFlagDescription
+
+
+@pytest.mark.req("REQ-REC-003")
+def test_a_report_that_grew_is_the_same_as_one_written_at_once(tmp_path, make_event, make_exam):
+    exam = make_exam()
+    events = [DoseEvent(make_event(n), STANDING) for n in range(1, 6)]
+    growing = DoseReport(exam)
+    for count in range(1, 6):
+        growing.write(tmp_path / "grown.dcm", events[:count], ended=exam.started, state=ReportState.SO_FAR)
+    images = {"2.25.1003": [DoseImage("2.25.5", "2.25.6")]}  # came late, for an event encoded long ago
+    growing.write(tmp_path / "grown.dcm", events, ended=exam.started, images=images)
+    write_rdsr(tmp_path / "whole.dcm", exam, events, ended=exam.started, images=images)
+    assert (tmp_path / "grown.dcm").read_bytes() == (tmp_path / "whole.dcm").read_bytes()
+    changed = [replace(events[0], angles=PatientAngles(0.0, 0.0)), *events[1:]]
+    growing.write(tmp_path / "grown.dcm", changed, ended=exam.started)
+    (first, *_) = items(pydicom.dcmread(tmp_path / "grown.dcm"), "113706")
+    assert number(first, "112011")[0] == 0
+
+
+@pytest.mark.req("REQ-REC-005")
+def test_what_a_measured_run_does_not_say_is_not_in_its_report(report, make_event, make_exam):
+    unknown = dict.fromkeys(
+        (
+            "mean_tube_voltage_kv", "mean_tube_current_ma", "mean_pulse_width_ms", "first_pose", "last_pose", "table",
+            "technique", "collimation",
+        )
+    )  # fmt: skip
+    exam = make_exam(provenance=Provenance.LIVE)
+    dataset = report([DoseEvent(make_event(**unknown))], exam)
+    (event,) = items(dataset, "113706")
+    numbers = {one.ConceptNameCodeSequence[0].CodeValue for one in event.ContentSequence if one.ValueType == "NUM"}
+    assert numbers == {"122130", "113738", "113791", "113768", "113742", "113824"}
+    assert "CAPTURED" in items(dataset, "121106")[0].TextValue
+    assert [coded(dataset, code) for code in ("113943", "113944", "113945")] == ["373067005"] * 3
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"factor": 0.0},
+        {"factor": float("nan")},
+        {"uncertainty_percent": 101.0},
+        {"measured": datetime(2026, 5, 1)},
+    ],
+)
+def test_impossible_calibrations_are_refused(wrong):
+    with pytest.raises(ValueError, match="calibration"):
+        DoseCalibration(**{"factor": 1.0, "source": "me", **wrong})

@@ -13,7 +13,7 @@ from fluoroscope.dicom.dose_objects import read_dose_object
 from fluoroscope.dicom.dose_records import DoseEventRecord
 from fluoroscope.dose.skin_factors import backscatter, half_value_layer_mm_al
 from fluoroscope.dose.skin_map import INHERENT_ALUMINIUM_MM, SkinMap, map_uncertainty_percent
-from fluoroscope.records.patient_dose import BodyModel, PatientDose, write_patient_dose
+from fluoroscope.records.patient_dose import BodyModel, PatientDose, WrittenDose, write_patient_dose
 from fluoroscope.records.report_subject import subject_of_report
 
 __all__ = ["BeamFacts", "beam_facts", "patient_dose_of_map", "with_beams", "write_map_record"]
@@ -33,7 +33,7 @@ class BeamFacts:
     side_cm: float
 
 
-def write_map_record(report: SkinReport, path: Path, body: Body, made: datetime | None = None) -> str:
+def write_map_record(report: SkinReport, path: Path, body: Body, made: datetime | None = None) -> WrittenDose:
     """Write what was worked out from a dose report as Patient Radiation Dose SR, its map beside it.
 
     Parameters
@@ -49,8 +49,8 @@ def write_map_record(report: SkinReport, path: Path, body: Body, made: datetime 
 
     Returns
     -------
-    str
-        SOP Instance UID.
+    WrittenDose
+        SOP Instance UIDs.
 
     Raises
     ------

@@ -2,6 +2,7 @@
 
 import itertools
 from dataclasses import dataclass
+from datetime import datetime
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from fluoroscope.geometry.table import TablePose
 from fluoroscope.records.identity import PatientAngles
 from fluoroscope.records.uids import derived_uid
 
-__all__ = ["DoseEvent", "XARun"]
+__all__ = ["DoseCalibration", "DoseEvent", "DoseImage", "XARun"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,59 @@ class DoseEvent:
     def mode(self) -> RadiationMode:
         """Fluoroscopy unless the technique says acquisition."""
         return self.event.technique.mode if self.event.technique else RadiationMode.FLUOROSCOPY
+
+
+@dataclass(frozen=True, slots=True)
+class DoseImage:
+    """An image kept of an irradiation event, as a dose report refers to it."""
+
+    series_uid: str
+    sop_instance_uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class DoseCalibration:
+    """What the readings of the KAP meter are to be multiplied by; a report keeps the readings themselves.
+
+    Attributes
+    ----------
+    factor
+        True value per reading, above 0.
+    source
+        Who measured it and when, in words.
+    measured
+        When, aware; None when not known.
+    uncertainty_percent
+        Of the factor, 0 to 100; None when not known.
+    responsible, protocol
+        Who is responsible, and by which protocol it was done; "" when not known.
+    """
+
+    factor: float
+    source: str
+    measured: datetime | None = None
+    uncertainty_percent: float | None = None
+    responsible: str = ""
+    protocol: str = ""
+
+    def __post_init__(self) -> None:
+        # Written so that NaN fails too.
+        if not 0.0 < self.factor < float("inf"):
+            raise ValueError(f"a calibration factor must be above 0, got {self.factor}")
+        if self.uncertainty_percent is not None and not 0.0 <= self.uncertainty_percent <= 100.0:
+            raise ValueError(f"the uncertainty of a calibration must be 0 to 100 %, got {self.uncertainty_percent}")
+        if self.measured is not None and self.measured.tzinfo is None:
+            raise ValueError("the time of a calibration must be an aware datetime; give it a time zone")
+
+    @property
+    def whole(self) -> bool:
+        """Whether all is known that a dose report's calibration must say (TID 10002)."""
+        return self.measured is not None and self.uncertainty_percent is not None and self.responsible != ""
+
+    @property
+    def words(self) -> str:
+        """The factor and its source in words."""
+        return f"calibration factor {self.factor:g}" + (f" ({self.source})" if self.source else "")
 
 
 @dataclass(frozen=True, slots=True)

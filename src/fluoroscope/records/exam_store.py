@@ -1,28 +1,33 @@
 """Exams on disk: a folder each, with a log that is rewritten whole: a crash loses at most the run it hit.
 
 ``<data folder>/exams/<UTC date-time>-<short uid>/`` holds ``exam.json`` (whose exam, machine, versions,
-events, files), ``run-NNN.dcm``, ``image-NNN.dcm`` with ``image-NNN.png``, and ``dose.dcm`` when closed.
+events, files), ``run-NNN.dcm``, ``image-NNN.dcm`` with ``image-NNN.png``, and ``dose.dcm``: of the events so far
+while the exam is open, complete when it is closed, then with ``patient_dose.dcm`` where a skin map is known.
 """
 
 import hashlib
 import shutil
 import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fluoroscope.patient.folders import data_folder
 from fluoroscope.records.coding import Coder, code_frame
-from fluoroscope.records.contents import DoseEvent, XARun
+from fluoroscope.records.contents import DoseCalibration, DoseEvent, DoseImage, XARun
 from fluoroscope.records.identity import ExamIdentity
 from fluoroscope.records.png import write_png
 from fluoroscope.records.whole_file import whole_file
+
+if TYPE_CHECKING:
+    from fluoroscope.records.patient_dose import PatientDose
+    from fluoroscope.records.rdsr import DoseReport
 
 __all__ = [
     "DiskRoom",
@@ -55,7 +60,7 @@ class StoredFile:
     Attributes
     ----------
     kind
-        "run", "image", "picture" or "dose".
+        "run", "image", "picture", "dose", "patient dose" or "skin map".
     name
         File name within the exam's folder.
     event_number
@@ -89,6 +94,10 @@ class ExamRecord:
         None while the exam is open, and after a crash until it is recovered.
     complete
         False when it was closed by recovery.
+    calibration
+        Of the KAP meter; None when it is not calibrated.
+    notes
+        JSON-ready facts that came up while it went on, by subject: screening, budget, alerts, skin dose.
     """
 
     identity: ExamIdentity
@@ -97,6 +106,8 @@ class ExamRecord:
     files: tuple[StoredFile, ...] = ()
     ended: datetime | None = None
     complete: bool = True
+    calibration: DoseCalibration | None = None
+    notes: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +168,7 @@ class ExamFolder:
         self.folder = folder
         self._record = record
         self._lock = threading.RLock()
+        self._reports: DoseReport | None = None
 
     @classmethod
     def create(cls, parent: Path, identity: ExamIdentity, details: Mapping[str, Any]) -> Self:
@@ -190,8 +202,13 @@ class ExamFolder:
 
     @property
     def dose_path(self) -> Path:
-        """Where the dose report is written on `close`."""
+        """Where the dose report lies."""
         return self.folder / "dose.dcm"
+
+    @property
+    def patient_dose_path(self) -> Path:
+        """Where the patient's dose is written."""
+        return self.folder / "patient_dose.dcm"
 
     def run_path(self, event_number: int) -> Path:
         """Where the run of an event is, or will be."""
@@ -256,6 +273,35 @@ class ExamFolder:
             self._add_file(StoredFile("picture", png_path.name, run.event.number))
         return dicom_path, png_path
 
+    def note(self, subject: str, facts: Any) -> None:
+        """Log JSON-ready ``facts`` under a subject; what stood there gives way."""
+        with self._lock:
+            self._update(notes={**self._record.notes, subject: facts})
+
+    def calibrate(self, calibration: DoseCalibration | None) -> None:
+        """Log the calibration of the KAP meter; from here on the dose reports say it."""
+        with self._lock:
+            self._update(calibration=calibration)
+            self._reports = None
+
+    def write_dose_so_far(self, at: datetime) -> Path:
+        """Write a dose report of the events so far, marked PARTIAL; `close` puts the complete one in its place.
+
+        Parameters
+        ----------
+        at
+            Now, aware: the report's content time.
+        """
+        from fluoroscope.records.rdsr import ReportState
+
+        with self._lock:
+            if self._record.ended is not None:
+                raise ValueError(f"{self.folder}: the exam is closed; its dose report is complete")
+            events, images = self._record.events, self._images()
+            # Written under the lock: a report of fewer events must not replace one of more.
+            self._report().write(self.dose_path, events, ended=at, state=ReportState.SO_FAR, images=images)
+        return self.dose_path
+
     def close(self, ended: datetime, *, complete: bool = True) -> Path:
         """Write the dose report and log the end; closing again writes the same report again.
 
@@ -266,13 +312,14 @@ class ExamFolder:
         complete
             False on recovery after a crash.
         """
-        from fluoroscope.records.rdsr import write_rdsr
+        from fluoroscope.records.rdsr import ReportState
 
         with self._lock:
             if self._record.ended is not None:
                 ended, complete = self._record.ended, self._record.complete
-            events = self._record.events
-            uid = write_rdsr(self.dose_path, self._record.identity, events, ended=ended, complete=complete)
+            events, images = self._record.events, self._images()
+            state = ReportState.COMPLETE if complete else ReportState.CUT_SHORT
+            uid = self._report().write(self.dose_path, events, ended=ended, state=state, images=images)
             files = tuple(f for f in self._record.files if f.kind != "dose")
             self._update(
                 files=(*files, StoredFile("dose", self.dose_path.name, 0, uid)),
@@ -280,6 +327,58 @@ class ExamFolder:
                 complete=complete,
             )
         return self.dose_path
+
+    def add_patient_dose(self, dose: "PatientDose", made: datetime) -> Path:
+        """Write what the patient got, estimated from the dose report of this exam, and log it with its map.
+
+        Parameters
+        ----------
+        dose
+            The estimate.
+        made
+            When it was estimated, aware.
+
+        Raises
+        ------
+        ValueError
+            When the exam is not closed: there is no complete dose report to refer to.
+        """
+        from fluoroscope.records.patient_dose import map_path, write_patient_dose
+        from fluoroscope.records.rdsr import dose_report_series
+        from fluoroscope.records.report_subject import ReportSource, subject_of_exam
+
+        with self._lock:
+            exam = self._record.identity
+            report = next((f.sop_instance_uid for f in self._record.files if f.kind == "dose"), None)
+            if report is None:
+                raise ValueError(f"{self.folder}: no dose report yet; close the exam first")
+            events = tuple(one.event.uid for one in self._record.events)
+            source = ReportSource(exam.study_uid, dose_report_series(exam), report, events)
+            path = self.patient_dose_path
+            written = write_patient_dose(path, subject_of_exam(exam), source, dose, made)
+            self._add_file(StoredFile("patient dose", path.name, 0, written.sop_instance_uid))
+            if written.map_uid:
+                self._add_file(StoredFile("skin map", map_path(path).name, 0, written.map_uid, 1))
+        return path
+
+    def _report(self) -> "DoseReport":
+        from fluoroscope.records.rdsr import DoseReport
+
+        if self._reports is None:
+            self._reports = DoseReport(self._record.identity, self._record.calibration)
+        return self._reports
+
+    def _images(self) -> dict[str, list[DoseImage]]:
+        """Return the runs and stored images on disk, by the UID of their event."""
+        from fluoroscope.records.xa import xa_series
+
+        uids = {one.event.number: one.event.uid for one in self._record.events}
+        images: dict[str, list[DoseImage]] = {}
+        for file in self._record.files:
+            if file.kind in ("run", "image") and file.event_number in uids:
+                series = xa_series(self._record.identity.study_uid, file.event_number, still=file.kind == "image")
+                images.setdefault(uids[file.event_number], []).append(DoseImage(series, file.sop_instance_uid))
+        return images
 
     def _add_file(self, file: StoredFile) -> None:
         with self._lock:

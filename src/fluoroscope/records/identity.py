@@ -123,6 +123,8 @@ class ExamIdentity:
         Simulated, recorded or live: said in every record.
     therapeutic
         The exam's intent: a treatment guided by X-ray, else a diagnosis.
+    operator
+        Who authorizes the irradiation, a DICOM person name; "" when not known.
     """
 
     study_uid: str
@@ -135,6 +137,7 @@ class ExamIdentity:
     anatomy: Anatomy = Anatomy.LUMBAR_SPINE
     provenance: Provenance = field(default=Provenance.SIMULATED)
     therapeutic: bool = True
+    operator: str = ""
 
     def __post_init__(self) -> None:
         parts = self.study_uid.split(".")
@@ -144,6 +147,8 @@ class ExamIdentity:
             raise ValueError("the exam's start must be an aware datetime; give it a time zone")
         _check_text("study description", self.description, 64)
         _check_text("accession number", self.accession_number, 16)
+        for group in self.operator.split("="):
+            _check_text("operator's name", group, 64)
 
     @property
     def statement(self) -> str:

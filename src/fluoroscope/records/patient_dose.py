@@ -26,7 +26,7 @@ from fluoroscope.records.uids import derived_uid
 from fluoroscope.records.whole_file import whole_file
 from fluoroscope.records.writing import file_meta
 
-__all__ = ["BodyModel", "OrganEstimate", "PatientDose", "map_path", "write_patient_dose"]
+__all__ = ["BodyModel", "OrganEstimate", "PatientDose", "WrittenDose", "map_path", "write_patient_dose"]
 
 _DCM, _SCT = codes.DCM, codes.SCT
 _FINDING_SITE = Code("363698007", "SCT", "Finding Site")
@@ -156,6 +156,14 @@ class PatientDose:
             raise ValueError(f"the share of the KAP on the patient must be 0 to 1, got {self.share_on_patient}")
 
 
+@dataclass(frozen=True, slots=True)
+class WrittenDose:
+    """SOP Instance UIDs of the record and of its map ("" without one)."""
+
+    sop_instance_uid: str
+    map_uid: str
+
+
 def map_path(path: Path) -> Path:
     """Return where the picture of the map lies beside a patient dose record."""
     return path.with_name(f"{path.stem}_map.dcm")
@@ -163,7 +171,7 @@ def map_path(path: Path) -> Path:
 
 def write_patient_dose(
     path: Path, subject: ReportSubject, source: ReportSource, dose: PatientDose, made: datetime
-) -> str:
+) -> WrittenDose:
     """Write the estimate and, where there is one, the map beside it (`map_path`).
 
     Parameters
@@ -181,8 +189,8 @@ def write_patient_dose(
 
     Returns
     -------
-    str
-        SOP Instance UID, the same for the same estimate from the same report.
+    WrittenDose
+        SOP Instance UIDs, the same for the same estimate from the same report.
 
     Raises
     ------
@@ -202,7 +210,7 @@ def write_patient_dose(
     dataset.update(_root(subject, source, dose, picture_uid))
     with whole_file(path) as file:
         dcmwrite(file, dataset, enforce_file_format=True)
-    return uid
+    return WrittenDose(uid, picture_uid or "")
 
 
 def _digest(dose: PatientDose, picture_uid: str | None) -> str:

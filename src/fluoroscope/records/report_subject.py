@@ -1,6 +1,7 @@
 """Whom a derived record is about and what it is made from: an exam of ours, or another machine's dose report."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -118,7 +119,7 @@ def subject_of_report(path: Path, event_uids: tuple[str, ...] = ()) -> tuple[Rep
     return ReportSubject(modules, equipment, statement), source
 
 
-def evidence(references: list[tuple[str, str, str, str]]) -> list[Dataset]:
+def evidence(references: Sequence[tuple[str, str, str, str]]) -> list[Dataset]:
     """Return Current Requested Procedure Evidence Sequence of (study, series, class, instance UIDs), in order."""
     studies: dict[str, dict[str, list[Dataset]]] = {}
     for study_uid, series_uid, sop_class_uid, sop_instance_uid in references:

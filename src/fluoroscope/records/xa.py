@@ -184,12 +184,16 @@ def _header(run: XARun, exam: ExamIdentity, shape: tuple[int, ...]) -> Dataset:
     return dataset
 
 
+def xa_series(study_uid: str, event_number: int, *, still: bool) -> str:
+    """Return the Series Instance UID of a run, or of the stored images of an exam."""
+    return derived_uid(study_uid, "series", "stored images" if still else f"run {event_number}")
+
+
 def _series_and_image(dataset: Dataset, run: XARun, exam: ExamIdentity) -> None:
     event, still = run.event, run.image_number > 0
     dataset.Modality = "XA"
     title = "Stored" if still else f"Run {event.number}"
-    series = "stored images" if still else f"run {event.number}"
-    dataset.SeriesInstanceUID = derived_uid(exam.study_uid, "series", series)
+    dataset.SeriesInstanceUID = xa_series(exam.study_uid, event.number, still=still)
     dataset.SeriesNumber = _STORED_IMAGES_SERIES if still else event.number
     dataset.InstanceNumber = run.image_number or 1
     dataset.AcquisitionNumber = event.number
