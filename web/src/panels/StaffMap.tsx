@@ -10,7 +10,7 @@ import "../styles/dosemaps.css";
 
 const EVERY_MS = 1000;
 const AGAIN_MS = 3000;
-const MOST_HEIGHT_PX = 420;
+const MOST_HEIGHT_PX = 560;
 
 export function StaffMap() {
   const place = useRef<HTMLElement>(null);
@@ -99,7 +99,7 @@ function Known({ staff }: { staff: StaffDose }) {
   const percent = staff.positions[0]?.uncertainty_percent ?? null;
   return (
     <>
-      <p class="dosemap-note"><span class="dosemap-estimate">estimate{percent === null ? "" : ` ± ${percent} %`}</span> Tube {staff.tube_side}. Bands in µSv/h{height === undefined ? "" : `, ${part ?? "map"} height ${height} cm`}.</p>
+      <p class="dosemap-note"><span class="dosemap-estimate">estimate{percent === null ? "" : ` ± ${percent} %`}</span> Head end up. Tube {staff.tube_side}. Bands in µSv/h{height === undefined ? "" : `, ${part ?? "map"} height ${height} cm`}.</p>
       <canvas ref={canvasRef} class="dosemap-canvas staff-canvas" role="img"
         aria-label={`Plan of the room from above with bands of scatter; the table below tells the ${staff.positions.length} places. Tube ${staff.tube_side}.`} />
       {staff.advice !== "" && <p class="dosemap-read">{sentence(staff.advice)}</p>}

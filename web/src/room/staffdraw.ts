@@ -56,7 +56,7 @@ function bands(context: CanvasRenderingContext2D, ratio: number, plan: Plan, sta
     const right = i % width < width - 1 ? (found[i + 1] ?? band) : band;
     const below = found[i + width] ?? band;
     // Half as bright as the colours of the scale: what is drawn over them has to be read.
-    const color = band === -2 ? [20, 24, 29] : band === -1 ? BELOW : (STAFF_COLORS[band] ?? BELOW).map((part) => 0.62 * part + 8);
+    const color = band === -2 ? [20, 24, 29] : band === -1 ? BELOW : (STAFF_COLORS[band] ?? BELOW).map((part) => 0.7 * part + 6);
     const edge = band !== right || band !== below ? 0.45 : 1;
     color.forEach((part, channel) => (image.data[4 * i + channel] = part * edge));
     image.data[4 * i + 3] = 255;
@@ -183,19 +183,21 @@ function numbers(context: CanvasRenderingContext2D, plan: Plan, staff: StaffDose
   }
 }
 
+/** Which way is what: the table's sides are those of a patient on the back, head first; the one who lies there may be turned. */
 function rim(context: CanvasRenderingContext2D, plan: Plan, room: RoomGeometry): void {
   const left = leftOf(room.patient_position);
-  const patient = left === null ? "" : left === 1 ? " · patient L" : " · patient R";
-  const other = left === null ? "" : left === 1 ? " · patient R" : " · patient L";
-  label(context, `table's right${other}`, { x: 4, y: plan.height - 12 }, []);
-  const text = `table's left${patient}`;
+  const sides = [["table's right", left === null ? "" : `patient's ${left === 1 ? "right" : "left"}`], ["table's left", left === null ? "" : `patient's ${left === 1 ? "left" : "right"}`]] as const;
   context.font = FONT;
-  label(context, text, { x: plan.width - context.measureText(text).width - 4, y: plan.height - 12 }, []);
-  label(context, "head end", { x: 4, y: 12 }, []);
+  sides.forEach((words, side) => words.forEach((text, line) => {
+    const x = side === 0 ? 4 : plan.width - context.measureText(text).width - 4;
+    label(context, text, { x, y: 12 + 18 * line }, []);
+  }));
   const metre = 1000 * plan.pxPerMm;
-  context.fillStyle = "#d7dde3";
-  context.fillRect(plan.width - metre - 8, 20, metre, 2);
-  label(context, "1 m", { x: plan.width - metre - 8 + metre / 2 - 12, y: 10 }, []);
+  const y = plan.height - 10;
+  label(context, "1 m", { x: 8 + metre + 8, y }, []);
+  context.fillStyle = "#f2f5f7";
+  context.fillRect(8, y - 1, metre, 2);
+  for (const end of [0, metre]) context.fillRect(8 + end - 1, y - 5, 2, 10);
 }
 
 function label(context: CanvasRenderingContext2D, text: string, at: Spot, taken: Box[], font = FONT): void {
@@ -215,6 +217,6 @@ const around = (at: Spot): Box => ({ x: at.x - DOT_PX, y: at.y - DOT_PX, width: 
 
 /** Free, on the plan, and clear of the words at its rim. */
 function fits(plan: Plan, box: Box, taken: readonly Box[]): boolean {
-  if (box.x < 2 || box.x + box.width > plan.width - 2 || box.y < 24 || box.y + box.height > plan.height - 24) return false;
+  if (box.x < 2 || box.x + box.width > plan.width - 2 || box.y < 44 || box.y + box.height > plan.height - 24) return false;
   return taken.every((other) => box.x >= other.x + other.width || other.x >= box.x + box.width || box.y >= other.y + other.height || other.y >= box.y + box.height);
 }
