@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -41,24 +42,50 @@ def dose_read(
 @dose_app.command("alerts")
 def dose_alerts(
     files: Annotated[list[Path], typer.Argument(metavar="FILES…", help="Dose reports (RDSR), X-ray images, folders.")],
-    levels: Annotated[Path | None, typer.Option(help="Local levels below the published ones: TOML or JSON.")] = None,
+    levels: Annotated[
+        Path | None, typer.Option(help="Dose rules with local levels below the published ones: TOML or JSON.")
+    ] = None,
+    phantom: Annotated[
+        str | None, typer.Option(help="Map the peak skin dose too, on a phantom of dose map: adult, cylinder, plane …")
+    ] = None,
     json_output: JsonOption = False,
 ) -> None:
     """Say which alert levels a procedure reached, in order, and in which event."""
     from fluoroscope.app.dose_alerts import alert_facts, alert_rows
+    from fluoroscope.app.dose_map import Body, running_peaks
     from fluoroscope.app.dose_reading import read_dose_objects
-    from fluoroscope.dose.alerts import PUBLISHED_LEVELS, read_levels
+    from fluoroscope.app.dose_rules import read_rules
 
-    rules = PUBLISHED_LEVELS if levels is None else read_levels(levels)
+    rules = read_rules(levels).levels
+    peaks = None if phantom is None else partial(running_peaks, body=Body(phantom))
     with loading_bar() as progress:
         objects, faults = read_dose_objects(files, progress)
     for fault in faults:
         warn(f"left out: {fault}")
     if json_output:
-        print_json({"objects": [alert_facts(one, rules) for one in objects], "left_out": faults})
+        print_json({"objects": [alert_facts(one, rules, peaks) for one in objects], "left_out": faults})
     else:
         for one in objects:
-            print_table(str(one.path), ["when", "what"], alert_rows(one, rules))
+            print_table(str(one.path), ["when", "what"], alert_rows(one, rules, peaks))
+
+
+@dose_app.command("rules")
+def dose_rules(
+    file: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="A site's rules: TOML or JSON.")] = None,
+    json_output: JsonOption = False,
+    toml_output: Annotated[bool, typer.Option("--toml", help="Print TOML to be edited; the default.")] = False,
+) -> None:
+    """Print the dose rules that hold, packaged or with FILE over them: levels, screening, limits, budget, typical."""
+    from fluoroscope.app.dose_rules import read_rules
+    from fluoroscope.app.dose_rules_text import rules_tables, rules_toml
+
+    if json_output and toml_output:
+        raise ValueError("--json and --toml: choose one")
+    rules = read_rules(file)
+    if json_output:
+        print_json(rules_tables(rules))
+    else:
+        sys.stdout.write(rules_toml(rules))
 
 
 @dose_app.command("map")

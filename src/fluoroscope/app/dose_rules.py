@@ -264,19 +264,17 @@ _UNITS: Mapping[DoseQuantity, Mapping[str, float]] = {
 
 
 def _typical(table: _Table) -> dict[str, TypicalDose]:
-    """Read ``[typical.<procedure>]``: a unit, typical and reference_level for each quantity, and a source."""
+    """Read ``[typical.<procedure>]``: source, and for each quantity its unit, typical and reference_level."""
     typical = dict(PUBLISHED_TYPICAL)
     for name, one in table.tables().items():
         _known_procedure(one.name, name)
-        source = one.text("source")
-        if not source:
-            raise DoseRulesError(f"[{one.name}] needs source: whose cases, how many, when")
+        source, note = one.text("source"), one.text("note")
         levels = {}
         for quantity in PACE_QUANTITIES:
             row = one.table(quantity)
             if row is not None:
                 levels[quantity] = _level(row, quantity, source)
-        local = one.make(partial(TypicalDose, name, levels), "source", *PACE_QUANTITIES)
+        local = one.make(partial(TypicalDose, name, levels, note), "source", "note", *PACE_QUANTITIES)
         typical[name] = local.over(PUBLISHED_TYPICAL.get(name))
     return table.make(lambda: typical, *PROCEDURES)
 
@@ -286,12 +284,19 @@ def _level(table: _Table, quantity: DoseQuantity, source: str) -> Level:
     part = _UNITS[quantity].get(unit)
     if part is None:
         raise DoseRulesError(f"[{table.name}] unit must be one of {', '.join(_UNITS[quantity])}, not {unit!r}")
-    usual, reference = table.optional("typical"), table.optional("reference_level")
+    usual, reference, source = (
+        table.optional("typical"),
+        table.optional("reference_level"),
+        table.text("source", source),
+    )
+    if not source:
+        raise DoseRulesError(f"[{table.name}] needs source: whose cases, how many, when")
     return table.make(
         lambda: Level(None if usual is None else usual * part, None if reference is None else reference * part, source),
         "unit",
         "typical",
         "reference_level",
+        "source",
     )
 
 
