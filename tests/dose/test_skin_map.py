@@ -1,21 +1,29 @@
 """The map of the skin: geometry that can be worked out by hand."""
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from fluoroscope.dose.skin_factors import backscatter, medium, oblique_transmission, table_transmission
+from fluoroscope.acquisition.frame import Collimation
+from fluoroscope.dose.skin_dose import Penumbra, SkinBeam, SkinDose, beam_of_pose
+from fluoroscope.dose.skin_factors import BeamQuality, backscatter, medium, oblique_transmission, table_transmission
 from fluoroscope.dose.skin_map import (
     ImplausibleSkinDoseError,
     Lying,
     SkinEvent,
+    event_beams,
+    lay,
+    lay_at,
     plausible_limit_mgy,
     skin_bounds,
     skin_map,
 )
-from fluoroscope.dose.skin_phantoms import PHANTOMS, skin_phantom
-from fluoroscope.geometry.table import PatientPosition, TablePose
+from fluoroscope.dose.skin_phantoms import PHANTOMS, SkinPhantom, cells_between, skin_phantom
+from fluoroscope.geometry.pose import CArmPose
+from fluoroscope.geometry.positioner import positioner_angles
+from fluoroscope.geometry.table import PatientPosition, TablePose, patient_from_equipment
 
 pytestmark = pytest.mark.req("REQ-SKIN-001")
 
@@ -30,6 +38,10 @@ EVENT = SkinEvent(
     angles_deg=(0.0, 0.0),
     table=TablePose(longitudinal_mm=700.0, height_mm=-150.0),
 )
+
+FLAT = BeamQuality(80.0, 4.68, 1.0, 1.0, np.array([[0.0] * 4] * 3 + [[1.4] * 4]), 1.4)
+"""A quality whose backscatter is the same for every field."""
+FLAT.backscatter_spline.setflags(write=False)
 
 
 @pytest.fixture(scope="module", params=PHANTOMS)
@@ -155,3 +167,151 @@ def test_normals_point_out_and_areas_add_up():
 def test_what_is_no_body_is_refused(wanted):
     with pytest.raises(ValueError, match=r"phantom must be|an adult has"):
         skin_phantom(*wanted)
+
+
+@pytest.mark.parametrize("position", ["HFS", "HFP", "FFP", "HFDL"])
+def test_angles_of_a_patient_on_a_turned_table_are_the_beam_of_the_c_arm(position):
+    lies, table = PatientPosition[position], TablePose(15.0, -30.0, 20.0, 12.0, -8.0, 5.0)
+    pose = CArmPose(25.0, -10.0, 750.0, 1200.0)
+    phantom = skin_phantom("adult")
+    placed = lay_at(phantom, lies, np.array([0.0, 0.0, -700.0]))
+    quality = EVENT.quality
+    from_c_arm, from_report = SkinDose(phantom), SkinDose(phantom)
+    blades = Collimation(100.0, 100.0, 100.0, 100.0)  # 100 mm at 600 mm
+    matrix = patient_from_equipment(table, lies, (0.0, 0.0, -700.0))
+    from_c_arm.add(beam_of_pose(pose, blades, 10.0, 600.0, quality, matrix, placed.tabletop))
+    angles = positioner_angles(pose, table, lies)
+    event = replace(EVENT, angles_deg=angles, table=table, turns_with_table=True)
+    for beam in event_beams(event, placed):
+        from_report.add(beam)
+    np.testing.assert_allclose(from_report.dose_mgy, from_c_arm.dose_mgy, rtol=1e-9, atol=1e-12)
+    assert from_c_arm.peak_mgy > 1.0
+
+
+def test_a_field_cut_in_two_is_the_whole_exactly():
+    phantom = skin_phantom("cylinder")
+    placed = lay(phantom, Lying())
+    (whole,) = event_beams(replace(EVENT, angles_deg=(33.0, 12.0)), placed)
+    low_u, high_u, low_v, high_v = whole.field_mm
+    parts = [(low_u, -7.3, low_v, high_v), (7.3, high_u, low_v, high_v)]
+
+    def kerma_on_skin(field):
+        # Backscatter hangs on the field's size: the same quality of one field size is given to all.
+        skin = SkinDose(phantom)
+        flat = replace(whole, field_mm=field, quality=FLAT)
+        skin.add(flat)
+        return skin.dose_mgy
+
+    np.testing.assert_allclose(
+        kerma_on_skin(parts[0]) + kerma_on_skin(parts[1]), kerma_on_skin(whole.field_mm), rtol=1e-9, atol=1e-12
+    )
+
+
+@pytest.mark.parametrize("cells", [1, 2, 3, 4])
+def test_any_number_of_cells_gets_the_scalar_formula(cells):
+    rng = np.random.default_rng(cells)
+    centers = np.column_stack([rng.uniform(-20, 20, cells), np.full(cells, -30.0), rng.uniform(-20, 20, cells)])
+    normals = np.tile([0.0, 1.0, 0.0], (cells, 1))
+    points = np.zeros((cells, 2, 3))
+    phantom = SkinPhantom(
+        "points", (1, cells), centers, normals, points, np.ones(cells), 1.0, False, np.zeros((2, 2, 3))
+    )
+    (beam,) = event_beams(EVENT, lay(skin_phantom("plane"), Lying()))
+    source = np.array([0.0, 500.0, 0.0])
+    beam = replace(beam, source_mm=source, d=np.array([0.0, -1.0, 0.0]), u=np.array([1.0, 0, 0]),
+                   v=np.array([0.0, 0, 1.0]), table=None)  # fmt: skip
+    skin = SkinDose(phantom)
+    skin.add(beam)
+    for center, dose in zip(centers, skin.dose_mgy, strict=True):
+        side = 10.0 * 530.0 / 600.0
+        k_bs = float(backscatter(80.0, EVENT.hvl_mm_al, side))
+        k_isq = (600.0 / np.linalg.norm(center - source)) ** 2
+        assert dose == pytest.approx(10.0 * k_isq * k_bs * medium(80.0, EVENT.hvl_mm_al), rel=1e-12)
+
+
+def test_dose_never_falls_when_a_beam_is_added():
+    phantom = skin_phantom("adult")
+    placed, skin, before = lay(phantom, Lying()), SkinDose(phantom), np.zeros(len(phantom.areas_mm2))
+    for primary in range(-180, 180, 24):
+        for beam in event_beams(replace(EVENT, angles_deg=(float(primary), 15.0)), placed):
+            skin.add(beam)
+        now = skin.dose_mgy
+        assert (now >= before).all()
+        assert skin.peak_mgy == now.max()
+        assert skin.peak_index == now.argmax()
+        before = now
+    assert skin.beams == 15
+
+
+def test_edges_of_a_collimator_that_is_off_centre_lie_where_they_are():
+    phantom = skin_phantom("plane")
+    placed = lay(phantom, Lying())
+    (beam,) = event_beams(EVENT, placed)
+    skin = SkinDose(phantom)
+    skin.add(replace(beam, field_mm=(10.0, 90.0, 20.0, 60.0), table=None))
+    hit = phantom.centers[skin.dose_mgy > 0.0]
+    scale, half = 640.0 / 600.0, 5.0  # the plane is 640 mm from the source, its cells 10 mm
+    # u is the left of a supine patient, v his feet.
+    assert hit[:, 0].min() == pytest.approx(-10.0 * scale, abs=2 * half)
+    assert hit[:, 0].max() == pytest.approx(90.0 * scale, abs=2 * half)
+    assert hit[:, 2].max() == pytest.approx(-700.0 + 20.0 * scale, abs=2 * half)
+    assert hit[:, 2].min() == pytest.approx(-700.0 - 60.0 * scale, abs=2 * half)
+
+
+def test_a_focal_spot_softens_the_edge_and_keeps_the_middle_and_the_share():
+    fine = cells_between(
+        "fine", np.stack(np.meshgrid(np.arange(-100.0, 100.5), [0.0], np.arange(3.0)), axis=-1)[0].transpose(1, 0, 2),
+        two_sided=True,
+    )  # fmt: skip
+    sharp, soft = SkinDose(fine), SkinDose(fine)
+    beam = SkinBeam(
+        np.array([0.0, 800.0, 1.0]), np.array([0.0, -1.0, 0.0]), np.array([1.0, 0.0, 0.0]), np.array([0.0, 0.0, 1.0]),
+        (30.0, 30.0, 30.0, 30.0), 10.0, 600.0, FLAT,
+    )  # fmt: skip
+    sharp.add(beam)
+    soft.add(replace(beam, penumbra=Penumbra(1.2, 200.0)))
+    edge = np.abs(np.abs(fine.centers[:, 0]) - 40.0)
+    # 1.2 mm · (800 − 200) / 200 = 3.6 mm of penumbra at the plane.
+    changed = np.abs(soft.dose_mgy - sharp.dose_mgy) > 1e-9
+    assert edge[changed].max() < 1.8 + 1.0
+    assert changed.sum() > 4
+    assert soft.peak_mgy == pytest.approx(sharp.peak_mgy, rel=1e-12)
+    # What leaves one side comes to the other, but for the inverse square over a millimetre.
+    assert soft.dose_mgy.sum() == pytest.approx(sharp.dose_mgy.sum(), rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"air_kerma_mgy": -1.0}, {"reference_mm": 0.0}, {"field_mm": (1.0, -2.0, 1.0, 1.0)}, {"air_kerma_mgy": np.nan}],
+)
+def test_a_beam_that_cannot_be_is_refused(changes):
+    (beam,) = event_beams(EVENT, lay(skin_phantom("plane"), Lying()))
+    with pytest.raises(ValueError, match=r"a beam needs|must not cross"):
+        replace(beam, **changes)
+    with pytest.raises(ValueError, match="focal spot"):
+        Penumbra(9.0, 200.0)
+
+
+def test_ten_thousand_beams_take_no_more_memory_than_one():
+    phantom = skin_phantom("cylinder")
+    (beam,) = event_beams(EVENT, lay(phantom, Lying()))
+    skin = SkinDose(phantom)
+    skin.add(beam)
+    once = skin.peak_mgy
+    tracemalloc.start()
+    for _ in range(9_999):
+        skin.add(beam)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 1_000_000
+    assert skin.peak_mgy == pytest.approx(10_000.0 * once, rel=1e-9)
+
+
+def test_a_rotation_past_180_degrees_goes_the_short_way():
+    placed = lay(skin_phantom("cylinder"), Lying())
+    past = event_beams(replace(EVENT, angles_deg=(170.0, 0.0), end_angles_deg=(-170.0, 0.0)), placed)
+    over = event_beams(replace(EVENT, angles_deg=(-100.0, 0.0), end_angles_deg=(100.0, 0.0)), placed)
+    assert len(past) == 8
+    assert max(beam.source_mm[1] for beam in past) < 0.0  # the tube stays above the table
+    assert len(over) == 68
+    assert max(beam.source_mm[1] for beam in over) > 700.0  # through the tube under the table
