@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from fluoroscope.dose.alerts import PUBLISHED_LEVELS, LevelRule, LevelsFileError, Quantity, local_levels
 from fluoroscope.dose.budget import WARN_AT, BudgetRule, DoseQuantity
+from fluoroscope.dose.effective_dose import Coefficients, CoefficientsError
 from fluoroscope.dose.ledger import NOT_CALIBRATED, Calibration
 from fluoroscope.dose.limits import PUBLISHED_LIMITS, RateLimits
 from fluoroscope.dose.reference_levels import PACE_QUANTITIES, PUBLISHED_TYPICAL, Level, TypicalDose
@@ -54,7 +55,7 @@ class DoseRules:
     typical
         Doses by procedure, local over published.
     coefficients
-        Of effective dose, organs, conceptus and risk, as they stand in the file; read by what uses them.
+        Of effective and organ doses, as they stand in the file, checked; see ``Coefficients.from_mapping``.
     source
         The file; "" for the packaged rules.
     """
@@ -301,7 +302,12 @@ def _level(table: _Table, quantity: DoseQuantity, source: str) -> Level:
 
 
 def _coefficients(table: _Table) -> dict[str, Any]:
-    return table.rest()
+    rest = table.rest()
+    try:
+        Coefficients.from_mapping(rest)
+    except CoefficientsError as fault:
+        raise DoseRulesError(f"[coefficients] {fault}") from fault
+    return rest
 
 
 def _known_procedure(section: str, name: str) -> None:

@@ -18,7 +18,7 @@ from fluoroscope.acquisition.event import IrradiationEvent
 from fluoroscope.acquisition.frame import Frame
 from fluoroscope.acquisition.protocols import SourceInfo
 from fluoroscope.beam.technique import Technique
-from fluoroscope.dose.ledger import DoseStatus, KermaLedger
+from fluoroscope.dose.ledger import Calibration, DoseStatus, KermaLedger
 from fluoroscope.live.encoding import (
     Json,
     collimation_from_json,
@@ -312,7 +312,7 @@ class RecoveredExam:
     frames
         How many frames are written.
     dose
-        The exam's dose, replayed pulse by pulse.
+        The exam's dose, replayed pulse by pulse; calibrated as its journal says, the events are as measured.
     closed
         Whether the exam was closed by the operator.
     torn_bytes, damaged_lines
@@ -434,6 +434,9 @@ def recover_exam(path: Path) -> RecoveredExam:
             replay.release(entry["released_ns"], event)
         elif kind == "five_minute_reset":
             replay.ledger.reset_five_minute_signal(entry["at_ns"])
+        elif kind == "note" and isinstance(entry.get("calibration"), dict):
+            told = entry["calibration"]
+            replay.ledger.calibration = Calibration(float(told["factor"]), str(told["source"]))
         elif kind == "stop":
             closed = True
     interrupted = replay.event_uid if replay.builder is not None else None
