@@ -87,16 +87,39 @@ def run(
     ] = None,
     tls_key: Annotated[Path | None, typer.Option(help="PEM key of the certificate.")] = None,
     password_file: Annotated[Path | None, typer.Option(help="File with the password of the page.")] = None,
-    dose_levels: Annotated[
-        Path | None, typer.Option(help="Local dose alert levels below the published ones: TOML or JSON.")
+    dose_rules: Annotated[
+        Path | None,
+        typer.Option(help="Dose rules of the site: alert levels, screening, budgets, typical doses; TOML or JSON."),
     ] = None,
+    registry: Annotated[
+        str | None,
+        typer.Option(
+            help="Where doses are remembered: file or postgresql:// URL, else FLUOROSCOPE_REGISTRY."
+        ),
+    ] = None,
+    procedure: Annotated[
+        str, typer.Option(help="What is done, such as lumbar_epidural.")
+    ] = "",
     no_open: Annotated[bool, typer.Option("--no-open", help="Do not open the browser.")] = False,
 ) -> None:
     """Open the fluoroscopy room in the browser."""
     from fluoroscope.app.serving import Doors, serve_room
     from fluoroscope.app.setup import RoomSetup
 
-    setup = RoomSetup(patient, labels, position, carm, matrix, keep_table, series, names, tissues, dose_levels)
+    setup = RoomSetup(
+        patient,
+        labels,
+        position,
+        carm,
+        matrix,
+        keep_table,
+        series,
+        names,
+        tissues,
+        dose_rules=dose_rules,
+        registry=registry,
+        procedure=procedure,
+    )
     serve_room(setup, Doors(host, port, tls_certificate, tls_key, password_file, not no_open))
 
 

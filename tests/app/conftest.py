@@ -77,6 +77,12 @@ def exams(tmp_path) -> Path:
     return tmp_path / "exams"
 
 
+def screened(room) -> None:
+    """Answer the question before the first exposure, where it is asked."""
+    if room.status()["dose"]["control"]["screening"]["blocks"]:
+        room.command("screening_answer", {"answer": "no", "by": "Test"})
+
+
 @pytest.fixture
 def room(small_ct, exams):
     """The real room, the small CT on its table."""
@@ -90,6 +96,7 @@ def expose(wait_for):
     """Hold the pedal of a room for some pulses, and wait until the last image is held."""
 
     def press(room, pulses=3, **args) -> None:
+        screened(room)
         before = room.status()["pulses"]["delivered"]
         room.command("pedal", {"down": True, **args})
         assert wait_for(lambda: room.status()["pulses"]["delivered"] >= before + pulses)

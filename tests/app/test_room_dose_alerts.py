@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from fluoroscope.app.dose_rules import DoseRulesError, read_rules
 from fluoroscope.app.serving import open_room
 from fluoroscope.app.setup import RoomSetup
-from fluoroscope.dose.alerts import CumulativeDose, LevelsFileError, alerts_of, read_levels
+from fluoroscope.dose.alerts import CumulativeDose, alerts_of
 from fluoroscope.live.journal import read_journal, recover_exam
 from fluoroscope.monitor.control import RefusedError
 
@@ -22,7 +23,7 @@ def levels(tmp_path):
 
 @pytest.fixture
 def room(small_ct, exams, levels):
-    opened = open_room(RoomSetup(str(small_ct), matrix=512, dose_levels=levels), exams, seed=3)
+    opened = open_room(RoomSetup(str(small_ct), matrix=512, dose_rules=levels), exams, seed=3)
     yield opened
     opened.close()
 
@@ -73,7 +74,7 @@ def test_an_alert_comes_once_is_seen_by_name_and_is_in_the_journal(room, wait_fo
     assert [(note["name"], note["by"]) for note in seen] == [(names[0], "Ann Lee")]
     # A program that reads the journal after a crash comes to the same alerts.
     dose = recover_exam(journal).dose
-    again = alerts_of([(CumulativeDose(None, None, None, dose.fluoroscopy_time_s), 1)], read_levels(levels))
+    again = alerts_of([(CumulativeDose(None, None, None, dose.fluoroscopy_time_s), 1)], read_rules(levels).levels)
     assert [alert.name for alert in again.alerts] == names
 
 
@@ -88,6 +89,6 @@ def test_the_next_exam_begins_without_the_alerts_of_the_last(room, expose, wait_
 
 def test_levels_out_of_range_are_refused_before_anything_is_loaded(levels, exams):
     levels.write_text(LEVELS.replace("first = 2", "first = 0"))
-    setup = RoomSetup("no such patient", matrix=512, dose_levels=levels)
-    with pytest.raises(LevelsFileError, match=r"from 1\.8 to 1800 s"):
+    setup = RoomSetup("no such patient", matrix=512, dose_rules=levels)
+    with pytest.raises(DoseRulesError, match=r"from 1\.8 to 1800 s"):
         open_room(setup, exams)

@@ -144,6 +144,7 @@ def test_with_nothing_named_a_modelled_adult_lies_prone_and_breathes(tmp_path, w
         assert (patient["position"], patient["synthetic"], patient["pregnancy_weeks"]) == ("HFP", True, None)
         assert patient["movement"]["breathing"] == "breathe"
         assert None not in patient["movement"]["limits"].values()
+        room.command("screening_answer", {"answer": "no", "by": "Test"})
         room.command("pedal", {"down": True})
         assert wait_for(lambda: room.status()["pulses"]["delivered"] >= 15)
         breathing = np.ptp(pulses(room, 6.0), axis=0)

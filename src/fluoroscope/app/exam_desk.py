@@ -172,6 +172,7 @@ class ExamDesk:
             before = self.exam
             before.close()
             self._messages.take_from(before)
+            self._parts.dose.ended(before)
             self.exam = self._parts.open_exam(following)
             self.none_open = ""
             self._say_pregnancy()

@@ -1,6 +1,7 @@
 """Messages to the operator that stay on the page until they are acknowledged."""
 
 import threading
+from collections.abc import Iterable
 
 from fluoroscope.app.exam import Exam
 from fluoroscope.monitor.control import RefusedError
@@ -24,7 +25,11 @@ class Messages:
 
     def take_from(self, exam: Exam) -> None:
         """Say what an exam has to say."""
-        for level, text in exam.take_messages():
+        self.take(exam.take_messages())
+
+    def take(self, said: Iterable[tuple[str, str]]) -> None:
+        """Say what somebody has left: (level, text)."""
+        for level, text in said:
             self.tell(level, text)
 
     def acknowledge(self, name: str) -> None:

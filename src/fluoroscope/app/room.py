@@ -16,7 +16,6 @@ from fluoroscope.app.console import taken_with
 from fluoroscope.app.dose_words import dose_status
 from fluoroscope.app.exam import Exam, StoredImage
 from fluoroscope.app.exam_desk import ExamDesk
-from fluoroscope.app.live_alerts import LiveAlerts
 from fluoroscope.app.messages import Messages
 from fluoroscope.app.needle_hand import NeedleHand
 from fluoroscope.app.recipe_form import form_asset
@@ -50,7 +49,6 @@ class FluoroscopyRoom:
         self._reference = ReferenceMonitor(parts.clock, self._present)
         self._closed = threading.Event()
         self._desk = ExamDesk(parts, exam, self._messages, self._clear, self._in_patient)
-        self._alerts = LiveAlerts(parts.alert_levels, parts.loop, parts.clock)
         parts.loop.on_event(self._event_ended)
         self._subscription = parts.loop.subscribe("monitor", Policy.LATEST)
         self._pump = threading.Thread(target=self._take_pictures, name="monitor pictures", daemon=True)
@@ -65,9 +63,9 @@ class FluoroscopyRoom:
             "to_reference": self._to_reference,
             "acknowledge": self._acknowledge,
             "five_minute_reset": self._five_minute_reset,
-            "dose_alerts_seen": self._alerts.seen,
             "set_patient": self._desk.set_patient,
             "close_exam": self._desk.close_exam,
+            **parts.dose.commands,
         }
         console = parts.console
         if console is not None:
@@ -103,6 +101,7 @@ class FluoroscopyRoom:
         snapshot = self._parts.loop.snapshot()
         exam, console = self._desk.exam, self._parts.console
         self._messages.take_from(exam)
+        self._messages.take(self._parts.dose.take_messages())
         state = snapshot.state.value
         return {
             "state": state,
@@ -115,7 +114,8 @@ class FluoroscopyRoom:
             **(console.status() if console is not None else self._parts.clip or {}),
             "chain": {"recursion": self._parts.chain.settings.recursion},
             "dose": dose_status(snapshot.dose, snapshot.source.provenance)
-            | {"alerts": self._alerts.follow(exam.uid, snapshot.dose)},
+            | self._parts.dose.status(exam.uid, snapshot),
+            **self._parts.dose.history(),
             "pulses": {
                 "delivered": snapshot.pulses_in_exam,
                 "dropped": snapshot.dropped_in_exam,
@@ -172,7 +172,7 @@ class FluoroscopyRoom:
             cards = self._parts.cards
             picture = None if cards is None else cards.picture(name[len("patients/") : -len(".png")])
             return None if picture is None else Asset(picture, "image/png")
-        return None
+        return self._parts.dose.asset(name)
 
     def operator_lost(self) -> None:
         """End any exposure: nobody holds the pedal."""
@@ -195,6 +195,9 @@ class FluoroscopyRoom:
         loop.wait_for(LiveState.READY, LiveState.HOLD, LiveState.FAULT, timeout_s=5.0)
         self._desk.exam.close()
         self._messages.take_from(self._desk.exam)
+        self._parts.dose.ended(self._desk.exam)
+        self._parts.dose.close()
+        self._messages.take(self._parts.dose.take_messages())
         self._closed.set()
         self._subscription.close()
         loop.close()
@@ -216,6 +219,7 @@ class FluoroscopyRoom:
         if loop.state is LiveState.EXPOSING:
             return
         console, radiation = self._parts.console, RadiationMode(mode)
+        self._parts.dose.before_press(radiation)
         loop.press(CLIP_TECHNIQUE if console is None else lambda: console.technique(radiation))
 
     def _stop(self) -> None:
@@ -299,10 +303,7 @@ class FluoroscopyRoom:
         self._messages.acknowledge(id)
 
     def _event_ended(self, event: IrradiationEvent) -> None:
-        exam = self._desk.exam
-        exam.log_event(event)
-        # What is raised does not hang on a page being there to ask for the status.
-        self._alerts.follow(exam.uid, self._parts.loop.snapshot().dose)
+        self._desk.exam.log_event(event)
 
     def _five_minute_reset(self) -> None:
         self._parts.loop.reset_five_minute_signal()

@@ -1,6 +1,6 @@
 """What a fluoroscopy room is made of."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +10,8 @@ from fluoroscope.app.bedside import Bedside
 from fluoroscope.app.console import Console
 from fluoroscope.app.exam import Exam
 from fluoroscope.app.patient_cards import PatientCards
+from fluoroscope.app.room_dose import RoomDose
 from fluoroscope.app.terminal import Progress
-from fluoroscope.dose.alerts import PUBLISHED_LEVELS, LevelRule
 from fluoroscope.geometry.table import PatientPosition
 from fluoroscope.imagechain.chain import ImageChain
 from fluoroscope.live.loop import LiveLoop
@@ -43,6 +43,8 @@ class RoomParts:
         Of the virtual C-arm; None when a recorded clip is played.
     clip
         What the status says of the source when there is no console.
+    dose
+        What follows the dose, forbids, estimates, remembers.
     open_exam
         Begins an exam, wholly or, raising, not at all.
     patients
@@ -55,13 +57,12 @@ class RoomParts:
         Makes a patient and returns the name by which he is opened; None where nobody can be made.
     cards
         Of the patients that can be chosen; None where there is nobody to choose.
-    alert_levels
-        At which the dose raises an alert.
     """
 
     loop: LiveLoop
     chain: ImageChain
     clock: Clock
+    dose: RoomDose
     open_exam: Callable[[NextExam], Exam]
     patients: Callable[[], list[dict[str, Any]]]
     console: Console | None = None
@@ -70,4 +71,3 @@ class RoomParts:
     bedside: Bedside | None = None
     make: Callable[[PatientParameters, Progress], str] | None = None
     cards: PatientCards | None = None
-    alert_levels: Sequence[LevelRule] = PUBLISHED_LEVELS

@@ -15,17 +15,19 @@ from fluoroscope.acquisition.frame import Frame, PixelIntensity
 from fluoroscope.app.bedside import Bedside
 from fluoroscope.app.clip import ClipSession, clip_status, clip_taken
 from fluoroscope.app.console import Console
+from fluoroscope.app.dose_memory import DoseMemory
+from fluoroscope.app.dose_rules import DoseRules, read_rules
 from fluoroscope.app.patient_cards import PatientCards
 from fluoroscope.app.patient_making import make_patient
 from fluoroscope.app.recording import ExamRecording, recover_exams
 from fluoroscope.app.room import FluoroscopyRoom
+from fluoroscope.app.room_dose import RoomDose
 from fluoroscope.app.room_parts import NextExam, RoomParts
 from fluoroscope.app.room_scene import RoomScene
 from fluoroscope.app.setup import RoomSetup, load_patient, patient_rows
 from fluoroscope.app.terminal import warn
 from fluoroscope.app.virtual import exam_details, exam_identity, patient_dicom_id, virtual_carm
 from fluoroscope.app.warming import compiled_beside
-from fluoroscope.dose.alerts import PUBLISHED_LEVELS, read_levels
 from fluoroscope.dose.ledger import KermaLedger
 from fluoroscope.imagechain.chain import ImageChain
 from fluoroscope.live.loop import LiveLoop, LoopSettings
@@ -131,14 +133,15 @@ def open_room(setup: RoomSetup, exams: Path | None = None, seed: int | None = No
 
 
 def _opened(setup: RoomSetup, exams: Path | None, seed: int | None) -> FluoroscopyRoom:
-    levels = PUBLISHED_LEVELS if setup.dose_levels is None else read_levels(setup.dose_levels)
+    rules = read_rules(setup.dose_rules)
     clock, chain = SystemClock(), ImageChain()
     table = _OnTheTable(setup, load_patient(setup))
     scene, carm, began_ns = _laid_down(table, clock, seed)
     console = Console(carm)
     bedside = Bedside(console, clock)
     bedside.take(scene, began_ns)
-    loop = LiveLoop(carm, chain, KermaLedger(), clock, new_uid)
+    loop = LiveLoop(carm, chain, KermaLedger(calibration=rules.calibration), clock, new_uid)
+    dose = RoomDose(rules, loop, clock, console, bedside, DoseMemory(setup.registry))
     cards = PatientCards(clock)
 
     def open_exam(following: NextExam) -> ExamRecording:
@@ -153,7 +156,8 @@ def _opened(setup: RoomSetup, exams: Path | None, seed: int | None) -> Fluorosco
         identity = exam_identity(chosen.setup, chosen.patient, new_uid(), clock.utc_now())
         exam = ExamRecording(identity, exam_details(chosen.setup, chosen.patient), chosen.status(), exams)
         try:
-            loop.new_exam(KermaLedger(), exam.journal, None if laid is None else laid[1])
+            ledger = KermaLedger(calibration=rules.calibration)
+            loop.new_exam(ledger, exam.journal, None if laid is None else laid[1])
         except ValueError:
             exam.discard()
             raise
@@ -166,22 +170,26 @@ def _opened(setup: RoomSetup, exams: Path | None, seed: int | None) -> Fluorosco
             console.carm.set_position(table.setup.patient_position)
             bedside.lean()
         exam.begin(loop)
+        dose.begin(exam, identity.patient)
         return exam
 
     loop.start()
     first = open_exam(NextExam())
     carm.prepare()
+    if setup.procedure:
+        dose.set_procedure(name=setup.procedure)
+    dose.keep_waiting(exams)
     parts = RoomParts(
         loop,
         chain,
         clock,
+        dose,
         open_exam,
         cards.rows,
         console,
         bedside=bedside,
         make=make_patient,
         cards=cards,
-        alert_levels=levels,
     )
     return FluoroscopyRoom(parts, first)
 
@@ -246,6 +254,7 @@ def open_clip_room(path: Path, exams: Path | None = None) -> FluoroscopyRoom:
         loop,
         chain,
         clock,
+        RoomDose(DoseRules(), loop, clock),
         open_session,
         list,
         clip=clip_status(clip),

@@ -21,6 +21,7 @@ from fluoroscope.patient.library import (
 from fluoroscope.patient.named import parameters_to_json, teaching_patients
 from fluoroscope.patient.parts import Articulation
 from fluoroscope.patient.tissues import load_tissues
+from fluoroscope.procedure.catalogue import PROCEDURES
 
 __all__ = ["MATRICES", "RoomSetup", "describe_patient", "load_patient", "patient_rows"]
 
@@ -51,8 +52,12 @@ class RoomSetup:
         Table of names for the labels (CSV or JSON), or None.
     tissues
         Tissue curves (TOML) in place of the packaged ones, or None.
-    dose_levels
-        Local alert levels (TOML or JSON) below the published ones, or None.
+    dose_rules
+        The site's dose rules (TOML or JSON), or None for the packaged ones.
+    registry
+        Where doses are remembered: file or database URL; None for the user's own.
+    procedure
+        What is done, by its name in the catalogue; "" when not said.
     """
 
     patient: str | None = None
@@ -64,7 +69,9 @@ class RoomSetup:
     series: str | None = None
     names: Path | None = None
     tissues: Path | None = None
-    dose_levels: Path | None = None
+    dose_rules: Path | None = None
+    registry: str | None = None
+    procedure: str = ""
 
     def __post_init__(self) -> None:
         if self.position.upper() not in PatientPosition.__members__:
@@ -74,6 +81,8 @@ class RoomSetup:
             raise ValueError(f"--carm {self.carm}: no such C-arm; choose one of {', '.join(C_ARMS)}")
         if self.matrix not in MATRICES:
             raise ValueError(f"--matrix {self.matrix}: choose 512 or 1024")
+        if self.procedure and self.procedure not in PROCEDURES:
+            raise ValueError(f"--procedure {self.procedure}: no such procedure; choose one of {', '.join(PROCEDURES)}")
 
     @property
     def patient_position(self) -> PatientPosition:

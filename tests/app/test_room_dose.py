@@ -1,0 +1,249 @@
+"""The dose of the real room behind the page: who must be asked, what grows, what stops, what is remembered."""
+
+import json
+import threading
+from pathlib import Path
+
+import pytest
+
+from fluoroscope.app.room_history import RoomHistory
+from fluoroscope.app.serving import open_clip_room, open_room
+from fluoroscope.app.setup import RoomSetup
+from fluoroscope.live.journal import read_journal
+from fluoroscope.monitor.control import RefusedError
+from fluoroscope.records.identity import PatientIdentity
+from fluoroscope.registry.keeping import Estimates
+
+RULES = """
+source = "room 3"
+[screening]
+unknown = "always"
+[air_kerma]
+unit = "mGy"
+first = 3
+[calibration]
+factor = 1.2
+source = "meter check 2026-03"
+"""
+
+
+@pytest.fixture
+def rules(tmp_path) -> Path:
+    path = tmp_path / "rules.toml"
+    path.write_text(RULES)
+    return path
+
+
+@pytest.fixture
+def asking(small_ct, exams, rules, tmp_path):
+    """Give a room that asks everybody, on a registry of its own."""
+    setup = RoomSetup(
+        str(small_ct),
+        matrix=512,
+        dose_rules=rules,
+        registry=str(tmp_path / "doses.sqlite"),
+        procedure="lumbar_epidural",
+    )
+    opened = open_room(setup, exams, seed=3)
+    yield opened
+    opened.close()
+
+
+def dose(room):
+    return room.status()["dose"]
+
+
+def next_exam(room, wait_for):
+    before = room.status()["exam"]["uid"]
+    room.command("close_exam", {})
+    assert wait_for(lambda: room.status()["exam"]["uid"] != before and not room.status()["state_reason"])
+
+
+def notes(room, text):
+    journal = Path(room.status()["exam"]["folder"]) / "journal.jsonl"
+    return [entry for entry in read_journal(journal).entries if entry["type"] == "note" and entry["text"] == text]
+
+
+@pytest.mark.req("REQ-ROOM-001")
+def test_no_exposure_before_the_answer_and_none_after_a_yes_without_a_reason(asking, expose, wait_for):
+    screening = dose(asking)["control"]["screening"]
+    assert (screening["needed"], screening["answer"], screening["blocks"]) == (True, None, True)
+    with pytest.raises(RefusedError, match="screening"):
+        asking.command("pedal", {"down": True})
+    assert not asking.status()["x_ray_on"]
+    with pytest.raises(RefusedError) as refused:
+        asking.command("screening_answer", {"answer": "no", "by": "  "})
+    assert refused.value.field
+    asking.command("screening_answer", {"answer": "yes", "by": "Ann Lee"})
+    with pytest.raises(RefusedError, match="reason"):
+        asking.command("pedal", {"down": True})
+    asking.command("screening_answer", {"answer": "no", "by": "Ann Lee"})
+    asking.command("pedal", {"down": True})
+    assert wait_for(lambda: asking.status()["pulses"]["delivered"] > 1)
+    asking.command("pedal", {"down": False})
+    assert wait_for(lambda: asking.status()["state"] == "HOLD")
+    assert [note["answer"] for note in notes(asking, "screening answer")] == ["yes", "no"]
+    # Another exam asks again.
+    next_exam(asking, wait_for)
+    assert dose(asking)["control"]["screening"]["answer"] is None
+
+
+@pytest.mark.req("REQ-ROOM-002")
+def test_an_emergency_needs_a_name_and_a_reason(asking, wait_for):
+    with pytest.raises(RefusedError):
+        asking.command("screening_override", {"by": "Ann Lee", "reason": " "})
+    asking.command("screening_override", {"by": "Ann Lee", "reason": "cauda equina"})
+    asking.command("pedal", {"down": True})
+    assert wait_for(lambda: asking.status()["x_ray_on"])
+    asking.command("pedal", {"down": False})
+    assert wait_for(lambda: asking.status()["state"] == "HOLD")
+    assert [(note["by"], note["reason"]) for note in notes(asking, "screening override")] == [
+        ("Ann Lee", "cauda equina")
+    ]
+
+
+@pytest.mark.req("REQ-ROOM-003")
+def test_the_skin_grows_with_the_pulses_and_everything_is_told(asking, expose, wait_for):
+    expose(asking, pulses=4)
+    assert wait_for(lambda: (dose(asking)["skin"] or {}).get("peak_mgy", 0.0) > 0.0)
+    first = dose(asking)["skin"]
+    cells = json.loads(asking.asset("skin-dose.json").content)
+    shape = json.loads(asking.asset("skin.json").content)
+    assert len(cells["dose_mgy"]) == shape["rows"] * shape["columns"]
+    assert cells["dose_mgy"][cells["peak_index"]] == pytest.approx(max(cells["dose_mgy"]))
+    expose(asking, pulses=4)
+    assert wait_for(lambda: dose(asking)["skin"]["peak_mgy"] > 1.5 * first["peak_mgy"])
+    assert dose(asking)["skin"]["revision"] > first["revision"]
+    told = dose(asking)
+    assert told["control"]["pace"]["procedure"] == "lumbar_epidural"
+    assert told["control"]["calibration"]["factor"] == 1.2
+    assert told["estimates"]["effective_msv"] > 0.0
+    low, high = told["estimates"]["effective_spread"]
+    assert low < told["estimates"]["effective_msv"] < high
+    staff = json.loads(asking.asset("staff.json").content)
+    assert len(staff["map"]["usv_per_h"]) == len(staff["map"]["z_mm"])
+    assert all(place["usv_so_far"] > 0.0 for place in staff["positions"])
+    # What is shown is calibrated: the registry and the page speak of the same dose.
+    json.dumps(asking.status(), allow_nan=False)
+
+
+@pytest.mark.req("REQ-ROOM-004")
+def test_a_spent_budget_ends_the_exposure_and_can_be_overruled_by_name(asking, expose, wait_for):
+    asking.command("screening_answer", {"answer": "no", "by": "Ann Lee"})
+    asking.command("set_budget", {"quantity": "kap", "limit": 0.005})
+    asking.command("pedal", {"down": True})
+    assert wait_for(lambda: asking.status()["state"] == "HOLD")
+    assert dose(asking)["control"]["budget"]["stopped"]
+    with pytest.raises(RefusedError, match="budget"):
+        asking.command("pedal", {"down": True})
+    asking.command("budget_overrule", {"by": "Ann Lee", "reason": "needle is in"})
+    expose(asking, pulses=2)
+    # A limit left out is none.
+    asking.command("set_budget", {"quantity": "kap"})
+    assert dose(asking)["control"]["budget"] is None
+
+
+@pytest.mark.req("REQ-ROOM-005")
+def test_an_exam_and_what_the_patient_told_are_there_next_time(asking, expose, wait_for):
+    assert wait_for(lambda: asking.status()["history"] is not None)
+    assert (asking.status()["history"]["known"], asking.status()["history"]["trouble"]) == (False, "")
+    exposure = {"kind": "ct", "body_part": "abdomen", "place": "Lyon", "when": "2023", "confirmed": False}
+    number = asking.command("outside_add", exposure)["id"]
+    (told,) = asking.status()["history"]["outside"]
+    assert (told["id"], told["body_part"], told["confirmed"]) == (number, "abdomen", False)
+    expose(asking, pulses=5)
+    given = dose(asking)["kap_gy_cm2"]
+    next_exam(asking, wait_for)
+    assert wait_for(lambda: (asking.status()["history"] or {}).get("exams") == 1)
+    history = asking.status()["history"]
+    assert history["cumulative"]["kap_gy_cm2"] == pytest.approx(given, rel=0.01)
+    assert history["cumulative"]["effective_msv"] > 0.0
+    assert [one["id"] for one in history["outside"]] == [number]
+    asking.command("outside_remove", {"id": number})
+    assert asking.status()["history"]["outside"] == []
+    with pytest.raises(RefusedError):
+        asking.command("outside_remove", {"id": number})
+
+
+@pytest.mark.req("REQ-ROOM-006")
+def test_a_registry_that_does_not_answer_stops_no_exposure_and_loses_nothing(
+    small_ct, exams, tmp_path, expose, wait_for
+):
+    folder = tmp_path / "taken"
+    folder.mkdir()
+    room = open_room(RoomSetup(str(small_ct), matrix=512, registry=str(folder)), exams, seed=3)
+    try:
+        assert wait_for(lambda: room.status()["history"] is not None)
+        assert room.status()["history"]["trouble"]
+        with pytest.raises(RefusedError, match="registry"):
+            room.command("outside_add", {"kind": "ct"})
+        expose(room, pulses=3)
+        next_exam(room, wait_for)
+        assert wait_for(lambda: any("registry" in one["text"] for one in room.status()["messages"]))
+    finally:
+        room.close()
+    again = open_room(RoomSetup(str(small_ct), matrix=512, registry=str(tmp_path / "found.sqlite")), exams, seed=3)
+    try:
+        assert wait_for(lambda: (again.status()["history"] or {}).get("exams") == 1)
+    finally:
+        again.close()
+
+
+class SlowMemory:
+    """A registry that takes its time."""
+
+    def __init__(self) -> None:
+        self.go = threading.Event()
+        self.kept: list[Path] = []
+        self._told = None
+
+    def begin(self, patient) -> None:
+        self.go.wait()
+        self._told = {"patient_id": patient.patient_id, "known": False, "exams": 0, "since": None, "cumulative": {}} | {
+            "last": None, "unknown": [], "lines": [], "outside": [],
+        }  # fmt: skip
+
+    def status(self):
+        return self._told
+
+    def keep_exam(self, folder, estimates) -> str:
+        self.kept.append(folder)
+        return ""
+
+    def keep_waiting(self, parent=None) -> list[str]:
+        return []
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_slow_registry_keeps_nobody_waiting_and_the_first_patients_history_is_not_the_seconds():
+    memory, said = SlowMemory(), []
+    history = RoomHistory(memory, lambda *words: said.append(words))
+    history.begin(PatientIdentity("A", "1"))
+    history.begin(PatientIdentity("B", "2"))
+    history.keep(Path("exam"), Estimates())
+    assert history.status() is None
+    with pytest.raises(RefusedError, match="does not answer"):
+        history.outside_add(kind="ct")
+    memory.go.set()
+    history.close()
+    assert history.status()["patient_id"] == "2"
+    assert memory.kept == [Path("exam")]
+    assert said == []
+
+
+def test_a_clip_has_no_dose_control_and_no_history(asking, exams, expose, wait_for):
+    expose(asking, pulses=3)
+    folder = Path(asking.status()["exam"]["folder"])
+    assert wait_for(lambda: any(run["recorded"] for run in asking.status()["runs"]))
+    clip = open_clip_room(next(folder.glob("*.dcm")), exams)
+    try:
+        status = clip.status()
+        assert status["dose"]["control"] is None
+        assert "history" not in status
+        assert clip.asset("skin.json") is None
+        with pytest.raises(RefusedError, match="not possible"):
+            clip.command("screening_answer", {"answer": "no", "by": "Ann Lee"})
+    finally:
+        clip.close()
