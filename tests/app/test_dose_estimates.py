@@ -2,14 +2,13 @@
 
 import json
 import math
-import os
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
 from fluoroscope.acquisition.event import IrradiationEvent
 from fluoroscope.app.dose_estimates import PatientFacts, exam_estimates, exposures_of_object, read_coefficients
+from fluoroscope.dicom.dose_objects import read_dose_object
 from fluoroscope.dose.effective_dose import CoefficientsError, PatientExposure
 from fluoroscope.geometry.pose import CArmPose
 from fluoroscope.geometry.table import PatientPosition, TablePose
@@ -87,14 +86,9 @@ def test_wrong_facts_are_refused(fault):
 
 @pytest.mark.data
 @pytest.mark.req("REQ-EST-006")
-def test_every_real_report_gives_estimates_or_says_why_not():
-    from fluoroscope.dicom.dose_objects import read_dose_object
-
-    folder = Path(os.environ.get("FLUOROSCOPE_TEST_DATA", "")) / "rdsr"
-    if not folder.is_dir():
-        pytest.skip("FLUOROSCOPE_TEST_DATA has no rdsr")
+def test_every_real_report_gives_estimates_or_says_why_not(data_folder):
     seen = 0
-    for path in sorted(folder.glob("*.dcm")):
+    for path in sorted((data_folder / "rdsr").glob("*.dcm")):
         one = read_dose_object(path)
         if one is None or one.kind != "fluoroscopy":
             continue
@@ -108,3 +102,42 @@ def test_every_real_report_gives_estimates_or_says_why_not():
             assert 0.05 * kap <= found["effective_msv"] <= 0.9 * kap, path.name
         json.dumps(found)
     assert seen >= 6
+
+
+@pytest.mark.data
+@pytest.mark.req("REQ-EST-001")
+def test_the_command_of_a_mobile_c_arm(command, data_folder):
+    file = data_folder / "rdsr" / "openrem__RF-RDSR-GE.dcm"
+    words = ["dose", "estimate", file, "--region", "lumbar", "--age", "40", "--sex", "f", "--pregnant-weeks", "8"]
+    code, out, _ = command(*words, "--json")
+    assert code == 0
+    (found,) = json.loads(out)["objects"]
+    low, high = found["effective_spread"]
+    # 2.41 Gy·cm² without angles: between all directions.
+    assert low < 0.09 * 2.41
+    assert high > 0.33 * 2.41
+    assert low < found["effective_msv"] < high
+    assert found["conceptus"]["low_mgy"] < 0.5 < found["conceptus"]["high_mgy"] < 50.0
+    assert "not for one person" in found["risk"]["text"]
+    code, out, _ = command(*words)
+    assert code == 0
+    assert "estimate" in out
+
+
+@pytest.mark.req("REQ-EST-002")
+@pytest.mark.parametrize(
+    ("words", "fault"),
+    [
+        (["--sex", "Q"], "sex"),
+        (["--age", "300"], "age"),
+        (["--region", "ear"], "region"),
+        (["--position", "UP"], "position"),
+    ],
+)
+def test_the_command_refuses_in_one_line(words, fault, command, tmp_path):
+    code, out, err = command("dose", "estimate", tmp_path, *words)
+    said = err.strip()
+    assert (code, out) == (2, "")
+    assert said.startswith("error: ")
+    assert fault in said
+    assert "\n" not in said

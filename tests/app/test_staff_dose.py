@@ -1,9 +1,12 @@
 """Scatter to the people around the table: sides, distances, lead, and the keys the page reads."""
 
+import json
 import math
 from datetime import UTC, datetime
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from fluoroscope.acquisition.event import IrradiationEvent
 from fluoroscope.app.staff_dose import Protection, staff_dose
@@ -123,3 +126,46 @@ def test_wrong_settings_are_refused():
         Protection(apron="2.0")
     with pytest.raises(ValueError, match="height"):
         staff(LATERAL, 1.0, height="ear")
+
+
+@pytest.mark.req("REQ-STAFF-001")
+def test_the_command_draws_the_room_and_prints_one_object(tmp_path, command):
+    picture = tmp_path / "staff.png"
+    code, out, _ = command(
+        "dose", "staff", "--primary-deg", "90", "--kap-gy-cm2", "20", "--png", str(picture), "--json"
+    )
+    assert code == 0
+    found = json.loads(out)
+    assert found["tube_side"] == "right"
+    per_case = at(found, "1 m, right")
+    assert per_case["usv_so_far"] == pytest.approx(per_case["usv_per_h"] / 60.0 * 20.0, rel=1e-2)
+    pixels = np.asarray(Image.open(picture))
+    middle = pixels.shape[1] // 2 - 60
+    # Redder on the tube's side than on the detector's.
+    left, right = pixels[300:800, 30:middle, 0].mean(), pixels[300:800, middle : 2 * middle - 30, 0].mean()
+    assert left > 1.5 * right
+
+
+@pytest.mark.req("REQ-STAFF-002")
+@pytest.mark.parametrize(
+    ("words", "fault"),
+    [
+        (["--apron", "3"], "apron"),
+        (["--shield", "wall"], "shield"),
+        (["--kap-rate", "-1"], "KAP rate"),
+        (["--kv", "20"], "40 to 150"),
+        (["--height", "ear"], "height"),
+        (["--height-cm", "300"], "0 to 200"),
+        (["--position", "UP"], "position"),
+        (["--secondary-deg", "120"], "secondary"),
+    ],
+)
+def test_the_command_refuses_in_one_line(words, fault, command, tmp_path):
+    picture = tmp_path / "staff.png"
+    code, out, err = command("dose", "staff", "--png", picture, *words)
+    said = err.strip()
+    assert (code, out) == (2, "")
+    assert said.startswith("error: ")
+    assert fault in said
+    assert "\n" not in said
+    assert not picture.exists()

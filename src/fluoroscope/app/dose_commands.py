@@ -206,3 +206,71 @@ def dose_import(
         print_json(asdict(told))
     else:
         print_table(str(folder), ["what", "files"], imported_rows(told))
+
+
+@dose_app.command("estimate")
+def dose_estimate(
+    files: Annotated[list[Path], typer.Argument(metavar="FILES…", help="Dose reports (RDSR), X-ray images, folders.")],
+    age: Annotated[float | None, typer.Option(help="Of the patient, years.")] = None,
+    sex: Annotated[str | None, typer.Option(help="M or F.")] = None,
+    pregnant_weeks: Annotated[float | None, typer.Option(help="Weeks of pregnancy: the dose of the conceptus.")] = None,
+    region: Annotated[
+        str | None,
+        typer.Option(help="Where a report is silent: cervical, thoracic, lumbar, abdomen, pelvis."),
+    ] = None,
+    position: Annotated[str | None, typer.Option(help="Where a report is silent: HFS, HFP, FFS, FFP …")] = None,
+    coefficients: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="TOML with a section [coefficients] in place of the published.")
+    ] = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Estimate effective dose, organ doses, the dose of a conceptus and nominal risk, each with range and source."""
+    from fluoroscope.app.dose_estimates import estimate_facts, estimate_rows, patient_facts, read_coefficients
+    from fluoroscope.app.dose_reading import read_dose_objects
+
+    facts = patient_facts(age, sex, pregnant_weeks, region, position)
+    table = read_coefficients(coefficients)
+    with loading_bar() as progress:
+        objects, faults = read_dose_objects(files, progress)
+    for fault in faults:
+        warn(f"left out: {fault}")
+    found = [estimate_facts(one, facts, table) for one in objects]
+    if json_output:
+        print_json({"objects": found, "left_out": faults})
+    else:
+        for one in found:
+            print_table(one["path"], ["what", "value"], estimate_rows(one))
+
+
+@dose_app.command("staff")
+def dose_staff(
+    primary_deg: Annotated[float, typer.Option(help="Of the C-arm, equipment; 90 lateral, detector left.")] = 0.0,
+    secondary_deg: Annotated[float, typer.Option(help="Of the C-arm, equipment.")] = 0.0,
+    kap_rate: Annotated[float, typer.Option(help="KAP rate, Gy·cm²/min.")] = 1.0,
+    kap_gy_cm2: Annotated[
+        float | None, typer.Option("--kap-gy-cm2", help="KAP of a case: doses of it instead of rates.")
+    ] = None,
+    kv: Annotated[float, typer.Option(help="Tube voltage, 40 to 150 kV.")] = 80.0,
+    copper_mm: Annotated[float, typer.Option(help="Added copper, mm.")] = 0.1,
+    position: Annotated[str, typer.Option(help="How the patient lies: HFP, HFS, FFP …")] = "HFP",
+    height: Annotated[str, typer.Option(help="eye, trunk, hand, gonads, legs.")] = "trunk",
+    height_cm: Annotated[float | None, typer.Option(help="Another height above the floor, 0 to 200 cm.")] = None,
+    shield: Annotated[list[str] | None, typer.Option(help="curtain, ceiling or glasses; may be repeated.")] = None,
+    apron: Annotated[str, typer.Option(help="Of lead, mm: none, 0.25, 0.35, 0.5.")] = "0.35",
+    png_file: Annotated[Path | None, typer.Option("--png", metavar="FILE", help="Write the map from above.")] = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Estimate the scatter around the table: where to stand, and what distance, side, shield and lead change."""
+    from fluoroscope.app.staff_case import StaffCase, staff_case, write_staff_png
+    from fluoroscope.app.staff_dose import staff_rows
+
+    case = StaffCase(
+        primary_deg, secondary_deg, kap_rate, kap_gy_cm2, kv, copper_mm, position, height, height_cm, shield, apron
+    )
+    found = staff_case(case)
+    if png_file is not None:
+        write_staff_png(case, png_file)
+    if json_output:
+        print_json(found)
+    else:
+        print_table("scatter around the table", ["what", "value"], staff_rows(found))

@@ -14,6 +14,7 @@ from fluoroscope.beam.technique import RadiationMode
 from fluoroscope.dicom.dose_records import DoseEventRecord, DoseObject
 from fluoroscope.dose.conceptus import ConceptusDose, conceptus_dose
 from fluoroscope.dose.effective_dose import (
+    REGIONS,
     Coefficients,
     CoefficientsError,
     EffectiveDose,
@@ -33,6 +34,7 @@ __all__ = [
     "exam_estimates",
     "exposure_of_event",
     "exposures_of_object",
+    "patient_facts",
     "read_coefficients",
 ]
 
@@ -60,6 +62,28 @@ class PatientFacts:
             raise ValueError(f"sex must be M or F, got {self.sex}")
         if self.pregnant_weeks is not None and not 0.0 <= self.pregnant_weeks <= 45.0:
             raise ValueError(f"weeks of pregnancy must be 0 to 45, got {self.pregnant_weeks}")
+
+
+def patient_facts(
+    age_years: float | None,
+    sex: str | None,
+    pregnant_weeks: float | None,
+    region: str | None,
+    position: str | None,
+) -> PatientFacts:
+    """Return what was typed, checked.
+
+    Raises
+    ------
+    ValueError
+        When a value is out of range or a word is not known.
+    """
+    if region is not None and region not in REGIONS:
+        raise ValueError(f"region must be {', '.join(REGIONS)}, got {region}")
+    if position is not None and position not in PatientPosition.__members__:
+        raise ValueError(f"position must be {', '.join(PatientPosition.__members__)}, got {position}")
+    lies = None if position is None else PatientPosition[position]
+    return PatientFacts(age_years, None if sex is None else sex.upper(), pregnant_weeks, region, lies)
 
 
 def read_coefficients(path: Path | None) -> Coefficients:

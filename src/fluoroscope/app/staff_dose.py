@@ -18,7 +18,18 @@ from fluoroscope.dose.scatter_map import (
 from fluoroscope.geometry.pose import CArmPose, beam_axes
 from fluoroscope.geometry.table import PatientPosition, TablePose
 
-__all__ = ["APRONS", "HEIGHTS_CM", "LIMITS", "PLACES", "Beam", "Protection", "StaffPlace", "staff_dose"]
+__all__ = [
+    "APRONS",
+    "HEIGHTS_CM",
+    "LIMITS",
+    "PLACES",
+    "Beam",
+    "Protection",
+    "StaffPlace",
+    "staff_dose",
+    "staff_rows",
+    "tube_side",
+]
 
 Array = NDArray[np.float64]
 
@@ -44,9 +55,9 @@ LIMITS = (
 )
 """Yearly limits of workers, for the size of the figures; the site's own stand above them."""
 
-ACROSS_MM = np.arange(-2000.0, 2001.0, 100.0)
-ALONG_MM = np.arange(-3000.0, 3001.0, 100.0)
-"""Grid of the map, 4 m × 6 m."""
+HALF_MAP_MM = (2000.0, 3000.0)
+STEP_MM = 100.0
+"""The map goes so far across and along the table, in such steps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +121,12 @@ class _Stand:
     position: PatientPosition
     beam: Beam
     height: str
+    height_cm: float
     worn: Protection = field(default_factory=Protection)
 
     def usv_per_gy_cm2(self, x_mm: Array, z_mm: Array) -> Array:
         """Scatter at places of the present height, per Gy·cm², before what is worn."""
-        y_mm = np.full(len(x_mm), ISOCENTER_HEIGHT_MM - 10.0 * HEIGHTS_CM[self.height])
+        y_mm = np.full(len(x_mm), ISOCENTER_HEIGHT_MM - 10.0 * self.height_cm)
         scatter = scatter_field(self.pose, self.table, self.position, self.beam.tube_voltage_kv, self.beam.copper_mm)
         return scatter_usv_per_gy_cm2(scatter, np.column_stack([x_mm, y_mm, z_mm]), self._shields())
 
@@ -144,6 +156,9 @@ def staff_dose(
     events: Sequence[IrradiationEvent] = (),
     height: str = "trunk",
     worn: Protection | None = None,
+    kap_gy_cm2: float = 0.0,
+    height_cm: float | None = None,
+    step_mm: float = STEP_MM,
 ) -> dict[str, Any]:
     """Return the scatter at the usual places and on a map, JSON-ready, equipment frame.
 
@@ -161,21 +176,32 @@ def staff_dose(
         "eye", "trunk", "hand", "gonads" or "legs": at which places and map lie.
     worn
         What protects. Shields count everywhere; apron and glasses only in ``with_apron_usv_per_h``.
+    kap_gy_cm2
+        Of this pose and beside ``events``, counted in ``usv_so_far``.
+    height_cm
+        Above the floor, 0 to 200; that of the named height when None.
+    step_mm
+        Of the map's grid.
 
     Raises
     ------
     ValueError
-        For an unknown height or a rate that is negative or not finite.
+        For an unknown height or a number out of range.
     """
     if height not in HEIGHTS_CM:
         raise ValueError(f"height must be {', '.join(HEIGHTS_CM)}, got {height}")
-    if not (np.isfinite(rate_gy_cm2_min) and rate_gy_cm2_min >= 0.0):
-        raise ValueError(f"KAP rate must be 0 Gy·cm²/min or more, got {rate_gy_cm2_min}")
-    stand = _Stand(pose, table, position, beam or Beam(), height, worn or Protection())
+    for name, value in (("KAP rate", rate_gy_cm2_min), ("KAP", kap_gy_cm2)):
+        if not (np.isfinite(value) and value >= 0.0):
+            raise ValueError(f"{name} must be 0 or more, got {value}")
+    above_cm = HEIGHTS_CM[height] if height_cm is None else height_cm
+    if not 0.0 <= above_cm <= 200.0:
+        raise ValueError(f"height must be 0 to 200 cm above the floor, got {above_cm}")
+    stand = _Stand(pose, table, position, beam or Beam(), height, above_cm, worn or Protection())
     x, z = (np.array([getattr(place, name) for place in PLACES]) for name in ("x_mm", "z_mm"))
     per_hour = stand.usv_per_gy_cm2(x, z) * rate_gy_cm2_min * 60.0
-    so_far = _so_far(events, stand, x, z)
-    grid_x, grid_z = np.meshgrid(ACROSS_MM, ALONG_MM)
+    so_far = _so_far(events, stand, x, z) + stand.usv_per_gy_cm2(x, z) * kap_gy_cm2
+    across_mm, along_mm = (np.arange(-half, half + step_mm / 2.0, step_mm) for half in HALF_MAP_MM)
+    grid_x, grid_z = np.meshgrid(across_mm, along_mm)
     filled = stand.usv_per_gy_cm2(grid_x.ravel(), grid_z.ravel()).reshape(grid_x.shape) * rate_gy_cm2_min * 60.0
     return {
         "positions": [
@@ -191,10 +217,10 @@ def staff_dose(
             for place, now, gone in zip(PLACES, per_hour, so_far, strict=True)
         ],
         "map": {
-            "x_mm": ACROSS_MM.tolist(),
-            "z_mm": ALONG_MM.tolist(),
+            "x_mm": across_mm.tolist(),
+            "z_mm": along_mm.tolist(),
             "usv_per_h": [[_short(value) for value in row] for row in filled],
-            "height_cm": HEIGHTS_CM[height],
+            "height_cm": above_cm,
             "height": height,
         },
         "effects": _effects(stand, rate_gy_cm2_min),
@@ -253,7 +279,7 @@ def _advice(stand: _Stand, per_hour: Array) -> str:
     where = tube if "table" in tube else f"on the {tube}"
     if more <= 0.0 or less / more > 0.8:
         return f"both sides get the same, the tube is {where}: a step back from 0.5 m to 1 m takes away most"
-    return f"stand on the {side}, the tube is {where}: {less:.2g} µSv/h instead of {more:.2g}"
+    return f"stand on the {side}, the tube is {where}: {three_digits(less)} µSv/h instead of {three_digits(more)}"
 
 
 def tube_side(pose: CArmPose) -> str:
@@ -266,6 +292,11 @@ def tube_side(pose: CArmPose) -> str:
 
 def _short(value: float) -> float:
     return float(f"{value:.4g}")
+
+
+def three_digits(value: float) -> str:
+    """Return three digits without an exponent."""
+    return f"{float(f'{value:.3g}'):g}"
 
 
 def _rectangle(name: str, corner: Any, u: Any, v: Any, transmission: float) -> Shield:
@@ -281,11 +312,19 @@ def _triple(vector: Any) -> tuple[float, float, float]:
 def staff_rows(found: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return a staff dose for people."""
     rows = [
-        (one["name"], f"{one['usv_per_h']:.3g} µSv/h, with what is worn {one['with_apron_usv_per_h']:.3g}")
+        (
+            one["name"],
+            f"{three_digits(one['usv_per_h'])} µSv/h, with what is worn {three_digits(one['with_apron_usv_per_h'])}"
+            + (f"; of the case {three_digits(one['usv_so_far'])} µSv" if one["usv_so_far"] else ""),
+        )
         for one in found["positions"]
     ]
     rows += [
-        (one["what"], f"{one['where']}: now {one['now_usv_per_h']:.3g} µSv/h, with it {one['with_usv_per_h']:.3g}")
+        (
+            one["what"],
+            f"{one['where']}: now {three_digits(one['now_usv_per_h'])} µSv/h, "
+            f"with it {three_digits(one['with_usv_per_h'])}",
+        )
         for one in found["effects"]
     ]
     rows += [("limit", f"{one['what']} {one['msv_per_year']:g} mSv a year: {one['source']}") for one in found["limits"]]

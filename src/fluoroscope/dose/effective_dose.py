@@ -7,7 +7,8 @@ Directions are the patient's: "ap" enters the front, "pa" the back, "lateral" a 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
+from types import MappingProxyType
 from typing import Any
 
 from fluoroscope.dose.coefficient_tables import EFFECTIVE, SPREAD_PERCENT, SPREAD_SOURCE
@@ -23,6 +24,7 @@ from fluoroscope.dose.organ_dose import (
 from fluoroscope.geometry.pose import beam_direction
 
 __all__ = [
+    "REGIONS",
     "Coefficients",
     "CoefficientsError",
     "EffectiveDose",
@@ -123,10 +125,7 @@ class ProjectionCoefficients:
         if angles_deg is None:
             if self.mixed is None:
                 return None
-            shares = {"ap": 0.5, "lateral": 0.5}
-            return self.mixed * sum(
-                share * self._ratio(name, tube_voltage_kv, copper_mm) for name, share in shares.items()
-            )
+            return self.mixed * sum(0.5 * self._ratio(name, tube_voltage_kv, copper_mm) for name in ("ap", "lateral"))
         total, shares = 0.0, entrance_shares(*angles_deg)
         for name, share in shares.items():
             value = getattr(self, name)
@@ -232,7 +231,8 @@ class EffectiveDose:
         return self.value / self.kap_gy_cm2 if self.kap_gy_cm2 > 0.0 else 0.0
 
 
-def entrance_shares(primary_deg: float, secondary_deg: float) -> dict[str, float]:
+@lru_cache(maxsize=4096)
+def entrance_shares(primary_deg: float, secondary_deg: float) -> Mapping[str, float]:
     """Return the parts of ap, pa and lateral in a direction, which add up to 1.
 
     The square of the direction's components: cos² of the angle to front or back and sin² of it to the side, cranial
@@ -241,7 +241,7 @@ def entrance_shares(primary_deg: float, secondary_deg: float) -> dict[str, float
     """
     x, y, z = (float(part) for part in beam_direction(primary_deg, secondary_deg))
     # The detector in front (y < 0) means that the beam entered the back.
-    return {"ap" if y > 0.0 else "pa": y * y + z * z, "lateral": x * x}
+    return MappingProxyType({"ap" if y > 0.0 else "pa": y * y + z * z, "lateral": x * x})
 
 
 def region_of(words: str) -> str | None:
