@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from fluoroscope.acquisition import PulseKerma
 from fluoroscope.beam.technique import RadiationMode, Technique
-from fluoroscope.dose import FIVE_MINUTE_SIGNAL_S, KermaLedger
+from fluoroscope.dose import FIVE_MINUTE_SIGNAL_S, Calibration, KermaLedger
 
 FLUOROSCOPY, ACQUISITION = RadiationMode.FLUOROSCOPY, RadiationMode.ACQUISITION
 
@@ -190,3 +190,66 @@ def test_pulses_and_releases_without_a_press_are_refused() -> None:
     ledger.press("uid", FLUOROSCOPY, 0)
     with pytest.raises(ValueError, match="still on"):
         ledger.press("uid", FLUOROSCOPY, 0)
+
+
+@given(presses, st.floats(0.5, 2.0))
+@pytest.mark.req("REQ-CTRL-005")
+def test_a_calibration_is_applied_once_and_the_readings_are_kept(exam: list[list[PulseKerma]], factor: float) -> None:
+    plain, calibrated = KermaLedger(), KermaLedger(calibration=Calibration(factor, "chamber, 2026-03-01"))
+    now_ns = 0
+    for press in exam:
+        expose(plain, list(press), now_ns)
+        now_ns = expose(calibrated, list(press), now_ns)
+    raw, shown = plain.snapshot(now_ns), calibrated.snapshot(now_ns)
+    assert shown.air_kerma_mgy == factor * raw.air_kerma_mgy
+    assert shown.kap_gy_cm2 == factor * raw.kap_gy_cm2
+    assert (shown.measured_air_kerma_mgy, shown.measured_kap_gy_cm2) == (raw.air_kerma_mgy, raw.kap_gy_cm2)
+    assert shown.fluoroscopy_time_s == raw.fluoroscopy_time_s
+    assert shown.calibration == Calibration(factor, "chamber, 2026-03-01")
+    # The record: what the meter said.
+    assert calibrated.events == plain.events
+    if raw.event is not None:
+        assert shown.event.air_kerma_mgy == factor * raw.event.air_kerma_mgy
+
+
+@pytest.mark.req("REQ-CTRL-005")
+def test_the_rate_is_calibrated_too() -> None:
+    ledger = KermaLedger(calibration=Calibration(1.25, "chamber"))
+    ledger.press("uid", FLUOROSCOPY, 0)
+    for index in range(15):
+        ledger.add(PulseKerma(0.02, 0.01), technique(), round(index * 1e9 / 15.0))
+    assert ledger.snapshot(10**9).air_kerma_rate_mgy_min == pytest.approx(1.25 * 0.02 * 15.0 * 60.0, rel=1e-6)
+
+
+@pytest.mark.req("HAZ-CALIB-001")
+@pytest.mark.parametrize("factor", [0.0, -1.0, 0.49, 2.01, 10.0, math.nan, math.inf])
+def test_a_factor_that_is_a_fault_is_refused(factor: float) -> None:
+    with pytest.raises(ValueError, match=r"from 0\.5 to 2"):
+        Calibration(factor, "chamber")
+
+
+@pytest.mark.req("HAZ-CALIB-001")
+def test_a_factor_without_its_source_is_refused() -> None:
+    with pytest.raises(ValueError, match="source"):
+        Calibration(1.1, " ")
+    assert Calibration().factor == 1.0
+
+
+def test_the_rate_shown_is_of_the_last_second() -> None:
+    """21 CFR 1020.32(k)(2): updated every second. A change of technique is fully in it one second later."""
+    ledger = KermaLedger()
+    ledger.press("uid", FLUOROSCOPY, 0)
+    for index in range(60):
+        ledger.add(PulseKerma(0.02 if index < 30 else 0.05, 0.01), technique(15.0), round(index * 1e9 / 15.0))
+        if index == 29:
+            assert ledger.snapshot(2 * 10**9).air_kerma_rate_mgy_min == pytest.approx(18.0, rel=1e-6)
+        if index == 45:
+            assert ledger.snapshot(3 * 10**9 + 1).air_kerma_rate_mgy_min == pytest.approx(45.0, rel=1e-6)
+
+
+def test_the_cumulative_kerma_is_there_with_the_pulse_and_not_after_the_press() -> None:
+    """21 CFR 1020.32(k)(3): within 5 s of the end of exposure; here at once."""
+    ledger = KermaLedger()
+    ledger.press("uid", FLUOROSCOPY, 0)
+    ledger.add(PulseKerma(0.02, 0.01), technique(), 0)
+    assert ledger.snapshot(1).air_kerma_mgy == 0.02
