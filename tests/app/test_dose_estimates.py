@@ -2,13 +2,23 @@
 
 import json
 import math
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
 from fluoroscope.acquisition.event import IrradiationEvent
-from fluoroscope.app.dose_estimates import PatientFacts, exam_estimates, exposures_of_object, read_coefficients
+from fluoroscope.acquisition.frame import Collimation
+from fluoroscope.app.dose_estimates import (
+    PatientFacts,
+    UterusPlace,
+    exam_estimates,
+    exposure_of_event,
+    exposures_of_object,
+    read_coefficients,
+)
 from fluoroscope.dicom.dose_objects import read_dose_object
+from fluoroscope.dose.conceptus import BeamPlace, place_of, uterus_near
 from fluoroscope.dose.effective_dose import CoefficientsError, PatientExposure
 from fluoroscope.geometry.pose import CArmPose
 from fluoroscope.geometry.table import PatientPosition, TablePose
@@ -141,3 +151,36 @@ def test_the_command_refuses_in_one_line(words, fault, command, tmp_path):
     assert said.startswith("error: ")
     assert fault in said
     assert "\n" not in said
+
+
+@pytest.mark.req("REQ-EST-003")
+def test_where_the_beam_passes_the_uterus_is_seen_from_the_table():
+    vertebrae = {"L3": (0.0, 60.0, 200.0), "L5": (0.0, 60.0, 120.0), "S1": (0.0, 65.0, 85.0)}
+    uterus = uterus_near(vertebrae)
+    assert uterus == (0.0, -15.0, 20.0)
+    assert uterus_near({"C3": (0.0, 0.0, 0.0)}) is None
+    place = UterusPlace(uterus, (0.0, 60.0, 200.0))
+    field = Collimation(60.0, 60.0, 60.0, 60.0)
+    for shift_mm, expected, above in (
+        (0.0, BeamPlace.UNKNOWN, 180.0),
+        (-60.0, BeamPlace.ABOVE, 240.0),
+        (170.0, BeamPlace.IN_BEAM, 10.0),
+    ):
+        # The table goes toward the head end by that much: the beam then meets the patient so much nearer the feet.
+        event = replace(press(), table=TablePose(longitudinal_mm=shift_mm), collimation=field)
+        exposure = exposure_of_event(event, PatientPosition.HFP, "lumbar", place)
+        assert exposure.above_uterus_mm == pytest.approx(above)
+        assert exposure.half_field_mm == pytest.approx(30.0)
+        assert place_of(exposure) is expected
+    assert place_of(exposure_of_event(press(), PatientPosition.HFP, "pelvis")) is BeamPlace.IN_BEAM
+
+
+def test_a_peak_of_a_skin_map_stands_with_the_organs():
+    found = exam_estimates([press()], PatientFacts(region="lumbar"), None, (12.0, 7.0, 17.0))
+    assert found["organs"][0] == {
+        "name": "skin, peak",
+        "mgy": 12.0,
+        "low_mgy": 7.0,
+        "high_mgy": 17.0,
+        "source": "skin map",
+    }

@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from fluoroscope.acquisition.event import IrradiationEvent
+from fluoroscope.acquisition.frame import Collimation
 from fluoroscope.beam.technique import RadiationMode
 from fluoroscope.dicom.dose_records import DoseEventRecord, DoseObject
 from fluoroscope.dose.conceptus import ConceptusDose, conceptus_dose
@@ -23,12 +26,14 @@ from fluoroscope.dose.effective_dose import (
     region_of,
 )
 from fluoroscope.dose.risk import RISK_NOTE, beir_risk, icrp_risk
-from fluoroscope.geometry.pose import angles_of_direction, beam_direction
+from fluoroscope.geometry.pose import CArmPose, angles_of_direction, beam_direction
 from fluoroscope.geometry.positioner import positioner_angles
+from fluoroscope.geometry.rigid import apply
 from fluoroscope.geometry.table import PatientPosition, TablePose, patient_from_equipment
 
 __all__ = [
     "PatientFacts",
+    "UterusPlace",
     "estimate_facts",
     "estimate_rows",
     "exam_estimates",
@@ -108,11 +113,29 @@ def read_coefficients(path: Path | None) -> Coefficients:
         raise CoefficientsError(f"{path}: {fault}") from fault
 
 
-def exposure_of_event(event: IrradiationEvent, position: PatientPosition | None, region: str | None) -> PatientExposure:
-    """Return a press of the room as the estimates need it, its direction that of its first pulse."""
-    angles = None
+@dataclass(frozen=True, slots=True)
+class UterusPlace:
+    """Where the uterus is, and which point of the patient lies at the isocentre when the table is at zero; LPS mm."""
+
+    uterus_mm: tuple[float, float, float]
+    reference_mm: tuple[float, float, float]
+
+
+def exposure_of_event(
+    event: IrradiationEvent,
+    position: PatientPosition | None,
+    region: str | None,
+    uterus: UterusPlace | None = None,
+) -> PatientExposure:
+    """Return a press of the room as the estimates need it, its direction that of its first pulse.
+
+    With ``uterus`` (see `dose.conceptus.uterus_near`) it is known whether the beam passes it.
+    """
+    angles, above_mm, half_mm = None, None, None
     if event.first_pose is not None and position is not None:
         angles = positioner_angles(event.first_pose, event.table or TablePose(), position)
+        if uterus is not None and event.collimation is not None:
+            above_mm, half_mm = _above(event.first_pose, event.table, position, event.collimation, uterus)
     recording = event.technique is not None and event.technique.mode is RadiationMode.ACQUISITION
     return PatientExposure(
         event.kap_gy_cm2,
@@ -122,7 +145,19 @@ def exposure_of_event(event: IrradiationEvent, position: PatientPosition | None,
         region,
         acquisition=recording,
         copper_mm=None if event.technique is None else event.technique.filtration.copper_mm,
+        above_uterus_mm=above_mm,
+        half_field_mm=half_mm,
     )
+
+
+def _above(
+    pose: CArmPose, table: TablePose | None, position: PatientPosition, field: Collimation, uterus: UterusPlace
+) -> tuple[float, float]:
+    """Return how far above the uterus the middle of the beam passes at the isocentre, and half the field there."""
+    lying = patient_from_equipment(table or TablePose(), position, uterus.reference_mm)
+    middle = apply(lying, np.asarray(pose.isocenter_mm, dtype=np.float64))
+    half = (field.upper_mm + field.lower_mm) / 2.0 * pose.source_to_isocenter_mm / pose.source_to_detector_mm
+    return float(middle[2]) - uterus.uterus_mm[2], half
 
 
 def exposures_of_object(one: DoseObject, facts: PatientFacts) -> tuple[PatientExposure, ...]:
@@ -137,6 +172,7 @@ def exam_estimates(
     events: Sequence[PatientExposure | IrradiationEvent],
     patient: PatientFacts,
     rules: Coefficients | None = None,
+    peak_skin_mgy: tuple[float, float, float] | None = None,
 ) -> dict[str, Any]:
     """Return every estimate of an exam, JSON-ready; what cannot be said is None.
 
@@ -148,6 +184,8 @@ def exam_estimates(
         Where the region is not in an exposure, that of the patient's facts stands.
     rules
         The coefficients; the published ones when None.
+    peak_skin_mgy
+        Peak of a skin map, from, to: listed with the organs.
     """
     table = rules or Coefficients.published()
     exposures = [
@@ -157,15 +195,19 @@ def exam_estimates(
     found = effective_dose(exposures, table)
     conceptus = conceptus_dose(exposures) if patient.pregnant_weeks is not None else None
     organs = [(name, effective_dose(exposures, table, name)) for name in table.organ_names]
+    listed = [
+        {"name": name, "mgy": dose.value, "low_mgy": dose.low, "high_mgy": dose.high, "source": _sources(dose)}
+        for name, dose in organs
+        if dose is not None
+    ]
+    if peak_skin_mgy is not None:
+        peak, least, most = peak_skin_mgy
+        listed.insert(0, {"name": "skin, peak", "mgy": peak, "low_mgy": least, "high_mgy": most, "source": "skin map"})
     return {
         "effective_msv": None if found is None else found.value,
         "effective_spread": None if found is None else [found.low, found.high],
         "coefficient": None if found is None else _coefficient(found),
-        "organs": [
-            {"name": name, "mgy": dose.value, "low_mgy": dose.low, "high_mgy": dose.high, "source": _sources(dose)}
-            for name, dose in organs
-            if dose is not None
-        ],
+        "organs": listed,
         "conceptus": None if conceptus is None else _conceptus(conceptus, patient.pregnant_weeks or 0.0),
         "risk": None if found is None else _risk(found, patient),
         "note": _note(exposures, found),

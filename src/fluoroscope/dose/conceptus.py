@@ -4,7 +4,7 @@
 by `entrance_shares`, voltages in between by straight lines; outside 70 to 125 kV the nearest stands.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -13,7 +13,16 @@ import numpy as np
 from fluoroscope.dose.coefficient_tables import CONCEPTUS_KV, CONCEPTUS_LIVER, CONCEPTUS_SOURCE, CONCEPTUS_UTERUS
 from fluoroscope.dose.effective_dose import DOSEMETER_PERCENT, PatientExposure, entrance_shares
 
-__all__ = ["BANDS_MGY", "BeamPlace", "ConceptusDose", "band_of", "conceptus_dose", "conceptus_factor"]
+__all__ = [
+    "BANDS_MGY",
+    "BeamPlace",
+    "ConceptusDose",
+    "band_of",
+    "conceptus_dose",
+    "conceptus_factor",
+    "place_of",
+    "uterus_near",
+]
 
 BANDS_MGY = (50.0, 100.0)
 """Below, between and above: ACR-SPR practice parameter, ICRP Publication 84 [K]."""
@@ -32,7 +41,7 @@ class BeamPlace(Enum):
 
     IN_BEAM = "uterus in the beam"
     ABOVE = "beam at the height of the liver or above"
-    UNKNOWN = "uterus in the beam or not is not known: counted as in it, the range begins at a beam at the liver"
+    UNKNOWN = "uterus in the beam or not is not sure: counted as in it, the range begins at a beam at the liver"
 
 
 PLACE_OF_REGION = {
@@ -42,6 +51,32 @@ PLACE_OF_REGION = {
     "thoracic": BeamPlace.ABOVE,
     "cervical": BeamPlace.ABOVE,
 }
+
+
+HALF_UTERUS_MM = 20.0
+AT_LIVER_MM = 200.0
+"""Half the uterus along the body, and from it up to the middle of the liver: the adult of ORNL/TM-8381."""
+_FROM_VERTEBRA_MM = {"S1": (0.0, -80.0, -65.0), "L5": (0.0, -75.0, -100.0), "L4": (0.0, -75.0, -130.0)}
+"""Where the uterus lies from the middle of a vertebra, LPS, in the same adult; it moves by centimetres."""
+
+
+def uterus_near(vertebrae: Mapping[str, Sequence[float]]) -> tuple[float, float, float] | None:
+    """Return where the uterus is expected, LPS mm, from the lowest vertebra known; None without one."""
+    for name, way in _FROM_VERTEBRA_MM.items():
+        if name in vertebrae:
+            x, y, z = (float(at) + step for at, step in zip(vertebrae[name], way, strict=True))
+            return x, y, z
+    return None
+
+
+def place_of(exposure: PatientExposure) -> BeamPlace:
+    """Return where a beam passes: by geometry where known, else by region; between uterus and liver, not sure."""
+    above, half = exposure.above_uterus_mm, exposure.half_field_mm
+    if above is None or half is None:
+        return PLACE_OF_REGION.get(exposure.region or "", BeamPlace.UNKNOWN)
+    if abs(above) <= half + HALF_UTERUS_MM:
+        return BeamPlace.IN_BEAM
+    return BeamPlace.ABOVE if above >= AT_LIVER_MM else BeamPlace.UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +114,10 @@ def conceptus_dose(
         Of one exam. An unknown direction counts as AP, the range from the smallest to the largest direction; an
         unknown voltage goes from 70 to 125 kV, counted as 80.
     places
-        For each exposure; by its region where not given.
+        For each exposure; by `place_of` where not given.
     """
     if places is None:
-        places = [PLACE_OF_REGION.get(one.region or "", BeamPlace.UNKNOWN) for one in exposures]
+        places = [place_of(one) for one in exposures]
     value = low = high = 0.0
     counted = left_out = 0
     for one, place in zip(exposures, places, strict=True):

@@ -75,6 +75,8 @@ class PatientExposure:
         "cervical", "thoracic", "lumbar", "abdomen", "pelvis" or None.
     acquisition
         Whether it is a recording and not fluoroscopy.
+    above_uterus_mm, half_field_mm
+        How far toward the head the middle of the beam passes the uterus, and half the field along the body there.
     """
 
     kap_gy_cm2: float | None
@@ -84,6 +86,8 @@ class PatientExposure:
     region: str | None = None
     acquisition: bool = False
     copper_mm: float | None = None
+    above_uterus_mm: float | None = None
+    half_field_mm: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("kap_gy_cm2", "air_kerma_mgy"):
