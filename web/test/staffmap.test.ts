@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 
 import type { RoomGeometry, Table } from "../src/link/types";
 import {
-  detectorOutline, fromPlan, leftOf, LEVELS, levelSpot, onPlan, onTable, planOf, rateAt, rateText, soundStaff, STAFF_COLORS, staffBand, staffKey, upright, type StaffDose,
+  changeText, detectorOutline, fromPlan, leftOf, LEVELS, levelSpot, onPlan, onTable, planOf, rateAt, rateText, soundStaff, STAFF_COLORS, staffBand, staffKey, upright, type StaffDose,
 } from "../src/room/staffmap";
 
 const X = Array.from({ length: 41 }, (_, i) => -2000 + 100 * i);
@@ -90,6 +90,11 @@ describe("the plan from above", () => {
 
 it("numbers are told with two digits; what is not known is not 0", () => {
   expect([null, 0, 0.004, 0.0312, 4.449, 137.2, 12_345].map(rateText)).toEqual(["–", "0", "< 0.01", "0.031", "4.4", "140", "12000"]);
+});
+
+it("a step is told by what it changes", () => {
+  const step = (now: number | null, then: number | null): string => changeText({ where: "", what: "", now_usv_per_h: now, with_usv_per_h: then });
+  expect([step(400, 56), step(100, 130), step(100, 100.2), step(null, 3), step(0, 0)]).toEqual(["−86 %", "+30 %", "no change", "", ""]);
 });
 
 it("the map is fetched again when C-arm, table, technique or dose changed, and only then", () => {

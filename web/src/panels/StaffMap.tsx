@@ -5,7 +5,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 
 import { readable, status } from "../room/state";
 import { drawStaff } from "../room/staffdraw";
-import { planOf, rateText, soundStaff, staffKey, type StaffDose } from "../room/staffmap";
+import { changeText, planOf, rateText, soundStaff, staffKey, type StaffDose } from "../room/staffmap";
 import "../styles/dosemaps.css";
 
 const EVERY_MS = 1000;
@@ -116,8 +116,25 @@ function Known({ staff }: { staff: StaffDose }) {
           ))}
         </tbody>
       </table>
-      <p class="dosemap-note">So far: without the apron. {sentence(staff.source)}</p>
+      <Effects staff={staff} />
+      <p class="dosemap-note">Left and right are the table's: those of a patient on the back, head first. So far: without the apron. {sentence(staff.source)}</p>
     </>
+  );
+}
+
+/** What a shield, lead or a step would change for the one who stands worst. */
+function Effects({ staff }: { staff: StaffDose }) {
+  const [first] = staff.effects ?? [];
+  if (first === undefined) return null;
+  return (
+    <table class="staff-table">
+      <thead><tr><th scope="col">{sentence(first.where).slice(0, -1)}, now {rateText(first.now_usv_per_h)} µSv/h</th><th scope="col">µSv/h</th><th scope="col">change</th></tr></thead>
+      <tbody>
+        {(staff.effects ?? []).map((effect) => (
+          <tr key={effect.what}><td>{effect.what}</td><td>{rateText(effect.with_usv_per_h)}</td><td>{changeText(effect)}</td></tr>
+        ))}
+      </tbody>
+    </table>
   );
 }
 

@@ -126,12 +126,16 @@ function beam(context: CanvasRenderingContext2D, plan: Plan, room: RoomGeometry,
   if (under) drawTube();
   // Upright, one word for both: what is below the table cannot be seen from above.
   const words: readonly (readonly [string, Spot, Spot])[] = upright(room)
-    ? [[under ? "tube below, detector above" : "tube above, detector below", { x: tube.x, y: detector.y }, { x: 0, y: 1 }]]
+    ? [[under ? "tube below, detector above" : "tube above, detector below", tube, { x: 0, y: 1 }]]
     : [["tube", tube, away(tube, detector)], ["detector", detector, away(detector, tube)]];
+  context.font = FONT;
   for (const [text, at, way] of words) {
     const width = context.measureText(text).width;
-    const x = Math.min(plan.width - width - 4, Math.max(4, at.x + way.x * 18 - (width * (1 - way.x)) / 2));
-    label(context, text, { x, y: at.y + (upright(room) ? 32 : way.y * 22) }, taken);
+    const places = [way, { x: 0, y: -1 }, { x: 0, y: 1 }, { x: 0, y: -1.6 }, { x: 0, y: 1.6 }].map(({ x, y }) => ({
+      x: Math.min(plan.width - width - 4, Math.max(4, at.x + x * (width / 2 + 14) - width / 2)), y: at.y + 30 * y,
+    }));
+    const free = places.find((place) => fits(plan, { x: place.x, y: place.y - 9, width, height: 18 }, taken));
+    label(context, text, free ?? places[2] ?? at, taken);
   }
 }
 

@@ -13,6 +13,14 @@ export interface StaffPosition {
   readonly uncertainty_percent?: number | null;
 }
 
+/** What a step changes for somebody. */
+export interface StaffEffect {
+  readonly where: string;
+  readonly what: string;
+  readonly now_usv_per_h: number | null;
+  readonly with_usv_per_h: number | null;
+}
+
 /** `/room/staff.json`; equipment frame, rows of the map along z. */
 export interface StaffDose {
   readonly positions: readonly StaffPosition[];
@@ -24,6 +32,7 @@ export interface StaffDose {
     readonly height_cm?: number;
     readonly height?: string;
   };
+  readonly effects?: readonly StaffEffect[];
   readonly advice: string;
   readonly tube_side: string;
   readonly source: string;
@@ -119,6 +128,14 @@ export function rateText(usv: number | null): string {
   if (usv === 0) return "0";
   if (usv < 0.01) return "< 0.01";
   return String(Number(usv.toPrecision(2)));
+}
+
+/** "−86 %" of a step; "" where nothing is known or changed. */
+export function changeText(effect: StaffEffect): string {
+  const { now_usv_per_h: now, with_usv_per_h: then } = effect;
+  if (now === null || then === null || !(now > 0)) return "";
+  const percent = Math.round(100 * (then / now - 1));
+  return percent === 0 ? "no change" : `${percent < 0 ? "−" : "+"}${Math.abs(percent)} %`;
 }
 
 /** Corners of a rectangle on the table, (x, z) of the room: turned with the table's yaw, then shifted. */
