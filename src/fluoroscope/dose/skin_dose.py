@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fluoroscope.acquisition.frame import Collimation
 from fluoroscope.dose.skin_factors import BeamQuality
-from fluoroscope.dose.skin_kernel import RELIEF_BINS, add_beam
+from fluoroscope.dose.skin_kernel import BLOCK_CELLS, RELIEF_BINS, add_beam
 from fluoroscope.dose.skin_phantoms import SkinPhantom
 from fluoroscope.geometry.pose import CArmPose, beam_axes
 from fluoroscope.geometry.rigid import Matrix
@@ -20,6 +20,9 @@ from fluoroscope.geometry.rigid import Matrix
 __all__ = ["NO_TABLE", "Penumbra", "SkinBeam", "SkinDose", "SkinMap", "TableTop", "beam_of_pose", "farthest_corner"]
 
 Array = NDArray[np.float64]
+
+_CURVE_MM = 10.0
+"""Steps in which the curve that orders the cells runs through space; 1 024 of them are looked at."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -206,14 +209,12 @@ class SkinDose:
 
     def __init__(self, phantom: SkinPhantom) -> None:
         self.phantom = phantom
-        self._cells = (
-            phantom.centers,
-            phantom.normals,
-            phantom.half_edges,
-            farthest_corner(phantom.half_edges),
-            phantom.two_sided,
-        )
-        self._relief = _packed_relief(phantom)
+        self._order = _near_together(phantom.centers)
+        centers, half_edges = (_read_only(one[self._order]) for one in (phantom.centers, phantom.half_edges))
+        reach = farthest_corner(half_edges)
+        balls = _balls(centers, reach)
+        self._cells = (centers, _read_only(phantom.normals[self._order]), half_edges, reach, balls, phantom.two_sided)
+        self._relief = _packed_relief(phantom, self._order)
         self._dose: Array = np.zeros(phantom.areas_mm2.size)
         self._sums = _Sums()
         self._peak, self._place = 0.0, -1
@@ -233,7 +234,7 @@ class SkinDose:
         )
         self._sums.beams += 1
         if largest > self._peak:
-            self._peak, self._place = largest, place
+            self._peak, self._place = largest, int(self._order[place])
         return min(met / area, 1.0) if area > 0.0 else 0.0
 
     @property
@@ -267,7 +268,9 @@ class SkinDose:
     @property
     def dose_mgy(self) -> Array:
         """A copy of every cell's dose (n,), mGy."""
-        return self._dose.copy()
+        told = np.empty_like(self._dose)
+        told[self._order] = self._dose
+        return told
 
     def plausible_limit_mgy(self, minimum_skin_mm: float) -> float:
         """Return Σ Ka,r · (d_ref / d_min)² · the largest k_bs · k_med: no peak can be above it."""
@@ -289,13 +292,32 @@ def farthest_corner(half_edges: Array) -> Array:
     )
 
 
-def _packed_relief(phantom: SkinPhantom) -> tuple[Array, Array, Array, Array]:
+def _near_together(centers: Array) -> NDArray[np.int64]:
+    """Return an order (n,) of the cells in which near ones follow each other: along a Z-shaped curve (Morton 1966)."""
+    whole = ((centers - centers.min(axis=0)) / _CURVE_MM).astype(np.int64)
+    key = np.zeros(len(centers), dtype=np.int64)
+    for bit in range(10):
+        for axis in range(3):
+            key |= ((whole[:, axis] >> bit) & 1) << (3 * bit + axis)
+    return np.argsort(key, kind="stable")
+
+
+def _balls(centers: Array, reach: Array) -> Array:
+    """Return (blocks, 4): middle and radius of a ball around every block of cells."""
+    first = np.arange(0, len(centers), BLOCK_CELLS)
+    counts = np.diff(np.append(first, len(centers)))
+    middles = np.add.reduceat(centers, first, axis=0) / counts[:, None]
+    out = np.linalg.norm(centers - np.repeat(middles, counts, axis=0), axis=1) + reach
+    return _read_only(np.column_stack([middles, np.maximum.reduceat(out, first)]))
+
+
+def _packed_relief(phantom: SkinPhantom, order: NDArray[np.int64]) -> tuple[Array, Array, Array, Array]:
     relief = phantom.relief
     if relief is None:
         none = (np.zeros((0, RELIEF_BINS)), np.zeros((0, 2)), np.zeros(3), np.zeros(0))
         return _read_only(none[0]), _read_only(none[1]), _read_only(none[2]), _read_only(none[3])
     grid = np.array([relief.top_mm, relief.pitch_mm, float(relief.radii_mm.max())])
-    return relief.radii_mm, relief.axis_mm, _read_only(grid), relief.horizon
+    return relief.radii_mm, relief.axis_mm, _read_only(grid), _read_only(relief.horizon[order])
 
 
 def _read_only(array: Array) -> Array:

@@ -14,13 +14,15 @@ from numpy.typing import NDArray
 
 from fluoroscope.projector.sharing import DOOR, WITHIN
 
-__all__ = ["RELIEF_BINS", "add_beam", "compile_kernels"]
+__all__ = ["BLOCK_CELLS", "RELIEF_BINS", "add_beam", "compile_kernels"]
 
 Array = NDArray[np.float64]
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
 RELIEF_BINS = 360
 """Directions of a relief, one degree each, from the back over the patient's left."""
+BLOCK_CELLS = 32
+"""Cells that are passed over at once where the beam does not come near them."""
 _SIDES_CM = np.array([5.0, 10.0, 20.0, 25.0, 35.0])
 _CLEAR_MM, _STEP_MM, _DEEP_MM = 12.0, 6.0, 4.0
 """Skin that hides other skin stands farther off than the first and is deeper in the body than the last."""
@@ -150,9 +152,35 @@ def _covered(shadow: Array, edges: Array, spread: float, work: Array) -> float:
     return total / (spots * spots)
 
 
+@_compiled
+def _may_meet(
+    ball: Array, source: Array, d: Array, u: Array, v: Array, edges: Array, reference: float, blur: float
+) -> bool:
+    """Whether a ball (middle, radius) may reach into the beam."""
+    depth, ru, rv = 0.0, 0.0, 0.0
+    for k in range(3):
+        off = ball[k] - source[k]
+        depth, ru, rv = depth + off * d[k], ru + off * u[k], rv + off * v[k]
+    radius = ball[3]
+    if depth + radius <= 0.0:
+        return False
+    if depth - radius <= 1.0:
+        return True
+    # At the farther of its ends the beam is widest; the penumbra grows with the way beyond the blades.
+    widest = (depth + radius) / reference
+    soft = radius + blur * (depth + radius)
+    near = (depth - radius) / reference
+    low_u = -edges[0] * (widest if edges[0] > 0.0 else near) - soft
+    high_u = edges[1] * (widest if edges[1] > 0.0 else near) + soft
+    low_v = -edges[2] * (widest if edges[2] > 0.0 else near) - soft
+    high_v = edges[3] * (widest if edges[3] > 0.0 else near) + soft
+    meets: bool = low_u <= ru <= high_u and low_v <= rv <= high_v
+    return meets
+
+
 @njit(**DOOR)
 def _cells(  # type: ignore[no-untyped-def]
-    centers, normals, half_edges, reach, two_sided, beam, spline, table, relief, axis, grid, horizon, dose
+    centers, normals, half_edges, reach, blocks, two_sided, beam, spline, table, relief, axis, grid, horizon, dose
 ):
     """See `add_beam`."""
     source, d, u, v, edges = beam[0:3], beam[3:6], beam[6:9], beam[9:12], beam[12:16]
@@ -160,62 +188,65 @@ def _cells(  # type: ignore[no-untyped-def]
     side_cm = sqrt((edges[0] + edges[1]) * (edges[2] + edges[3])) / 10.0
     shadow, work, ray, way = np.zeros((2, 4)), np.zeros((3, 2, 12)), np.zeros(3), np.zeros(3)
     met, largest, place, touched = 0.0, 0.0, -1, 0
-    for i in range(centers.shape[0]):
-        for k in range(3):
-            ray[k] = centers[i, k] - source[k]
-        depth = ray[0] * d[0] + ray[1] * d[1] + ray[2] * d[2]
-        if depth <= reach[i]:
+    for block in range(blocks.shape[0]):
+        if not _may_meet(blocks[block], source, d, u, v, edges, reference, spot / jaws):
             continue
-        near, far = reference / (depth - reach[i]), reference / (depth + reach[i])
-        ru = ray[0] * u[0] + ray[1] * u[1] + ray[2] * u[2]
-        rv = ray[0] * v[0] + ray[1] * v[1] + ray[2] * v[2]
-        spread = spot * abs(depth - jaws) / jaws * reference / depth
-        low, high = ru - reach[i], ru + reach[i]
-        if min(low * near, low * far) > edges[1] + spread or max(high * near, high * far) < -edges[0] - spread:
-            continue
-        low, high = rv - reach[i], rv + reach[i]
-        if min(low * near, low * far) > edges[3] + spread or max(high * near, high * far) < -edges[2] - spread:
-            continue
-        facing = -(ray[0] * normals[i, 0] + ray[1] * normals[i, 1] + ray[2] * normals[i, 2])
-        if facing <= 0.0 and not (two_sided and facing < 0.0):
-            continue
-        for corner in range(4):
-            first = 1.0 if corner == 1 or corner == 2 else -1.0
-            second = 1.0 if corner >= 2 else -1.0
-            cu, cv, cd = 0.0, 0.0, 0.0
+        for i in range(BLOCK_CELLS * block, min(BLOCK_CELLS * (block + 1), centers.shape[0])):
             for k in range(3):
-                at = ray[k] + first * half_edges[i, 0, k] + second * half_edges[i, 1, k]
-                cu, cv, cd = cu + at * u[k], cv + at * v[k], cd + at * d[k]
-            shadow[0, corner], shadow[1, corner] = cu * reference / cd, cv * reference / cd
-            work[0, 0, corner], work[0, 1, corner] = shadow[0, corner], shadow[1, corner]
-        whole = _area(work, 0, 4)
-        if whole > _NO_AREA_MM2:
-            inside = _covered(shadow, edges, spread, work)
-            covered = min(inside / whole, 1.0)
-        else:  # a point of skin without extent is in the field or is not
-            inside = 0.0
-            within = -edges[0] <= shadow[0, 0] <= edges[1] and -edges[2] <= shadow[1, 0] <= edges[3]
-            covered = 1.0 if within else 0.0
-        if covered <= 0.0:
-            continue
-        distance = sqrt(ray[0] ** 2 + ray[1] ** 2 + ray[2] ** 2)
-        if relief.shape[0] > 0 and facing < horizon[i] * distance:
-            for k in range(3):
-                way[k] = -ray[k] / distance
-            if _hidden(centers[i], way, relief, axis, grid[0], grid[1], grid[2]):
+                ray[k] = centers[i, k] - source[k]
+            depth = ray[0] * d[0] + ray[1] * d[1] + ray[2] * d[2]
+            if depth <= reach[i]:
                 continue
-        met += inside
-        added = dose_at_reference * covered * (reference / distance) ** 2
-        added *= _backscatter(side_cm * depth / reference, spline) * _through_table(source, ray, distance, table)
-        dose[i] += added
-        touched += 1
-        if dose[i] > largest:
-            largest, place = dose[i], i
+            near, far = reference / (depth - reach[i]), reference / (depth + reach[i])
+            ru = ray[0] * u[0] + ray[1] * u[1] + ray[2] * u[2]
+            rv = ray[0] * v[0] + ray[1] * v[1] + ray[2] * v[2]
+            spread = spot * abs(depth - jaws) / jaws * reference / depth
+            low, high = ru - reach[i], ru + reach[i]
+            if min(low * near, low * far) > edges[1] + spread or max(high * near, high * far) < -edges[0] - spread:
+                continue
+            low, high = rv - reach[i], rv + reach[i]
+            if min(low * near, low * far) > edges[3] + spread or max(high * near, high * far) < -edges[2] - spread:
+                continue
+            facing = -(ray[0] * normals[i, 0] + ray[1] * normals[i, 1] + ray[2] * normals[i, 2])
+            if facing <= 0.0 and not (two_sided and facing < 0.0):
+                continue
+            for corner in range(4):
+                first = 1.0 if corner == 1 or corner == 2 else -1.0
+                second = 1.0 if corner >= 2 else -1.0
+                cu, cv, cd = 0.0, 0.0, 0.0
+                for k in range(3):
+                    at = ray[k] + first * half_edges[i, 0, k] + second * half_edges[i, 1, k]
+                    cu, cv, cd = cu + at * u[k], cv + at * v[k], cd + at * d[k]
+                shadow[0, corner], shadow[1, corner] = cu * reference / cd, cv * reference / cd
+                work[0, 0, corner], work[0, 1, corner] = shadow[0, corner], shadow[1, corner]
+            whole = _area(work, 0, 4)
+            if whole > _NO_AREA_MM2:
+                inside = _covered(shadow, edges, spread, work)
+                covered = min(inside / whole, 1.0)
+            else:  # a point of skin without extent is in the field or is not
+                inside = 0.0
+                within = -edges[0] <= shadow[0, 0] <= edges[1] and -edges[2] <= shadow[1, 0] <= edges[3]
+                covered = 1.0 if within else 0.0
+            if covered <= 0.0:
+                continue
+            distance = sqrt(ray[0] ** 2 + ray[1] ** 2 + ray[2] ** 2)
+            if relief.shape[0] > 0 and facing < horizon[i] * distance:
+                for k in range(3):
+                    way[k] = -ray[k] / distance
+                if _hidden(centers[i], way, relief, axis, grid[0], grid[1], grid[2]):
+                    continue
+            met += inside
+            added = dose_at_reference * covered * (reference / distance) ** 2
+            added *= _backscatter(side_cm * depth / reference, spline) * _through_table(source, ray, distance, table)
+            dose[i] += added
+            touched += 1
+            if dose[i] > largest:
+                largest, place = dose[i], i
     return met, largest, place, touched
 
 
 def add_beam(
-    cells: tuple[Array, Array, Array, Array, bool],
+    cells: tuple[Array, Array, Array, Array, Array, bool],
     beam: Array,
     spline: Array,
     table: Array,
@@ -227,8 +258,8 @@ def add_beam(
     Parameters
     ----------
     cells
-        Centres (n, 3), normals (n, 3), half edges (n, 2, 3), reach (n,) from the centre to the farthest corner, and
-        whether both faces of a cell are skin.
+        Centres (n, 3), normals (n, 3), half edges (n, 2, 3), reach (n,) from the centre to the farthest corner, balls
+        (blocks, 4) around every `BLOCK_CELLS` of them (middle, radius), and whether both faces of a cell are skin.
     beam
         (20,): source, unit vectors d, u, v, edges of the field (−u, +u, −v, +v) at the reference distance, kerma there
         times k_med in mGy, reference distance, side of the focal spot, source to collimator.
@@ -255,8 +286,8 @@ def add_beam(
 
 def compile_kernels() -> None:
     """Compile the loop, or read it from the cache."""
-    cells = (np.ones((1, 3)), np.ones((1, 3)), np.ones((1, 2, 3)), np.ones(1), False)
-    for array in cells[:4]:
+    cells = (np.ones((1, 3)), np.ones((1, 3)), np.ones((1, 2, 3)), np.ones(1), np.ones((1, 4)), False)
+    for array in cells[:5]:
         array.setflags(write=False)
     spline, relief = np.zeros((4, 4)), (np.zeros((0, RELIEF_BINS)), np.zeros((0, 2)), np.zeros(3), np.zeros(0))
     spline.setflags(write=False)

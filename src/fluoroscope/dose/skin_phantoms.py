@@ -137,23 +137,30 @@ class Relief:
         self.axis_mm.setflags(write=False)
 
 
-def skin_phantom(name: str, height_cm: float | None = None, weight_kg: float | None = None) -> SkinPhantom:
+def skin_phantom(
+    name: str, height_cm: float | None = None, weight_kg: float | None = None, cell_mm: float = _CELL_MM
+) -> SkinPhantom:
     """Return a phantom; height and weight (within `SIZES`) shape adult and child only; `USUAL` when absent.
+
+    Cells have sides of about ``cell_mm``, 1 to 50.
 
     Raises
     ------
     ValueError
-        For another name, height or weight.
+        For another name, height, weight or size of cells.
     """
+    if not 1.0 <= cell_mm <= 50.0:
+        raise ValueError(f"cells of skin have sides of 1 to 50 mm, got {cell_mm}")
     if name == "plane":
         width, length = _PLANE_MM
-        across, along = np.linspace(-width / 2.0, width / 2.0, 46), np.linspace(0.0, -length, 176)
+        across = np.linspace(-width / 2.0, width / 2.0, round(width / cell_mm) + 1)
+        along = np.linspace(0.0, -length, round(length / cell_mm) + 1)
         x, z = np.meshgrid(across, along)
         return cells_between(name, np.stack([x, np.zeros_like(x), z], axis=-1), two_sided=True)
     if name == "cylinder":
         half_width, half_depth, length = _CYLINDER_MM
         ends = np.array([0.0, length])
-        return _lofted(name, ends, np.full(2, half_width), np.full(2, half_depth))
+        return _lofted(name, ends, np.full(2, half_width), np.full(2, half_depth), cell_mm)
     if name not in SIZES:
         raise ValueError(f"phantom must be {', '.join(PHANTOMS)}, got {name}")
     usual_cm, usual_kg = USUAL[name]
@@ -166,6 +173,11 @@ def skin_phantom(name: str, height_cm: float | None = None, weight_kg: float | N
             f"{article} {name} has {least_cm:g} to {most_cm:g} cm and {least_kg:g} to {most_kg:g} kg, "
             f"got {height_cm} cm and {weight_kg} kg"
         )
+    return _drawn(name, height_cm, weight_kg, cell_mm)
+
+
+def _drawn(name: str, height_cm: float, weight_kg: float, cell_mm: float) -> SkinPhantom:
+    """Return an adult or child of a height and weight."""
     body = _ADULT if name == "adult" else _grown_to(height_cm)
     down = body[:, 0] * height_cm * 10.0
     fine = np.linspace(0.0, down[-1], 400)
@@ -175,10 +187,10 @@ def skin_phantom(name: str, height_cm: float | None = None, weight_kg: float | N
     slices = np.pi * half_width * half_depth
     head = float(np.trapezoid(np.where(rest, 0.0, slices), fine))
     wanted = max(weight_kg * _SHARE_WITHOUT_ARMS / _DENSITY_KG_PER_MM3 - head, 0.2 * head)
-    scale = np.sqrt(wanted / np.trapezoid(np.where(rest, slices, 0.0), fine))
+    scale = float(np.sqrt(wanted / np.trapezoid(np.where(rest, slices, 0.0), fine)))
     below = down >= (_head_end(height_cm) if name == "child" else 0.0)
     scales = np.where(below, scale, 1.0)
-    return _lofted(name, down, body[:, 1] * scales, body[:, 2] * scales)
+    return _lofted(name, down, body[:, 1] * scales, body[:, 2] * scales, cell_mm)
 
 
 def _head_end(height_cm: float) -> float:
@@ -198,11 +210,11 @@ def _grown_to(height_cm: float) -> Array:
     return body
 
 
-def _lofted(name: str, down: Array, half_width: Array, half_depth: Array) -> SkinPhantom:
+def _lofted(name: str, down: Array, half_width: Array, half_depth: Array, cell_mm: float) -> SkinPhantom:
     """Ellipses between heights ``down`` below the top, joined by straight lines."""
-    z = np.linspace(0.0, down[-1], round(down[-1] / _CELL_MM) + 1)
+    z = np.linspace(0.0, down[-1], round(down[-1] / cell_mm) + 1)
     a, b = np.interp(z, down, half_width)[:, None], np.interp(z, down, half_depth)[:, None]
-    around = np.linspace(0.0, 2.0 * np.pi, round(2.0 * np.pi * half_width.max() / _CELL_MM) + 1)
+    around = np.linspace(0.0, 2.0 * np.pi, round(2.0 * np.pi * half_width.max() / cell_mm) + 1)
     corners = np.stack(
         [a * np.sin(around), b * np.cos(around), np.broadcast_to(-z[:, None], (z.size, around.size))], axis=-1
     )
