@@ -12,14 +12,18 @@ from fluoroscope.acquisition.frame import Collimation
 from fluoroscope.app.dose_estimates import (
     PatientFacts,
     UterusPlace,
+    estimate_facts,
     exam_estimates,
     exposure_of_event,
     exposures_of_object,
     read_coefficients,
 )
+from fluoroscope.app.setup import RoomSetup
+from fluoroscope.app.simulation import Run, simulate_run
 from fluoroscope.dicom.dose_objects import read_dose_object
 from fluoroscope.dose.conceptus import BeamPlace, place_of, uterus_near
-from fluoroscope.dose.effective_dose import CoefficientsError, PatientExposure
+from fluoroscope.dose.effective_dose import Coefficients, CoefficientsError, PatientExposure
+from fluoroscope.dose.organ_dose import quality_ratio
 from fluoroscope.geometry.pose import CArmPose
 from fluoroscope.geometry.table import PatientPosition, TablePose
 
@@ -184,3 +188,35 @@ def test_a_peak_of_a_skin_map_stands_with_the_organs():
         "high_mgy": 17.0,
         "source": "skin map",
     }
+
+
+@pytest.mark.req("REQ-EST-001")
+def test_our_own_run_and_its_report_agree_on_front_and_back(small_ct, tmp_path, command):
+    ratio = {}
+    for position, projection in (("HFP", "ap"), ("HFS", "pa")):
+        simulate_run(
+            RoomSetup(str(small_ct), position=position, matrix=512), Run(0.0, seconds=0.5, seed=3), tmp_path / position
+        )
+        code, out, _ = command("dose", "estimate", tmp_path / position / "dose.dcm", "--json")
+        assert code == 0
+        (found,) = json.loads(out)["objects"]
+        (event,) = read_dose_object(tmp_path / position / "dose.dcm").events
+        copper = sum(one.maximum_mm for one in event.filters if one.material == "copper")
+        row = Coefficients.published().of("effective", "lumbar")
+        expected = getattr(row, projection) * quality_ratio("effective", "lumbar", projection, event.kvp[0], copper)
+        assert found["effective_msv"] == pytest.approx(expected * event.kap_gy_cm2, rel=1e-6)
+        ratio[position] = found["coefficient"]["msv_per_gy_cm2"]
+        assert "Monte Carlo" in found["coefficient"]["source"]
+    assert ratio["HFP"] > 1.5 * ratio["HFS"]
+
+
+@pytest.mark.req("REQ-EST-006")
+@pytest.mark.parametrize("kap", [-1.0, 1e9, math.inf, math.nan])
+def test_a_dose_that_cannot_be_is_left_out(kap, data_folder):
+    one = read_dose_object(data_folder / "rdsr" / "openrem__RF-RDSR-GE.dcm")
+    events = (replace(one.events[0], kap_gy_cm2=kap, field_area_cm2=None), *one.events[1:])
+    facts = PatientFacts(region="lumbar")
+    found = estimate_facts(replace(one, events=events), facts, Coefficients.published())
+    rest = exam_estimates(exposures_of_object(replace(one, events=one.events[1:]), facts), facts)
+    assert found["effective_msv"] == pytest.approx(rest["effective_msv"])
+    assert f"1 of {len(events)} events are not in it" in found["note"]

@@ -40,7 +40,7 @@ def test_of_a_lateral_the_tube_side_gets_far_more_than_the_detector_side():
     left, right = (at(found, f"operator at the table, {side}")["usv_per_h"] for side in ("left", "right"))
     assert found["tube_side"] == "right"
     assert right > 3.0 * left
-    assert "left" in found["advice"]
+    assert "stand on the left (the detector's side), the tube is on the right" in found["advice"]
     turned = staff(CArmPose(-90.0, 0.0, 510.0, 1020.0))
     assert turned["tube_side"] == "left"
     assert at(turned, "1 m, left")["usv_per_h"] == pytest.approx(at(found, "1 m, right")["usv_per_h"], rel=0.15)

@@ -5,7 +5,7 @@ The same figures for the exam of a room and for dose reports of any machine: ``f
 
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,8 @@ __all__ = [
     "read_coefficients",
 ]
 
+LARGEST_DOSE = 1e5
+"""100 Gy in mGy, and 100 000 Gy·cm²: more was never given, it is a wrong unit."""
 NOTE = f"estimates for a reference person from KAP and published coefficients; {RISK_NOTE}"
 
 
@@ -164,7 +166,9 @@ def exposures_of_object(one: DoseObject, facts: PatientFacts) -> tuple[PatientEx
     """Return the events of a report; its header as one exposure where it lists none."""
     if not one.events:
         kap, kerma = one.total.kap_gy_cm2, one.total.air_kerma_mgy
-        return () if kap is None and kerma is None else (PatientExposure(kap, kerma, region=facts.region),)
+        if kap is None and kerma is None:
+            return ()
+        return (PatientExposure(_usable(kap), _usable(kerma), region=facts.region),)
     return tuple(_exposure(event, facts) for event in one.events)
 
 
@@ -206,7 +210,7 @@ def exam_estimates(
     return {
         "effective_msv": None if found is None else found.value,
         "effective_spread": None if found is None else [found.low, found.high],
-        "coefficient": None if found is None else _coefficient(found),
+        "coefficient": None if found is None else _coefficient(found, exposures),
         "organs": listed,
         "conceptus": None if conceptus is None else _conceptus(conceptus, patient.pregnant_weeks or 0.0),
         "risk": None if found is None else _risk(found, patient),
@@ -215,8 +219,10 @@ def exam_estimates(
 
 
 def estimate_facts(one: DoseObject, facts: PatientFacts, table: Coefficients) -> dict[str, Any]:
-    """Return the estimates of a report with its path, JSON-ready."""
-    return {"path": str(one.path), "kind": one.kind} | exam_estimates(exposures_of_object(one, facts), facts, table)
+    """Return the estimates of a report with its path and everything odd in it, JSON-ready."""
+    found = exam_estimates(exposures_of_object(one, facts), facts, table)
+    warnings = [asdict(warning) for warning in one.warnings]
+    return {"path": str(one.path), "kind": one.kind} | found | {"warnings": warnings}
 
 
 def estimate_rows(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -236,7 +242,8 @@ def estimate_rows(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
         rows.append(("conceptus", facts["conceptus"]["text"]))
     if facts["risk"] is not None:
         rows.append(("risk", facts["risk"]["text"]))
-    return [*rows, ("note", facts["note"])]
+    rows.append(("note", facts["note"]))
+    return rows + [("warning", warning["text"]) for warning in facts["warnings"] if warning["code"] in _SHOWN]
 
 
 def _exposure(event: DoseEventRecord, facts: PatientFacts) -> PatientExposure:
@@ -268,7 +275,8 @@ def _copper_mm(event: DoseEventRecord) -> float | None:
 
 
 def _usable(value: float | None) -> float | None:
-    return value if value is not None and value >= 0.0 else None
+    """Return a dose that can be; None for one below 0 or above what any procedure gives."""
+    return value if value is not None and 0.0 <= value <= LARGEST_DOSE else None
 
 
 def _field_cm2(event: DoseEventRecord) -> float | None:
@@ -292,9 +300,13 @@ def _angles(event: DoseEventRecord, position: PatientPosition | None) -> tuple[f
     return angles_of_direction(turned @ beam_direction(*angles))
 
 
-def _coefficient(found: EffectiveDose) -> dict[str, Any]:
+def _coefficient(found: EffectiveDose, exposures: Sequence[PatientExposure]) -> dict[str, Any]:
     name = ", ".join(dict.fromkeys(entry.region for entry in found.used))
-    return {"name": name, "msv_per_gy_cm2": found.per_kap, "source": _sources(found)}
+    source = _sources(found)
+    own = all(entry.mark == "site" for entry in found.used)
+    if not own and any(one.tube_voltage_kv is not None for one in exposures):
+        source += "; brought to direction, voltage and copper by our own Monte Carlo [M]"
+    return {"name": name, "msv_per_gy_cm2": found.per_kap, "source": source}
 
 
 def _sources(found: EffectiveDose) -> str:
@@ -314,6 +326,8 @@ def _conceptus(found: ConceptusDose, weeks: float) -> dict[str, Any]:
     }
 
 
+_SHOWN = ("implausible", "sum_kap_gy_cm2", "sum_air_kerma_mgy", "repeated_event", "unknown_unit")
+"""Warnings of a report that touch the estimates."""
 _UTERUS_WEEKS = 12.0
 """Up to this week the dose of the uterus stands well for the conceptus (ICRP Publication 84) [K]."""
 

@@ -279,7 +279,11 @@ def _advice(stand: _Stand, per_hour: Array) -> str:
     where = tube if "table" in tube else f"on the {tube}"
     if more <= 0.0 or less / more > 0.8:
         return f"both sides get the same, the tube is {where}: a step back from 0.5 m to 1 m takes away most"
-    return f"stand on the {side}, the tube is {where}: {three_digits(less)} µSv/h instead of {three_digits(more)}"
+    whose = "the detector's side" if side != tube and "table" not in tube else "that side"
+    return (
+        f"stand on the {side} ({whose}), the tube is {where}: "
+        f"{three_digits(less)} µSv/h instead of {three_digits(more)}"
+    )
 
 
 def tube_side(pose: CArmPose) -> str:
