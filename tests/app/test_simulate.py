@@ -9,7 +9,9 @@ import pytest
 from fluoroscope.geometry import CArmPose, DetectorGrid, projection_geometry
 from fluoroscope.geometry.projection import project_points
 
-FILES = ["cine.dcm", "dose.dcm", "frame.png", "summary.json", "truth.json"]
+FILES = [
+    "cine.dcm", "dose.dcm", "frame.png", "patient_dose.dcm", "patient_dose_map.dcm", "summary.json", "truth.json",
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +90,7 @@ def test_the_dose_report_says_the_same_in_its_units(command, small_ct, tmp_path)
 def test_the_same_seed_gives_the_same_files(command, small_ct, tmp_path):
     for name, seed in (("one", "4"), ("two", "4"), ("three", "5")):
         simulate(command, small_ct, tmp_path / name, "--seed", seed)
-    for file in ("cine.dcm", "dose.dcm", "truth.json"):
+    for file in ("cine.dcm", "dose.dcm", "patient_dose.dcm", "patient_dose_map.dcm", "truth.json"):
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
         assert (tmp_path / "one" / file).read_bytes() != (tmp_path / "three" / file).read_bytes()
 
@@ -189,3 +191,30 @@ def test_a_bright_block_projects_onto_its_pixel(command, tmp_path):
 def geometry_direction(primary_deg, secondary_deg):
     p, s = np.deg2rad([primary_deg, secondary_deg])
     return np.array([np.sin(p) * np.cos(s), -np.cos(p) * np.cos(s), np.sin(s)])
+
+
+@pytest.mark.req("REQ-REC-002")
+def test_the_peak_skin_dose_of_a_run_is_in_its_summary_and_its_record(command, small_ct, tmp_path):
+    summary = simulate(command, small_ct, tmp_path / "out")
+    skin = summary["skin_dose"]
+    low, high = skin["bounds_mgy"]
+    # Skin between source and reference point or behind it, table and backscatter: of the order of the air kerma.
+    assert 0.2 * summary["air_kerma_mgy"] < skin["peak_skin_dose_mgy"] < 5.0 * summary["air_kerma_mgy"]
+    assert low < skin["peak_skin_dose_mgy"] < high
+    assert "own skin" in skin["method"]
+    record = pydicom.dcmread(tmp_path / "out" / "patient_dose.dcm")
+    picture = pydicom.dcmread(tmp_path / "out" / "patient_dose_map.dcm")
+    report = pydicom.dcmread(tmp_path / "out" / "dose.dcm")
+    highest = float(picture.pixel_array.max()) * float(picture.RescaleSlope)
+    assert highest == pytest.approx(skin["peak_skin_dose_mgy"], rel=1e-6)
+    (study,) = record.CurrentRequestedProcedureEvidenceSequence
+    referred = {
+        one.ReferencedSOPInstanceUID
+        for series in study.ReferencedSeriesSequence
+        for one in series.ReferencedSOPSequence
+    }
+    assert referred == {report.SOPInstanceUID, picture.SOPInstanceUID}
+    cine = pydicom.dcmread(tmp_path / "out" / "cine.dcm", stop_before_pixels=True)
+    (shown,) = report.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence
+    assert shown.SeriesInstanceUID == cine.SeriesInstanceUID
+    assert shown.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == cine.SOPInstanceUID

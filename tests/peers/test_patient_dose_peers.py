@@ -16,8 +16,8 @@ X_RAY_DOSE = "1.2.840.10008.5.1.4.1.1.88.67"
 OUR_OWN_CODE = "Unrecognized defined term = <99FLUOROSCOPE>"
 
 
-def full():
-    dose = np.random.default_rng(1).random((30, 40)) * 12.0
+def full(highest_mgy=12.0):
+    dose = np.random.default_rng(1).random((30, 40)) * highest_mgy
     peak = float(dose.max())
     adult = BodyModel("adult", "adult of 176 cm and 73 kg", 176.0, 73.0)
     return PatientDose(
@@ -27,11 +27,15 @@ def full():
     )  # fmt: skip
 
 
+def weak():
+    return full(0.01)
+
+
 def bounds():
     return PatientDose(5.0, 2.0, 9.0, False, BodyModel("plane", "no body"), through_table=False)
 
 
-@pytest.fixture(params=[full, bounds], ids=["map", "bounds"])
+@pytest.fixture(params=[full, weak, bounds], ids=["map", "weak", "bounds"])
 def path(request, tmp_path, make_exam):
     exam = make_exam()
     path = tmp_path / "patient_dose.dcm"

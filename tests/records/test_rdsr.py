@@ -416,3 +416,23 @@ def test_what_a_measured_run_does_not_say_is_not_in_its_report(report, make_even
 def test_impossible_calibrations_are_refused(wrong):
     with pytest.raises(ValueError, match="calibration"):
         DoseCalibration(**{"factor": 1.0, "source": "me", **wrong})
+
+
+@pytest.mark.req("REQ-REC-005")
+def test_a_measured_press_without_a_dose_has_none_and_an_exam_of_such_no_report(
+    report, make_event, make_exam, tmp_path
+):
+    exam = make_exam(provenance=Provenance.RECORDED)
+    said, silent = make_event(1), make_event(2, air_kerma_mgy=0.0, kap_gy_cm2=0.0)
+    dataset = report([DoseEvent(said), DoseEvent(silent)], exam)
+    first, second = items(dataset, "113706")
+    assert len(items(first, "113738")) == 1
+    assert items(second, "113738") == items(second, "122130") == []
+    assert number(items(dataset, "113702")[0], "113725") == number(first, "113738")
+    assert "1 of 2 events do not say their dose" in items(dataset, "121106")[0].TextValue
+    with pytest.raises(ValueError, match="no press says its dose"):
+        write_rdsr(tmp_path / "none.dcm", exam, [DoseEvent(silent)], ended=exam.started)
+    assert not (tmp_path / "none.dcm").exists()
+    # A modelled beam that met nothing has a dose, and it is 0.
+    (ours,) = items(report([DoseEvent(silent)]), "113706")
+    assert number(ours, "113738")[0] == 0

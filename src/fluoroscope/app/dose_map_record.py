@@ -1,22 +1,32 @@
 """A skin dose and what goes with it as a DICOM record: Patient Radiation Dose SR."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from fluoroscope.acquisition.event import IrradiationEvent
 from fluoroscope.app.dose_map import Body, SkinReport, map_facts
+from fluoroscope.app.skin_words import where_on_body
 from fluoroscope.dicom.dose_objects import read_dose_object
 from fluoroscope.dicom.dose_records import DoseEventRecord
 from fluoroscope.dose.skin_factors import backscatter, half_value_layer_mm_al
 from fluoroscope.dose.skin_map import INHERENT_ALUMINIUM_MM, SkinMap, map_uncertainty_percent
-from fluoroscope.records.patient_dose import BodyModel, PatientDose, WrittenDose, write_patient_dose
+from fluoroscope.records.patient_dose import BodyModel, OrganEstimate, PatientDose, WrittenDose, write_patient_dose
 from fluoroscope.records.report_subject import subject_of_report
 
-__all__ = ["BeamFacts", "beam_facts", "patient_dose_of_map", "with_beams", "write_map_record"]
+__all__ = [
+    "BeamFacts",
+    "beam_facts",
+    "exam_patient_dose",
+    "patient_dose_of_map",
+    "peak_facts",
+    "with_beams",
+    "write_map_record",
+]
 
 _REFERENCE_FROM_ISOCENTER_MM = 150.0
 _OURS = "Fluoroscope"
@@ -67,7 +77,7 @@ def write_map_record(report: SkinReport, path: Path, body: Body, made: datetime 
     model = _body_model(report, body)
     remarks = tuple(warning.text for warning in report.warnings)
     if isinstance(found, SkinMap):
-        dose = patient_dose_of_map(found, model, facts["uncertainty_percent"], remarks)
+        dose = patient_dose_of_map(found, model, facts["uncertainty_percent"], remarks, _place(found))
     else:
         low, high = facts["bounds_mgy"]
         peak = facts["peak_skin_dose_mgy"]
@@ -75,6 +85,55 @@ def write_map_record(report: SkinReport, path: Path, body: Body, made: datetime 
     used = tuple(record.uid for record in records if record.uid and (record.air_kerma_mgy or record.kap_gy_cm2))
     dose = with_beams(dose, [beam for record in records if (beam := _beam_of_record(record, ours)) is not None])
     return write_patient_dose(path, subject, source, replace(dose, used_event_uids=used), made or datetime.now(UTC))
+
+
+def exam_patient_dose(
+    found: SkinMap, events: Sequence[IrradiationEvent], estimates: Mapping[str, Any] | None = None
+) -> PatientDose:
+    """Return what the patient of an exam of ours got.
+
+    Parameters
+    ----------
+    found
+        The skin map of the exam.
+    events
+        Its presses.
+    estimates
+        As of `dose_estimates.exam_estimates`; None where nothing was estimated.
+    """
+    phantom = found.phantom
+    if phantom.own:
+        body = BodyModel("patient", "the patient's own skin, found in the CT he was made from")
+    else:
+        body = BodyModel(phantom.name, f"{phantom.name} of {phantom.height_mm / 10.0:.0f} cm")
+    dose = patient_dose_of_map(found, body, place=_place(found))
+    dose = with_beams(dose, [beam for event in events if (beam := beam_facts(event)) is not None])
+    if not estimates:
+        return dose
+    coefficient = estimates.get("coefficient") or {}
+    words = ", ".join(str(coefficient[key]) for key in ("name", "source") if coefficient.get(key))
+    organs = [one for one in estimates.get("organs") or () if one.get("mgy") is not None]
+    note = str(estimates.get("note") or "")
+    return replace(
+        dose,
+        effective_msv=estimates.get("effective_msv"),
+        effective_source=words,
+        organs=tuple(OrganEstimate(str(one["name"]), float(one["mgy"])) for one in organs),
+        remarks=(*dose.remarks, *([note] if note else [])),
+    )
+
+
+def peak_facts(dose: PatientDose) -> dict[str, Any]:
+    """Return the peak skin dose for a log or a summary, JSON-ready."""
+    part = None if not dose.peak_mgy > 0.0 else 100.0 * (dose.upper_mgy - dose.peak_mgy) / dose.peak_mgy
+    return {
+        "peak_skin_dose_mgy": dose.peak_mgy,
+        "uncertainty_percent": part,
+        "bounds_mgy": [dose.lower_mgy, dose.upper_mgy],
+        "estimate": not dose.mapped,
+        "method": f"map of the skin: {dose.body.words}" if dose.mapped else "bounds without geometry",
+        "share_of_kap_on_patient": dose.share_on_patient,
+    }
 
 
 def patient_dose_of_map(
@@ -100,6 +159,10 @@ def patient_dose_of_map(
         map_mgy=np.asarray(found.dose_mgy, dtype=np.float64).reshape(rows, columns),
         remarks=tuple(remarks),
     )
+
+
+def _place(found: SkinMap) -> str:
+    return where_on_body(found.phantom, int(np.argmax(found.dose_mgy))) if found.peak_mgy > 0.0 else ""
 
 
 def with_beams(dose: PatientDose, beams: Sequence[BeamFacts]) -> PatientDose:

@@ -54,6 +54,8 @@ def exam_facts(exam: str) -> dict[str, Any]:
             for one in record.events
         ],
         "files": [file.name for file in record.files],
+        "calibration": None if record.calibration is None else record.calibration.words,
+        "notes": record.notes,
         "details": record.details,
     }
 

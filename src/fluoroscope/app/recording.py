@@ -20,21 +20,22 @@ from fluoroscope.acquisition.frame import Frame
 from fluoroscope.app.console import taken_with
 from fluoroscope.app.exam import StoredImage
 from fluoroscope.app.reference import ReferencePicture
+from fluoroscope.app.run_facts import described_run, dose_event, frame_angles, frame_orientation, frame_tables
 from fluoroscope.dicom.xa import read_clip
 from fluoroscope.dose.ledger import REFERENCE_POINT_15_CM
-from fluoroscope.geometry.positioner import edge_markers, patient_axes, positioner_angles
-from fluoroscope.geometry.table import PatientPosition, TablePose
+from fluoroscope.dose.skin_dose import SkinMap
+from fluoroscope.geometry.table import PatientPosition
 from fluoroscope.live.journal import Journal, JournalError, journal_in_use, recover_exam
 from fluoroscope.live.loop import LiveLoop
 from fluoroscope.live.spool import EventRecorder, Spool
 from fluoroscope.live.subscription import LivePicture, PictureKind, Policy
 from fluoroscope.monitor.control import RefusedError
 from fluoroscope.records.coding import CoderProcess
-from fluoroscope.records.contents import DoseEvent, XARun
-from fluoroscope.records.exam_store import ExamFolder, disk_room, exams_folder
-from fluoroscope.records.identity import ExamIdentity, PatientAngles
+from fluoroscope.records.contents import DoseCalibration, XARun
+from fluoroscope.records.exam_store import ExamFolder, disk_room, exams_folder, is_open
+from fluoroscope.records.identity import ExamIdentity
 
-__all__ = ["ExamRecording", "described_run", "dose_event", "recover_exams"]
+__all__ = ["ExamRecording", "recover_exams"]
 
 JOURNAL_NAME = "journal.jsonl"
 SPOOL_NAME = "spool"
@@ -112,6 +113,15 @@ class ExamRecording:
         The patient part of the page's status.
     parent
         Folder of exams; the user's data folder when absent.
+    calibration
+        Of the KAP meter; None when it is not calibrated.
+
+    Attributes
+    ----------
+    skin_result
+        Gives the skin map of this exam when it is closed, for its patient dose record; None when there is none.
+    estimates
+        Gives what `dose_estimates.exam_estimates` gives, likewise.
     """
 
     def __init__(
@@ -120,13 +130,18 @@ class ExamRecording:
         details: Mapping[str, Any],
         patient: Mapping[str, Any],
         parent: Path | None = None,
+        calibration: DoseCalibration | None = None,
     ) -> None:
+        self.skin_result: Callable[[], SkinMap | None] | None = None
+        self.estimates: Callable[[], Mapping[str, Any] | None] | None = None
         self._identity, self._patient, self._position = identity, dict(patient), identity.position
         parent = exams_folder() if parent is None else parent
         self._store = ExamFolder.create(parent, identity, details)
         self.folder = self._store.folder
         self.journal = Journal(self.folder / JOURNAL_NAME)
         try:
+            if calibration is not None:
+                self._store.calibrate(calibration)
             self.journal.exam(self.uid, self.started, REFERENCE_POINT_15_CM, {"patient": self._patient})
             (self.folder / SPOOL_NAME).mkdir()
         except OSError:
@@ -137,6 +152,7 @@ class ExamRecording:
         self._events: dict[int, IrradiationEvent] = {}
         self._messages: list[tuple[str, str]] = []
         self._lock = threading.Lock()
+        self._unlogged, self._report_asked, self._report_failed = 0, False, False
         self._recorder: EventRecorder | None = None
         self._work: queue.PriorityQueue[_Work] = queue.PriorityQueue()
         self._numbers = itertools.count()
@@ -211,7 +227,13 @@ class ExamRecording:
         """Take the dose of a press into the exam's log, in the writer's thread."""
         with self._lock:
             self._events[event.number] = event
-        self._do(_Urgency.DOSE, lambda: self._store.add_event(dose_event(event, self._position)))
+            self._unlogged += 1
+        self._do(_Urgency.DOSE, lambda: self._log(event))
+        self._ask_for_report()
+
+    def note(self, subject: str, facts: Any) -> None:
+        """Keep JSON-ready facts (screening, budget, alerts) in the exam's log, in the writer's thread."""
+        self._do(_Urgency.DOSE, lambda: self._store.note(subject, facts))
 
     def store_image(self, picture: LivePicture, taken: dict[str, Any]) -> StoredImage:
         """Keep a picture: at once in memory, on disk in the writer's thread."""
@@ -271,6 +293,23 @@ class ExamRecording:
             self._store.close(datetime.now(UTC))
         except (OSError, ValueError) as fault:
             self.say("stop", f"the dose report is not written yet ({_one_line(fault)}): {ADVICE}")
+            return
+        try:
+            self._write_patient_dose()
+        except (OSError, ValueError, RuntimeError) as fault:
+            self.say("warning", f"the patient's dose is not written ({_one_line(fault)}); the dose report is")
+
+    def _write_patient_dose(self) -> None:
+        found = None if self.skin_result is None else self.skin_result()
+        if found is None:
+            return
+        from fluoroscope.app.dose_map_record import exam_patient_dose, peak_facts
+
+        estimates = None if self.estimates is None else self.estimates()
+        events = [self._events[number] for number in sorted(self._events)]
+        dose = exam_patient_dose(found, events, estimates)
+        self._store.add_patient_dose(dose, datetime.now(UTC))
+        self._store.note("skin dose", peak_facts(dose))
 
     # The threads of the recorder and the writer
 
@@ -294,6 +333,34 @@ class ExamRecording:
             except (OSError, ValueError) as fault:
                 self.say("stop", f"a record is not written yet ({_one_line(fault)}): {ADVICE}")
 
+    def _log(self, event: IrradiationEvent) -> None:
+        try:
+            self._store.add_event(dose_event(event, self._position))
+        finally:
+            with self._lock:
+                self._unlogged -= 1
+
+    def _ask_for_report(self) -> None:
+        with self._lock:
+            asked, self._report_asked = self._report_asked, True
+        if not asked:
+            self._do(_Urgency.DOSE, self._write_dose_so_far)
+
+    def _write_dose_so_far(self) -> None:
+        """Write the dose report of all presses so far; that it cannot be is said once, the journal has them too."""
+        with self._lock:
+            self._report_asked = False
+        try:
+            self._store.write_dose_so_far(datetime.now(UTC))
+        except OSError:
+            failed, self._report_failed = self._report_failed, True
+            if not failed:
+                raise
+        else:
+            self._report_failed = False
+            if self._unlogged:  # presses that wait behind this one share the next report
+                self._ask_for_report()
+
     def _encode(self, run: _Run) -> None:
         spool = run.spool
         if spool is None:
@@ -311,16 +378,16 @@ class ExamRecording:
             (frame.acquired_ns,),
             *picture.window,
             pitch_mm=frame.pitch_mm,
-            angles=_angles([frame], self._position),
-            tables=_tables([frame]),
-            orientation=_orientation(frame, self._position),
+            angles=frame_angles([frame], self._position),
+            tables=frame_tables([frame]),
+            orientation=frame_orientation(frame, self._position),
             derivation="mean of the last frames (last image hold)" if held else "",
         )
         self._store.save_image(stored.pixels, run, markers=stored.markers)
 
 
 class _Urgency(IntEnum):
-    """What the writer does first: dose, then what was stored by hand, then runs, and then it ends."""
+    """What the writer does first: dose and its report, what was stored by hand, runs; and then it ends."""
 
     DOSE = 0
     IMAGE = 1
@@ -339,59 +406,6 @@ def _remove_if_empty(folder: Path) -> None:
     """Remove a spool folder unless it still holds a run that could not be encoded: that one is recovered later."""
     with contextlib.suppress(OSError):
         folder.rmdir()
-
-
-def described_run(
-    event: IrradiationEvent,
-    frames: Sequence[Frame],
-    window: tuple[float, float],
-    position: PatientPosition,
-) -> XARun:
-    """Return what the XA object of ``frames`` says: times, angles, tables, window."""
-    first = frames[0]
-    return XARun(
-        event,
-        tuple(frame.acquired_ns for frame in frames),
-        *window,
-        pitch_mm=first.pitch_mm,
-        angles=_angles(frames, position),
-        tables=_tables(frames),
-        orientation=_orientation(first, position),
-    )
-
-
-def dose_event(event: IrradiationEvent, position: PatientPosition) -> DoseEvent:
-    """Return ``event`` with the patient angles of its first and last pulse."""
-    table = event.table or TablePose()
-
-    def angles(pose: Any) -> PatientAngles | None:
-        return None if pose is None or position is None else PatientAngles(*positioner_angles(pose, table, position))
-
-    return DoseEvent(event, angles(event.first_pose), angles(event.last_pose))
-
-
-def _angles(frames: Sequence[Frame], position: PatientPosition) -> tuple[PatientAngles, ...]:
-    if position is None or any(frame.pose is None for frame in frames):
-        return ()
-    every = tuple(
-        PatientAngles(*positioner_angles(frame.pose, frame.table or TablePose(), position))
-        for frame in frames
-        if frame.pose is not None
-    )
-    return every[:1] if len(set(every)) == 1 else every
-
-
-def _tables(frames: Sequence[Frame]) -> tuple[TablePose, ...]:
-    every = tuple(frame.table for frame in frames if frame.table is not None)
-    if len(every) != len(frames):
-        return ()
-    return every[:1] if len(set(every)) == 1 else every
-
-
-def _orientation(frame: Frame, position: PatientPosition) -> tuple[str, str] | None:
-    if position is None or frame.pose is None:
-        return None
-    return edge_markers(patient_axes(frame.pose, frame.table or TablePose(), position)).patient_orientation
 
 
 def recover_exams(parent: Path | None = None) -> list[str]:
@@ -418,7 +432,7 @@ def recover_exams(parent: Path | None = None) -> list[str]:
 def _is_unfinished(folder: Path) -> bool:
     if not (folder / JOURNAL_NAME).is_file():
         return False
-    return not (folder / "dose.dcm").exists() or any((folder / SPOOL_NAME).glob("event-*"))
+    return is_open(folder) or any((folder / SPOOL_NAME).glob("event-*"))
 
 
 def _recover(folder: Path) -> list[str]:
@@ -433,9 +447,13 @@ def _recover(folder: Path) -> list[str]:
             raise
         exam = None
     if exam is None or (not exam.events and not spools):
-        # Ended before the first press: nothing was exposed.
-        shutil.rmtree(folder, ignore_errors=True)
-        return []
+        if not store.record.events:
+            # Ended before the first press: nothing was exposed.
+            shutil.rmtree(folder, ignore_errors=True)
+            return []
+        # The journal is lost, the log is not: what it knows is kept.
+        store.close(max(one.event.ended for one in store.record.events), complete=False)
+        return [f"exam {folder.name} was cut short and its journal is lost: {len(store.record.events)} presses kept"]
     position = store.record.identity.position
     logged = {one.event.uid for one in store.record.events}
     for event in exam.events:

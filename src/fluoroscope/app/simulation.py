@@ -20,12 +20,14 @@ from fluoroscope.acquisition.clock import SteppedClock
 from fluoroscope.acquisition.event import IrradiationEvent
 from fluoroscope.acquisition.frame import Frame
 from fluoroscope.acquisition.truth import GroundTruth
-from fluoroscope.app.recording import described_run, dose_event
+from fluoroscope.app.dose_map_record import exam_patient_dose, peak_facts
+from fluoroscope.app.run_facts import described_run, dose_event
 from fluoroscope.app.scenario import Scenario, ScenarioError, Step, read_scenario
 from fluoroscope.app.scripted_scene import ScriptedScene
 from fluoroscope.app.setup import RoomSetup, load_patient
+from fluoroscope.app.simulated_skin import simulated_skin
 from fluoroscope.app.terminal import Progress, loading_bar
-from fluoroscope.app.virtual import exam_identity, patient_dicom_id, versions, virtual_carm
+from fluoroscope.app.virtual import carm_setup, exam_identity, patient_dicom_id, versions, virtual_carm
 from fluoroscope.beam.technique import PULSE_RATES_HZ
 from fluoroscope.geometry.pose import CArmPose
 from fluoroscope.geometry.positioner import edge_markers, patient_axes, positioner_angles, view_text
@@ -33,11 +35,14 @@ from fluoroscope.geometry.table import TablePose, patient_from_equipment
 from fluoroscope.imagechain.chain import ImageChain
 from fluoroscope.live.irradiation import IrradiationBuilder
 from fluoroscope.patient.library import Patient
+from fluoroscope.records.contents import DoseImage
 from fluoroscope.records.identity import SIMULATED_TEXT, ExamIdentity
+from fluoroscope.records.patient_dose import PatientDose, map_path, write_patient_dose
 from fluoroscope.records.png import write_png
-from fluoroscope.records.rdsr import write_rdsr
+from fluoroscope.records.rdsr import dose_report_series, write_rdsr
+from fluoroscope.records.report_subject import ReportSource, subject_of_exam
 from fluoroscope.records.uids import derived_uid
-from fluoroscope.records.xa import write_xa
+from fluoroscope.records.xa import write_xa, xa_series
 from fluoroscope.sources.exposure_control import DoseLevel
 from fluoroscope.sources.virtual import VirtualCArm
 
@@ -101,6 +106,8 @@ class _Press:
 
 def simulate_run(setup: RoomSetup, run: Run, out: Path) -> dict[str, Any]:
     """Make moving X-ray and write ``cine.dcm dose.dcm frame.png truth.json summary.json`` into ``out``.
+
+    Beside them ``patient_dose.dcm`` and ``patient_dose_map.dcm`` where the patient's skin is known.
 
     The same seed gives the same files. Nothing is moved into ``out`` before everything is written.
 
@@ -261,14 +268,19 @@ def _write(
     presses: list[_Press], setup: RoomSetup, patient: Patient, run: Run, identity: ExamIdentity, folder: Path
 ) -> dict[str, Any]:
     position = setup.patient_position
+    images = {}
     for press in presses:
         about = described_run(press.event, press.frames, press.window, position)
-        name = "cine.dcm" if press.event.number == 1 else f"cine-{press.event.number}.dcm"
-        write_xa(folder / name, (np.asarray(frame) for frame in press.shown), about, identity)
+        number = press.event.number
+        name = "cine.dcm" if number == 1 else f"cine-{number}.dcm"
+        uid = write_xa(folder / name, (np.asarray(frame) for frame in press.shown), about, identity)
+        images[press.event.uid] = [DoseImage(xa_series(identity.study_uid, number, still=False), uid)]
     events = [press.event for press in presses]
     last = presses[-1]
     event = last.event
-    write_rdsr(folder / "dose.dcm", identity, [dose_event(one, position) for one in events], ended=event.ended)
+    said = [dose_event(one, position) for one in events]
+    report_uid = write_rdsr(folder / "dose.dcm", identity, said, ended=event.ended, images=images)
+    patient_dose = _write_patient_dose(presses, setup, patient, identity, report_uid, folder)
     pose, table = event.last_pose, event.table or TablePose()
     if pose is None:
         raise ValueError("the run has no pose: the source did not say where it stood")
@@ -281,8 +293,30 @@ def _write(
         markers=(edges.left[0], edges.right[0]),
     )
     summary = _summary(events, pose, setup, patient, run)
+    summary["skin_dose"] = None if patient_dose is None else peak_facts(patient_dose)
     _write_json(folder / "summary.json", summary)
     return summary
+
+
+def _write_patient_dose(
+    presses: list[_Press],
+    setup: RoomSetup,
+    patient: Patient,
+    identity: ExamIdentity,
+    report_uid: str,
+    folder: Path,
+) -> PatientDose | None:
+    """Write what the patient's skin got; None, and nothing written, where no skin is known."""
+    frames = (frame for press in presses for frame in press.frames)
+    found = simulated_skin(patient, setup.patient_position, carm_setup(setup, patient).reference_mm, frames)
+    if found is None:
+        return None
+    events = [press.event for press in presses]
+    dose = exam_patient_dose(found, events)
+    uids = tuple(event.uid for event in events)
+    source = ReportSource(identity.study_uid, dose_report_series(identity), report_uid, uids)
+    write_patient_dose(folder / "patient_dose.dcm", subject_of_exam(identity), source, dose, events[-1].ended)
+    return dose
 
 
 def _summary(
@@ -404,8 +438,9 @@ def _whole_folder(out: Path) -> Iterator[Path]:
     try:
         yield working
         out.mkdir(exist_ok=True)
-        for earlier in out.glob("cine*.dcm"):
-            earlier.unlink()
+        patient_dose = out / "patient_dose.dcm"
+        for earlier in (*out.glob("cine*.dcm"), patient_dose, map_path(patient_dose)):
+            earlier.unlink(missing_ok=True)
         for file in sorted(working.iterdir()):
             os.replace(file, out / file.name)
     finally:

@@ -38,12 +38,14 @@ __all__ = [
     "StoredFile",
     "disk_room",
     "exams_folder",
+    "is_open",
     "list_exams",
     "load_exam",
 ]
 
 _LOG_NAME = "exam.json"
 _FORMAT = 1
+_NOT_ENDED = b'\n "ended": null'  # as the log is indented: of the exam, not of an event
 _LARGEST_LOG_BYTES = 256 * 2**20
 _LEAST_FREE_BYTES = 2 * 2**30
 _BUDGET_WARNING_SHARE = 0.9
@@ -439,6 +441,19 @@ def load_exam(folder: Path) -> ExamRecord:
         where = ".".join(str(part) for part in first["loc"])
         raise ExamFileError(f"{path}: {where}: {first['msg']}; restore it from a backup") from error
     return record
+
+
+def is_open(folder: Path) -> bool:
+    """Return whether an exam has no complete dose report: it is open, or was cut short and not recovered.
+
+    Looks for the line of the log that says so, without reading the log: there may be thousands of exams.
+    """
+    if not (folder / "dose.dcm").is_file():
+        return True
+    try:
+        return _NOT_ENDED in (folder / _LOG_NAME).read_bytes()
+    except OSError:
+        return True
 
 
 def list_exams(parent: Path) -> list[ExamSummary]:

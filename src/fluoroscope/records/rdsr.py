@@ -34,7 +34,14 @@ from fluoroscope.records.content_items import (
 )
 from fluoroscope.records.contents import DoseCalibration, DoseEvent, DoseImage
 from fluoroscope.records.identity import ExamIdentity
-from fluoroscope.records.rdsr_event import REFERENCE_FROM_ISOCENTER_MM, REFERENCE_POINT, event_item, kap_gy_m2, kerma_gy
+from fluoroscope.records.rdsr_event import (
+    REFERENCE_FROM_ISOCENTER_MM,
+    REFERENCE_POINT,
+    event_item,
+    kap_gy_m2,
+    kerma_gy,
+    says_dose,
+)
 from fluoroscope.records.report_subject import evidence
 from fluoroscope.records.uids import derived_uid
 from fluoroscope.records.whole_file import whole_file
@@ -119,7 +126,7 @@ def write_rdsr(
     Raises
     ------
     ValueError
-        When an event is given twice, or `ended` has no time zone.
+        When an event is given twice, `ended` has no time zone, or no event of a measured run says its dose.
     OSError
         When the file cannot be written; nothing half-written is left.
     """
@@ -156,6 +163,8 @@ class DoseReport:
             raise ValueError("the exam's end must be an aware datetime; give it a time zone")
         if len({e.event.uid for e in events}) != len(events):
             raise ValueError("an irradiation event is in the list twice; its dose would count double")
+        if events and not any(says_dose(e.event, self._exam) for e in events):
+            raise ValueError("no press says its dose: a dose report would have to make it up; none is written")
         shown = images or {}
         uid = dose_report_uid(self._exam, events, state, shown)
         dataset = _document(self._exam, uid, ended, state)
@@ -253,6 +262,9 @@ def _root(
     words = exam.statement
     if calibration is not None and not calibration.whole:
         words += f". KAP meter: {calibration.words}; the values here are not multiplied by it"
+    silent = sum(not says_dose(e.event, exam) for e in events)
+    if silent:
+        words += f". {silent} of {len(events)} events do not say their dose: it is not in the totals"
     after = [
         text("CONTAINS", _DCM.Comment, words),
         *_authorizing(exam),

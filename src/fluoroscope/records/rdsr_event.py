@@ -18,7 +18,15 @@ from fluoroscope.records.content_items import code, composite, container, known,
 from fluoroscope.records.contents import DoseEvent
 from fluoroscope.records.identity import ExamIdentity
 
-__all__ = ["REFERENCE_FROM_ISOCENTER_MM", "REFERENCE_POINT", "event_item", "kap_gy_m2", "kerma_gy", "movement"]
+__all__ = [
+    "REFERENCE_FROM_ISOCENTER_MM",
+    "REFERENCE_POINT",
+    "event_item",
+    "kap_gy_m2",
+    "kerma_gy",
+    "movement",
+    "says_dose",
+]
 
 _DCM, _SCT = codes.DCM, codes.SCT
 # codedict's name of it starts with an underscore.
@@ -66,10 +74,7 @@ def event_item(dose_event: DoseEvent, exam: ExamIdentity, image_uids: Sequence[s
         code("CONTAINS", _DCM.IrradiationEventType, _event_type(dose_event)),
         text("CONTAINS", _DCM.AcquisitionProtocol, f"{dose_event.mode.value}, event {event.number}"),
         code("CONTAINS", _DCM.TargetRegion, Code(region, "SCT", meaning)),
-        number(_DCM.DoseAreaProduct, kap_gy_m2(event), "Gy.m2"),
-        *known(_DCM.HalfValueLayer, _half_value_layer_mm(event, exam), "mm"),
-        number(_DCM.DoseRP, kerma_gy(event), "Gy"),
-        code("CONTAINS", _DCM.ReferencePointDefinition, REFERENCE_POINT),
+        *_dose(event, exam),
         *_technique(event, dose_event.mode, exam),
         *_geometry(dose_event),
         *_patient_on_table(exam.position),
@@ -82,6 +87,24 @@ def event_item(dose_event: DoseEvent, exam: ExamIdentity, image_uids: Sequence[s
     if moved:
         children.append(text("CONTAINS", _DCM.Comment, moved))
     return container("CONTAINS", _DCM.IrradiationEventXRayData, children, template="10003")
+
+
+def says_dose(event: IrradiationEvent, exam: ExamIdentity) -> bool:
+    """Return whether the source said a dose: of pulses that were captured or recorded, 0 means that it did not."""
+    simulated = exam.provenance is Provenance.SIMULATED
+    return simulated or event.pulses == 0 or event.air_kerma_mgy > 0.0 or event.kap_gy_cm2 > 0.0
+
+
+def _dose(event: IrradiationEvent, exam: ExamIdentity) -> list[Dataset]:
+    layer = known(_DCM.HalfValueLayer, _half_value_layer_mm(event, exam), "mm")
+    if not says_dose(event, exam):
+        return layer
+    return [
+        number(_DCM.DoseAreaProduct, kap_gy_m2(event), "Gy.m2"),
+        *layer,
+        number(_DCM.DoseRP, kerma_gy(event), "Gy"),
+        code("CONTAINS", _DCM.ReferencePointDefinition, REFERENCE_POINT),
+    ]
 
 
 def _event_type(dose_event: DoseEvent) -> Code:

@@ -87,6 +87,7 @@ def write_skin_picture(
     dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, 16, 15
     dataset.PixelRepresentation = 0
     dataset.RescaleSlope, dataset.RescaleIntercept, dataset.RescaleType = slope, decimal(0.0), "US"
+    dataset.VOILUTFunction = "LINEAR_EXACT"  # LINEAR wants windows of 1 and more, and 1 mGy is much
     dataset.WindowCenter, dataset.WindowWidth = decimal(peak / 2.0), decimal(max(peak, 1e-6))
     dataset.PixelData = pixels.tobytes()
     with whole_file(path) as file:
