@@ -123,7 +123,7 @@ def test_a_curtain_helps_below_the_table_only():
 
 def test_wrong_settings_are_refused():
     with pytest.raises(ValueError, match="apron"):
-        Protection(apron="2.0")
+        staff(LATERAL, worn=Protection(apron="2.0"))
     with pytest.raises(ValueError, match="height"):
         staff(LATERAL, 1.0, height="ear")
 
@@ -169,3 +169,45 @@ def test_the_command_refuses_in_one_line(words, fault, command, tmp_path):
     assert fault in said
     assert "\n" not in said
     assert not picture.exists()
+
+
+@pytest.mark.req("REQ-STAFF-002")
+def test_a_site_has_its_own_places_lead_and_limits(tmp_path, command):
+    file = tmp_path / "rules.toml"
+    file.write_text(
+        '[coefficients.staff]\nsource = "room 3"\ncurtain = 0.02\nisocenter_height_cm = 110\n'
+        '[coefficients.staff.apron]\n"0.5" = 0.01\n[coefficients.staff.heights_cm]\nknee = 45\n'
+        '[coefficients.staff.places]\n"scrub nurse" = [-900, -700]\n[coefficients.staff.limits]\n"effective dose" = 6\n'
+    )
+    words = ["dose", "staff", "--primary-deg", "90", "--apron", "0.5", "--coefficients", file, "--json"]
+    code, out, _ = command(*words)
+    assert code == 0
+    found = json.loads(out)
+    (nurse,) = found["positions"]
+    assert (nurse["name"], nurse["x_mm"], nurse["z_mm"]) == ("scrub nurse", -900.0, -700.0)
+    assert nurse["with_apron_usv_per_h"] == pytest.approx(0.01 * nurse["usv_per_h"], rel=1e-3)
+    assert next(one for one in found["limits"] if one["what"] == "effective dose")["msv_per_year"] == 6.0
+    assert found["settings_source"] == "room 3"
+    assert json.loads(command(*words, "--height", "knee")[1])["map"]["height_cm"] == 45.0
+
+
+@pytest.mark.req("REQ-STAFF-002")
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("curtain = 0.1", "source is missing"),
+        ('source = "x"\ncurtain = 2', "curtain must be 0 to 1"),
+        ('source = "x"\nshoes = 1', "unknown shoes"),
+        ('source = "x"\nplaces = { a = [1] }', "across_mm"),
+        ('source = "x"\napron = 3', "table of numbers"),
+        ('source = "x"\nlimits = { a = nan }', "0.01 to 1000"),
+    ],
+)
+def test_wrong_settings_of_a_site_end_in_a_line(text, fault, tmp_path, command):
+    file = tmp_path / "rules.toml"
+    file.write_text(f"[coefficients.staff]\n{text}\n")
+    code, out, err = command("dose", "staff", "--coefficients", file)
+    assert (code, out) == (2, "")
+    assert err.startswith("error: ")
+    assert fault in err
+    assert str(file) in err

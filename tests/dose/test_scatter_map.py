@@ -81,8 +81,8 @@ def test_a_prone_and_a_supine_patient_differ_only_by_front_and_back():
 def test_a_shield_stands_between_or_it_does_not():
     one = field(90.0)
     point = one.origin_mm + np.array([[-1000.0, 0.0, 0.0], [-200.0, 0.0, 0.0], [1000.0, 0.0, 0.0]])
-    shield = Shield("wall", (-600.0, -500.0, -500.0), (0.0, 1000.0, 0.0), (0.0, 0.0, 1000.0), 0.1, "test")
+    shield = Shield("wall", (-600.0, -500.0, -500.0), (0.0, 1000.0, 0.0), (0.0, 0.0, 1000.0), 0.1)
     bare, behind = scatter_usv_per_gy_cm2(one, point), scatter_usv_per_gy_cm2(one, point, [shield])
     np.testing.assert_allclose(behind / bare, [0.1, 1.0, 1.0])
     with pytest.raises(ValueError, match="transmission"):
-        Shield("wall", (0.0, 0.0, 0.0), (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), 1.5, "test")
+        Shield("wall", (0.0, 0.0, 0.0), (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), 1.5)

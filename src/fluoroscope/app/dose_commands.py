@@ -257,15 +257,30 @@ def dose_staff(
     height_cm: Annotated[float | None, typer.Option(help="Another height above the floor, 0 to 200 cm.")] = None,
     shield: Annotated[list[str] | None, typer.Option(help="curtain, ceiling or glasses; may be repeated.")] = None,
     apron: Annotated[str, typer.Option(help="Of lead, mm: none, 0.25, 0.35, 0.5.")] = "0.35",
+    coefficients: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="TOML with a section [coefficients.staff] of the site.")
+    ] = None,
     png_file: Annotated[Path | None, typer.Option("--png", metavar="FILE", help="Write the map from above.")] = None,
     json_output: JsonOption = False,
 ) -> None:
     """Estimate the scatter around the table: where to stand, and what distance, side, shield and lead change."""
+    from fluoroscope.app.dose_estimates import read_coefficients
     from fluoroscope.app.staff_case import StaffCase, staff_case, write_staff_png
     from fluoroscope.app.staff_dose import staff_rows
 
     case = StaffCase(
-        primary_deg, secondary_deg, kap_rate, kap_gy_cm2, kv, copper_mm, position, height, height_cm, shield, apron
+        primary_deg,
+        secondary_deg,
+        kap_rate,
+        kap_gy_cm2,
+        kv,
+        copper_mm,
+        position,
+        height,
+        height_cm,
+        shield,
+        apron,
+        read_coefficients(coefficients).staff,
     )
     found = staff_case(case)
     if png_file is not None:

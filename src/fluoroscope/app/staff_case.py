@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fluoroscope.app.staff_dose import HEIGHTS_CM, STEP_MM, Beam, Protection, staff_dose
+from fluoroscope.app.staff_dose import STEP_MM, Beam, Protection, staff_dose
 from fluoroscope.app.staff_picture import draw_staff_map
+from fluoroscope.dose.staff_settings import StaffSettings
 from fluoroscope.geometry.pose import CArmPose
 from fluoroscope.geometry.table import PatientPosition, TablePose
 
@@ -33,6 +34,7 @@ class StaffCase:
     height_cm: float | None = None
     shields: Sequence[str] | None = None
     apron: str = "0.35"
+    settings: StaffSettings | None = None
 
     @property
     def pose(self) -> CArmPose:
@@ -61,8 +63,6 @@ def staff_case(case: StaffCase, step_mm: float = STEP_MM) -> dict[str, Any]:
     """
     if case.position not in PatientPosition.__members__:
         raise ValueError(f"position must be {', '.join(PatientPosition.__members__)}, got {case.position}")
-    if case.height not in HEIGHTS_CM:
-        raise ValueError(f"height must be {', '.join(HEIGHTS_CM)}, got {case.height}")
     return staff_dose(
         case.pose,
         TablePose(),
@@ -74,6 +74,7 @@ def staff_case(case: StaffCase, step_mm: float = STEP_MM) -> dict[str, Any]:
         kap_gy_cm2=case.kap_gy_cm2 or 0.0,
         height_cm=case.height_cm,
         step_mm=step_mm,
+        settings=case.settings,
     )
 
 

@@ -1,7 +1,7 @@
 """Scatter to the people around the table for the present pose: ``fluoroscope dose staff`` and the room's staff map."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,73 +15,22 @@ from fluoroscope.dose.scatter_map import (
     scatter_field,
     scatter_usv_per_gy_cm2,
 )
+from fluoroscope.dose.staff_settings import StaffSettings
 from fluoroscope.geometry.pose import CArmPose, beam_axes
 from fluoroscope.geometry.table import PatientPosition, TablePose
 
-__all__ = [
-    "APRONS",
-    "HEIGHTS_CM",
-    "LIMITS",
-    "PLACES",
-    "Beam",
-    "Protection",
-    "StaffPlace",
-    "staff_dose",
-    "staff_rows",
-    "tube_side",
-]
+__all__ = ["Beam", "Protection", "staff_dose", "staff_rows", "three_digits", "tube_side"]
 
 Array = NDArray[np.float64]
 
-ISOCENTER_HEIGHT_MM = 1050.0
-"""Of the isocentre above the floor; a setting."""
-HEIGHTS_CM = {"eye": 160.0, "trunk": 120.0, "hand": 105.0, "gonads": 90.0, "legs": 50.0}
-"""Above the floor, of a standing person."""
-APRONS = {"none": 1.0, "0.25": 0.05, "0.35": 0.03, "0.5": 0.02}
-"""Transmission by lead equivalent, mm: 0.25 mm stops 95 % (Stanford EHS manual [V]); the others [K]."""
-GLASSES_TRANSMISSION = 0.3
-"""Lead glasses let a third of the dose to the lens: most comes from below and aside (ICRP 139) [K]."""
-CEILING_TRANSMISSION, CURTAIN_TRANSMISSION = 0.1, 0.1
-"""Ceiling shield and table curtain, 0.5 mm lead, with what goes around them (ICRP 117, 139) [K]."""
-DETECTOR_TRANSMISSION = 0.05
-"""Panel, grid and case of the detector; assumed."""
 DETECTOR_SIDE_MM = 400.0
 HALF_TABLE_MM, TABLE_TOP_BELOW_MM = 250.0, 130.0
 """Half the width of the table, and how far its top lies below the isocentre when it stands at zero."""
-LIMITS = (
-    {"what": "effective dose", "msv_per_year": 20.0, "source": "ICRP 103, mean of 5 years [V]"},
-    {"what": "lens of the eye", "msv_per_year": 20.0, "source": "ICRP 118 [V]; 150 in the USA (10 CFR 20) [V]"},
-    {"what": "skin and hands", "msv_per_year": 500.0, "source": "ICRP 103 [K]"},
-)
-"""Yearly limits of workers, for the size of the figures; the site's own stand above them."""
-
 HALF_MAP_MM = (2000.0, 3000.0)
 STEP_MM = 100.0
 """The map goes so far across and along the table, in such steps."""
-
-
-@dataclass(frozen=True, slots=True)
-class StaffPlace:
-    """Where somebody stands: across (x) and along (z) the table, mm, equipment frame."""
-
-    name: str
-    x_mm: float
-    z_mm: float
-
-
-PLACES = (
-    StaffPlace("operator at the table, left", 500.0, -200.0),
-    StaffPlace("operator at the table, right", -500.0, -200.0),
-    StaffPlace("assistant, left", 600.0, -800.0),
-    StaffPlace("assistant, right", -600.0, -800.0),
-    StaffPlace("anaesthesia at the head", 300.0, 1000.0),
-    StaffPlace("1 m, left", 1000.0, 0.0),
-    StaffPlace("1 m, right", -1000.0, 0.0),
-    StaffPlace("2 m, left", 2000.0, 0.0),
-    StaffPlace("2 m, right", -2000.0, 0.0),
-    StaffPlace("doorway", 1900.0, -2900.0),
-)
-"""Left and right are those of a head-first supine patient."""
+OPERATOR_MM = (500.0, -200.0)
+"""Across and along the table: where the advice looks at an operator."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,16 +41,6 @@ class Protection:
     glasses: bool = False
     curtain: bool = False
     ceiling: bool = False
-
-    def __post_init__(self) -> None:
-        if self.apron not in APRONS:
-            raise ValueError(f"apron must be {', '.join(APRONS)} mm lead, got {self.apron}")
-
-    def worn(self, height: str) -> float:
-        """Transmission of what is worn at a height: glasses at the eyes, the apron at trunk and gonads."""
-        if height == "eye":
-            return GLASSES_TRANSMISSION if self.glasses else 1.0
-        return APRONS[self.apron] if height in ("trunk", "gonads") else 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,11 +61,19 @@ class _Stand:
     beam: Beam
     height: str
     height_cm: float
+    settings: StaffSettings
     worn: Protection = field(default_factory=Protection)
+
+    @property
+    def worn_transmission(self) -> float:
+        """Of what is worn at this height: glasses at the eyes, the apron at trunk and gonads."""
+        if self.height == "eye":
+            return self.settings.glasses if self.worn.glasses else 1.0
+        return self.settings.apron[self.worn.apron] if self.height in ("trunk", "gonads") else 1.0
 
     def usv_per_gy_cm2(self, x_mm: Array, z_mm: Array) -> Array:
         """Scatter at places of the present height, per Gy·cm², before what is worn."""
-        y_mm = np.full(len(x_mm), ISOCENTER_HEIGHT_MM - 10.0 * self.height_cm)
+        y_mm = np.full(len(x_mm), 10.0 * (self.settings.isocenter_height_cm - self.height_cm))
         scatter = scatter_field(self.pose, self.table, self.position, self.beam.tube_voltage_kv, self.beam.copper_mm)
         return scatter_usv_per_gy_cm2(scatter, np.column_stack([x_mm, y_mm, z_mm]), self._shields())
 
@@ -135,15 +82,15 @@ class _Stand:
         pose, axes = self.pose, beam_axes(self.pose)
         centre = np.array(pose.isocenter_mm) + (pose.source_to_detector_mm - pose.source_to_isocenter_mm) * axes.d
         u, v = axes.u * DETECTOR_SIDE_MM, axes.v * DETECTOR_SIDE_MM
-        found = [_rectangle("detector", centre - u / 2.0 - v / 2.0, u, v, DETECTOR_TRANSMISSION)]
+        found = [_rectangle("detector", centre - u / 2.0 - v / 2.0, u, v, self.settings.detector)]
         top = TABLE_TOP_BELOW_MM - self.table.height_mm
         for side in (-1.0, 1.0):
             x = self.table.lateral_mm + side * HALF_TABLE_MM
             if self.worn.curtain:
-                found.append(_rectangle("curtain", (x, top, -700.0), (0, 800, 0), (0, 0, 900), CURTAIN_TRANSMISSION))
+                found.append(_rectangle("curtain", (x, top, -700.0), (0, 800, 0), (0, 0, 900), self.settings.curtain))
             if self.worn.ceiling:
                 corner = (x + side * 80.0, top - 900.0, -600.0)
-                found.append(_rectangle("ceiling shield", corner, (0, 800, 0), (0, 0, 800), CEILING_TRANSMISSION))
+                found.append(_rectangle("ceiling shield", corner, (0, 800, 0), (0, 0, 800), self.settings.ceiling))
         return found
 
 
@@ -159,6 +106,7 @@ def staff_dose(
     kap_gy_cm2: float = 0.0,
     height_cm: float | None = None,
     step_mm: float = STEP_MM,
+    settings: StaffSettings | None = None,
 ) -> dict[str, Any]:
     """Return the scatter at the usual places and on a map, JSON-ready, equipment frame.
 
@@ -182,22 +130,27 @@ def staff_dose(
         Above the floor, 0 to 200; that of the named height when None.
     step_mm
         Of the map's grid.
+    settings
+        Heights, places, transmissions, limits; those of `StaffSettings` when None.
 
     Raises
     ------
     ValueError
         For an unknown height or a number out of range.
     """
-    if height not in HEIGHTS_CM:
-        raise ValueError(f"height must be {', '.join(HEIGHTS_CM)}, got {height}")
+    known, protection = settings or StaffSettings(), worn or Protection()
+    if height not in known.heights_cm:
+        raise ValueError(f"height must be {', '.join(known.heights_cm)}, got {height}")
+    if protection.apron not in known.apron:
+        raise ValueError(f"apron must be {', '.join(known.apron)} mm lead, got {protection.apron}")
     for name, value in (("KAP rate", rate_gy_cm2_min), ("KAP", kap_gy_cm2)):
         if not (np.isfinite(value) and value >= 0.0):
             raise ValueError(f"{name} must be 0 or more, got {value}")
-    above_cm = HEIGHTS_CM[height] if height_cm is None else height_cm
+    above_cm = known.heights_cm[height] if height_cm is None else height_cm
     if not 0.0 <= above_cm <= 200.0:
         raise ValueError(f"height must be 0 to 200 cm above the floor, got {above_cm}")
-    stand = _Stand(pose, table, position, beam or Beam(), height, above_cm, worn or Protection())
-    x, z = (np.array([getattr(place, name) for place in PLACES]) for name in ("x_mm", "z_mm"))
+    stand = _Stand(pose, table, position, beam or Beam(), height, above_cm, known, protection)
+    x, z = (np.array([getattr(place, name) for place in known.places]) for name in ("x_mm", "z_mm"))
     per_hour = stand.usv_per_gy_cm2(x, z) * rate_gy_cm2_min * 60.0
     so_far = _so_far(events, stand, x, z) + stand.usv_per_gy_cm2(x, z) * kap_gy_cm2
     across_mm, along_mm = (np.arange(-half, half + step_mm / 2.0, step_mm) for half in HALF_MAP_MM)
@@ -211,10 +164,10 @@ def staff_dose(
                 "z_mm": place.z_mm,
                 "usv_per_h": _short(now),
                 "usv_so_far": _short(gone),
-                "with_apron_usv_per_h": _short(now * stand.worn.worn(height)),
+                "with_apron_usv_per_h": _short(now * stand.worn_transmission),
                 "uncertainty_percent": SCATTER_PERCENT,
             }
-            for place, now, gone in zip(PLACES, per_hour, so_far, strict=True)
+            for place, now, gone in zip(known.places, per_hour, so_far, strict=True)
         ],
         "map": {
             "x_mm": across_mm.tolist(),
@@ -224,10 +177,11 @@ def staff_dose(
             "height": height,
         },
         "effects": _effects(stand, rate_gy_cm2_min),
-        "advice": _advice(stand, per_hour),
+        "advice": _advice(stand, rate_gy_cm2_min),
         "tube_side": tube_side(pose),
-        "limits": [dict(limit) for limit in LIMITS],
+        "limits": [asdict(limit) for limit in known.limits],
         "source": f"{SCATTER_SOURCE} ±{SCATTER_PERCENT:.0f} % (k = 2)",
+        "settings_source": known.source,
     }
 
 
@@ -241,13 +195,18 @@ def _so_far(events: Sequence[IrradiationEvent], stand: _Stand, x: Array, z: Arra
     return total
 
 
+def _operator(stand: _Stand, x_mm: float, rate_gy_cm2_min: float) -> float:
+    """Return µSv/h of an operator at the table, ``x_mm`` across it."""
+    return float(stand.usv_per_gy_cm2(np.array([x_mm]), np.array([OPERATOR_MM[1]]))[0]) * rate_gy_cm2_min * 60.0
+
+
 def _effects(stand: _Stand, rate_gy_cm2_min: float) -> list[dict[str, Any]]:
     """Return what each step would change for the operator on the side that gets more: now, and with it."""
 
-    def here(x: float, one: _Stand) -> float:
-        return float(one.usv_per_gy_cm2(np.array([x]), np.array([-200.0]))[0]) * rate_gy_cm2_min * 60.0
+    def here(x_mm: float, one: _Stand) -> float:
+        return _operator(one, x_mm, rate_gy_cm2_min)
 
-    both = {side: here(side, stand) for side in (500.0, -500.0)}
+    both = {side: here(side, stand) for side in (OPERATOR_MM[0], -OPERATOR_MM[0])}
     worse = max(both, key=lambda side: both[side])
     now, worn = both[worse], stand.worn
     changed = [
@@ -257,9 +216,11 @@ def _effects(stand: _Stand, rate_gy_cm2_min: float) -> list[dict[str, Any]]:
         ("swing in the ceiling shield", here(worse, replace(stand, worn=replace(worn, ceiling=True)))),
     ]
     if stand.height in ("trunk", "gonads"):
-        changed += [(f"apron of {lead} mm lead", now * part) for lead, part in APRONS.items() if part < 1.0]
+        changed += [
+            (f"apron of {lead} mm lead", now * part) for lead, part in stand.settings.apron.items() if part < 1.0
+        ]
     if stand.height == "eye":
-        changed.append(("lead glasses", now * GLASSES_TRANSMISSION))
+        changed.append(("lead glasses", now * stand.settings.glasses))
     words = "left" if worse > 0.0 else "right"
     return [
         {
@@ -272,8 +233,8 @@ def _effects(stand: _Stand, rate_gy_cm2_min: float) -> list[dict[str, Any]]:
     ]
 
 
-def _advice(stand: _Stand, per_hour: Array) -> str:
-    left, right = float(per_hour[0]), float(per_hour[1])
+def _advice(stand: _Stand, rate_gy_cm2_min: float) -> str:
+    left, right = (_operator(stand, sign * OPERATOR_MM[0], rate_gy_cm2_min) for sign in (1.0, -1.0))
     side, more, less = ("right", left, right) if right < left else ("left", right, left)
     tube = tube_side(stand.pose)
     where = tube if "table" in tube else f"on the {tube}"
@@ -304,8 +265,7 @@ def three_digits(value: float) -> str:
 
 
 def _rectangle(name: str, corner: Any, u: Any, v: Any, transmission: float) -> Shield:
-    source = "assumed" if name == "detector" else "ICRP 117, 139 [K]"
-    return Shield(name, _triple(corner), _triple(u), _triple(v), transmission, source)
+    return Shield(name, _triple(corner), _triple(u), _triple(v), transmission)
 
 
 def _triple(vector: Any) -> tuple[float, float, float]:
@@ -332,4 +292,9 @@ def staff_rows(found: Mapping[str, Any]) -> list[tuple[str, str]]:
         for one in found["effects"]
     ]
     rows += [("limit", f"{one['what']} {one['msv_per_year']:g} mSv a year: {one['source']}") for one in found["limits"]]
-    return [*rows, ("advice", found["advice"]), ("source", found["source"])]
+    return [
+        *rows,
+        ("advice", found["advice"]),
+        ("source", found["source"]),
+        ("settings", found["settings_source"]),
+    ]

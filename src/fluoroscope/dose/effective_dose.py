@@ -6,7 +6,7 @@ Directions are the patient's: "ap" enters the front, "pa" the back, "lateral" a 
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
 from types import MappingProxyType
 from typing import Any
@@ -21,6 +21,7 @@ from fluoroscope.dose.organ_dose import (
     per_kap,
     quality_ratio,
 )
+from fluoroscope.dose.staff_settings import StaffSettings, StaffSettingsError
 from fluoroscope.geometry.pose import beam_direction
 
 __all__ = [
@@ -158,12 +159,15 @@ class Coefficients:
         Of organ doses.
     spread_percent, spread_source
         Expanded (k = 2) uncertainty of a coefficient for a reference person.
+    staff
+        What staff doses rest on.
     """
 
     effective: tuple[ProjectionCoefficients, ...]
     organs: tuple[ProjectionCoefficients, ...]
     spread_percent: float = SPREAD_PERCENT
     spread_source: str = SPREAD_SOURCE
+    staff: StaffSettings = field(default_factory=StaffSettings)
 
     @classmethod
     def published(cls) -> "Coefficients":
@@ -188,10 +192,11 @@ class Coefficients:
         own = cls.published()
         effective = _entries({"effective": table.pop("effective", {})}, source)
         organs = _entries(table.pop("organs", {}), source)
+        if "staff" in table:
+            own = replace(own, staff=_staff(table.pop("staff"), str(source)))
         if table:
-            raise CoefficientsError(
-                f"coefficients: unknown {', '.join(sorted(table))}; effective, organs, source, spread_percent are known"
-            )
+            known = "effective, organs, staff, source, spread_percent"
+            raise CoefficientsError(f"coefficients: unknown {', '.join(sorted(table))}; {known} are known")
         if spread is not None:
             if not isinstance(spread, int | float) or isinstance(spread, bool) or not 1.0 <= spread <= 500.0:
                 raise CoefficientsError(f"coefficients.spread_percent must be 1 to 500, got {spread!r}")
@@ -320,6 +325,15 @@ def _own(quantity: str, region: str) -> ProjectionCoefficients:
     ap, pa, lateral = values
     mixed = None if ap is None or lateral is None else (ap + lateral) / 2.0
     return ProjectionCoefficients(quantity, region, ap, pa, lateral, mixed, MONTE_CARLO_SOURCE, "M")
+
+
+def _staff(table: Any, source: str) -> StaffSettings:
+    if not isinstance(table, Mapping):
+        raise CoefficientsError("coefficients.staff: a table is needed")
+    try:
+        return StaffSettings.from_mapping(table, source)
+    except StaffSettingsError as fault:
+        raise CoefficientsError(str(fault)) from fault
 
 
 def _entries(quantities: Any, source: Any) -> list[ProjectionCoefficients]:

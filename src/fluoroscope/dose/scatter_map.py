@@ -36,7 +36,7 @@ NEAREST_MM = 300.0
 class Shield:
     """A flat rectangle that lets part of the scatter through: corner and two edges, (3,) mm.
 
-    ``transmission`` 0 to 1; ``source`` where it comes from.
+    ``transmission`` 0 to 1.
     """
 
     name: str
@@ -44,7 +44,6 @@ class Shield:
     edge_u_mm: tuple[float, float, float]
     edge_v_mm: tuple[float, float, float]
     transmission: float
-    source: str
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.transmission <= 1.0:
