@@ -21,9 +21,6 @@ unknown = "always"
 [air_kerma]
 unit = "mGy"
 first = 3
-[calibration]
-factor = 1.2
-source = "meter check 2026-03"
 """
 
 
@@ -116,14 +113,12 @@ def test_the_skin_grows_with_the_pulses_and_everything_is_told(asking, expose, w
     assert dose(asking)["skin"]["revision"] > first["revision"]
     told = dose(asking)
     assert told["control"]["pace"]["procedure"] == "lumbar_epidural"
-    assert told["control"]["calibration"]["factor"] == 1.2
     assert told["estimates"]["effective_msv"] > 0.0
     low, high = told["estimates"]["effective_spread"]
     assert low < told["estimates"]["effective_msv"] < high
     staff = json.loads(asking.asset("staff.json").content)
     assert len(staff["map"]["usv_per_h"]) == len(staff["map"]["z_mm"])
     assert all(place["usv_so_far"] > 0.0 for place in staff["positions"])
-    # What is shown is calibrated: the registry and the page speak of the same dose.
     json.dumps(asking.status(), allow_nan=False)
 
 
@@ -247,3 +242,16 @@ def test_a_clip_has_no_dose_control_and_no_history(asking, exams, expose, wait_f
             clip.command("screening_answer", {"answer": "no", "by": "Ann Lee"})
     finally:
         clip.close()
+
+
+@pytest.mark.req("REQ-ROOM-007")
+def test_the_closed_exam_holds_both_dose_objects_and_what_was_decided(asking, expose, wait_for):
+    expose(asking, pulses=4)
+    folder = Path(asking.status()["exam"]["folder"])
+    assert wait_for(lambda: (dose(asking)["skin"] or {}).get("peak_mgy", 0.0) > 0.0)
+    next_exam(asking, wait_for)
+    assert {"dose.dcm", "patient_dose.dcm"} <= {path.name for path in folder.iterdir()}
+    log = json.loads((folder / "exam.json").read_text())
+    told = json.dumps(log)
+    assert '"Test"' in told
+    assert "lumbar_epidural" in told

@@ -133,7 +133,8 @@ def served(browser: Any) -> Iterator[Served]:
         window.page.on("pageerror", lambda error: window.said.append(f"error: {error}"))
         window.page.goto(server.new_token())
         window.page.goto(f"{server.address}?{query}")
-        window.page.wait_for_selector(".state:has-text('READY'), .state:has-text('HOLD'), .state:has-text('X-RAY')")
+        known = ("READY", "HOLD", "X-RAY", "NO PERMISSION")
+        window.page.wait_for_selector(", ".join(f".state:has-text('{word}')" for word in known))
         return window
 
     yield Served(room, server, open_window)

@@ -170,6 +170,7 @@ class ExamDesk:
         self.none_open = "no exam is open: close the exam or choose the patient again"
         try:
             before = self.exam
+            self._parts.dose.closing()
             before.close()
             self._messages.take_from(before)
             self._parts.dose.ended(before)

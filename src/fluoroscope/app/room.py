@@ -193,6 +193,7 @@ class FluoroscopyRoom:
         self._reference.stop()
         self._desk.close()
         loop.wait_for(LiveState.READY, LiveState.HOLD, LiveState.FAULT, timeout_s=5.0)
+        self._parts.dose.closing()
         self._desk.exam.close()
         self._messages.take_from(self._desk.exam)
         self._parts.dose.ended(self._desk.exam)

@@ -24,6 +24,7 @@ from fluoroscope.app.room_history import RoomHistory
 from fluoroscope.app.staff_dose import Beam, staff_dose
 from fluoroscope.beam.technique import RadiationMode
 from fluoroscope.dose.effective_dose import Coefficients, PatientExposure, region_of
+from fluoroscope.dose.skin_dose import SkinMap
 from fluoroscope.geometry.pose import CArmPose
 from fluoroscope.geometry.positioner import positioner_angles
 from fluoroscope.geometry.rigid import apply
@@ -79,6 +80,7 @@ class RoomDose:
         self._estimates: tuple[tuple[int, int], int, dict[str, Any] | None] = ((-1, -1), 0, None)
         self._messages: list[tuple[str, str]] = []
         self._procedure = ""
+        self._note: Callable[[str, Any], None] = lambda *_: None
         self.skin = None if console is None else LiveSkin(loop, console, bedside)
         peak = None if self.skin is None else self.skin.peak_mgy
         self.control = DoseControl(rules, loop, clock, console, peak)
@@ -100,8 +102,9 @@ class RoomDose:
 
     # The life of exams
 
-    def begin(self, exam: Exam, patient: PatientIdentity) -> None:
-        """Begin an exam; the loop has begun it already."""
+    def begin(self, exam: Exam, patient: PatientIdentity, note: Callable[[str, Any], None]) -> None:
+        """Begin an exam, which the loop has begun already; ``note`` keeps facts (subject, facts) in its log."""
+        self._note = note
         told = exam.patient_status()
         known = patient_facts(told, simulated=True)
         position = None if self._console is None else self._console.carm.position
@@ -117,11 +120,28 @@ class RoomDose:
         if self._history is not None:
             self._history.begin(patient)
 
+    def closing(self) -> None:
+        """Put what was asked and decided into the log of the exam that is about to be closed."""
+        if self._console is not None and self._events:
+            told = self.control.status()
+            for subject in ("screening", "budget", "pace"):
+                facts = dict(told[subject] or {})
+                facts.pop("choices", None)
+                self._note(subject, facts)
+
+    def skin_result(self) -> SkinMap | None:
+        """Return the skin map with every pulse so far, for the exam's records."""
+        return None if self.skin is None else self.skin.result()
+
+    def estimates(self) -> dict[str, Any] | None:
+        """Return what the presses so far mean, for the exam's records."""
+        return self._worked_out([])
+
     def ended(self, exam: Exam) -> None:
         """Remember an exam whose records are written."""
         if self._history is None or not (exam.folder / "dose.dcm").is_file():
             return
-        estimates = self._worked_out([]) or {}
+        estimates = self.estimates() or {}
         coefficient = estimates.get("coefficient") or {}
         peak_mgy = None if self.skin is None else self.skin.peak_mgy()
         self._history.keep(

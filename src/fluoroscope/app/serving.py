@@ -33,6 +33,7 @@ from fluoroscope.imagechain.chain import ImageChain
 from fluoroscope.live.loop import LiveLoop, LoopSettings
 from fluoroscope.monitor.server import MonitorServer, check_door
 from fluoroscope.patient.library import Patient
+from fluoroscope.records.contents import DoseCalibration
 from fluoroscope.records.exam_store import exams_folder
 from fluoroscope.records.uids import new_uid
 from fluoroscope.sources.clip import ClipSource
@@ -154,7 +155,9 @@ def _opened(setup: RoomSetup, exams: Path | None, seed: int | None) -> Fluorosco
         elif following.position is not None:
             chosen = _OnTheTable(replace(table.setup, position=following.position.value), table.patient)
         identity = exam_identity(chosen.setup, chosen.patient, new_uid(), clock.utc_now())
-        exam = ExamRecording(identity, exam_details(chosen.setup, chosen.patient), chosen.status(), exams)
+        details = exam_details(chosen.setup, chosen.patient)
+        exam = ExamRecording(identity, details, chosen.status(), exams, _calibration(rules))
+        exam.skin_result, exam.estimates = dose.skin_result, dose.estimates
         try:
             ledger = KermaLedger(calibration=rules.calibration)
             loop.new_exam(ledger, exam.journal, None if laid is None else laid[1])
@@ -170,7 +173,7 @@ def _opened(setup: RoomSetup, exams: Path | None, seed: int | None) -> Fluorosco
             console.carm.set_position(table.setup.patient_position)
             bedside.lean()
         exam.begin(loop)
-        dose.begin(exam, identity.patient)
+        dose.begin(exam, identity.patient, exam.note)
         return exam
 
     loop.start()
@@ -192,6 +195,11 @@ def _opened(setup: RoomSetup, exams: Path | None, seed: int | None) -> Fluorosco
         cards=cards,
     )
     return FluoroscopyRoom(parts, first)
+
+
+def _calibration(rules: DoseRules) -> DoseCalibration | None:
+    factor = rules.calibration.factor
+    return None if factor == 1.0 else DoseCalibration(factor, rules.calibration.source)
 
 
 def _laid_down(table: "_OnTheTable", clock: Clock, seed: int | None) -> tuple[RoomScene, VirtualCArm, int]:

@@ -270,6 +270,10 @@ class _Signed(_Strict):
     reason: _Words
 
 
+class _Procedure(_Strict):
+    name: Annotated[str, Field(max_length=100)]
+
+
 class _Budget(_Strict):
     quantity: Name
     limit: Number | None = None
@@ -312,7 +316,7 @@ COMMANDS: dict[str, type[_Strict] | TypeAdapter[dict[str, float]]] = {
     "dose_alerts_seen": _AlertsSeen,
     "screening_answer": _ScreeningAnswer,
     "screening_override": _Signed,
-    "set_procedure": _Named,
+    "set_procedure": _Procedure,
     "set_budget": _Budget,
     "budget_overrule": _Signed,
     "high_level": _Switch,

@@ -1,5 +1,7 @@
 /** The dose, readable from two metres, and the next step. */
 
+import type { ComponentChildren } from "preact";
+
 import { adaptive, clockText } from "../room/format";
 import { skinText } from "../room/dosewords";
 import { nextStep, type Step } from "../room/nextstep";
@@ -10,11 +12,11 @@ import { askScreening } from "./BeforeExposure";
 import { HoldButton } from "./HoldButton";
 import { Outlook } from "./Outlook";
 
-function Figure({ name, value, unit, note, className }: { name: string; value: string; unit: string; note?: string; className?: string }) {
+function Figure({ name, value, unit, note, className, children }: { name: string; value: string; unit: string; note?: string; className?: string; children?: ComponentChildren }) {
   return (
     <div class={`figure ${className ?? ""}`}>
       <span class="figure-value">{value}<small>{unit}</small></span>
-      <span class="figure-name">{name}{note !== undefined && <em>{note}</em>}</span>
+      <span class="figure-name">{name}{note !== undefined && <em>{note}</em>}{children}</span>
     </div>
   );
 }
@@ -29,16 +31,12 @@ export function DoseBar() {
   return (
     <footer class={`dose ${dose?.control ? "has-outlook" : ""}`} aria-label="Dose">
       <Figure name="Dose rate" value={adaptive(s.connected.value ? dose?.air_kerma_rate_mgy_min : null)} unit="mGy/min"
-        {...(highLevel ? { note: "HIGH LEVEL", className: "is-high" } : {})} />
+        note={highLevel ? "HIGH LEVEL" : (dose?.source ?? "")} className={highLevel ? "figure-rate is-high" : "figure-rate"} />
       <Figure name="Air kerma" className="figure-kerma" note={point} value={adaptive(dose?.air_kerma_mgy)} unit="mGy" />
-      <Figure name="KAP" value={adaptive(dose?.kap_gy_cm2)} unit="Gy·cm²" />
+      <Figure name="KAP" value={adaptive(dose?.kap_gy_cm2)} unit="Gy·cm²"><Pulses /></Figure>
       <Figure name="Fluoroscopy time" className="figure-time" value={clockText(dose?.fluoroscopy_time_s)} unit="min:s"
         {...(acquired > 0 ? { note: `+ acquisition ${clockText(acquired)}` } : {})} />
       {dose?.skin !== undefined && <Figure name="Peak skin dose" className="figure-skin" value={skin.value} unit="mGy" {...(skin.note === "" ? {} : { note: skin.note })} />}
-      <div class="dose-notes">
-        {dose !== null && <span class="dose-source">{dose.source}</span>}
-        <Pulses />
-      </div>
       <Outlook />
       <NextStep />
     </footer>

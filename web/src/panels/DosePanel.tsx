@@ -3,7 +3,7 @@
 import { signal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 
-import type { DoseEstimates, Pace, SkinStatus } from "../link/dose";
+import type { Advice, DoseEstimates, Pace } from "../link/dose";
 import { effectiveText, skinText } from "../room/dosewords";
 import { adaptive, fixed, UNKNOWN } from "../room/format";
 import { act } from "../room/room";
@@ -12,6 +12,8 @@ import { BudgetSection, Limits } from "./DoseRules";
 import { HistoryWords } from "./History";
 import { PaceRows } from "./Pace";
 import { ScreeningCard } from "./Screening";
+import { SkinMap } from "./SkinMap";
+import { StaffMap } from "./StaffMap";
 
 /** Which parts are open; kept while the page stands. */
 const open = signal<ReadonlySet<string>>(new Set(["case", "skin"]));
@@ -46,9 +48,10 @@ export function DosePanel() {
   return (
     <div class="dose-panel">
       {control?.screening?.needed === true && monitors.live.value.painted !== null && <ScreeningCard screening={control.screening} />}
-      {control?.pace && <Part id="case" title="This case" value={control.pace.label}><Case pace={control.pace} /></Part>}
-      <Part id="skin" title="Skin" value={skin.value === UNKNOWN ? UNKNOWN : `${skin.value} mGy ${skin.note}`}><Skin skin={dose.skin ?? null} /></Part>
+      {control?.pace && <Part id="case" title="This case" value={control.pace.label}><Case pace={control.pace} advice={control.advice} /></Part>}
+      <Part id="skin" title="Skin" value={skin.value === UNKNOWN ? UNKNOWN : `${skin.value} mGy ${skin.note}`}><SkinMap /></Part>
       <Part id="estimates" title="Estimates" value={estimates === null ? UNKNOWN : `${adaptive(estimates.effective_msv)} mSv effective`}><Estimates estimates={estimates} /></Part>
+      {live.room !== null && <Part id="staff" title="Staff" value="scatter"><StaffMap /></Part>}
       {control?.limits && <Part id="limits" title="Limits" value={control.limits.high_level ? "HIGH LEVEL" : `${adaptive(control.limits.limit_mgy_min)} mGy/min`}><Limits limits={control.limits} /></Part>}
       {control !== null && <Part id="budget" title="Budget" value={control.budget === null ? "none" : control.budget.stopped ? "SPENT" : `${fixed((control.budget.fraction ?? 0) * 100, 0)} %`}><BudgetSection budget={control.budget} /></Part>}
       {history !== null && <Part id="history" title="Before this exam" value={historyValue(history)}><HistoryWords history={history} /></Part>}
@@ -66,7 +69,7 @@ function historyValue(history: { readonly exams: number; readonly outside: reado
   return `${history.exams} exam${history.exams === 1 ? "" : "s"}${outside}`;
 }
 
-function Case({ pace }: { pace: Pace }) {
+function Case({ pace, advice }: { pace: Pace; advice: Advice | null }) {
   return (
     <>
       <label class="field procedure"><span>Procedure</span>
@@ -77,18 +80,8 @@ function Case({ pace }: { pace: Pace }) {
         }}>{pace.choices.map(({ name, label }) => <option key={name} value={name}>{label}</option>)}</select>
       </label>
       <PaceRows pace={pace} />
+      {advice !== null && <p class="advice-whole"><strong>Advice</strong> {advice.text}</p>}
       {pace.source !== "" && <p class="hint source">Typical values: {pace.source}</p>}
-    </>
-  );
-}
-
-function Skin({ skin }: { skin: SkinStatus | null }) {
-  if (skin === null) return <p class="hint">No X-ray in this exam yet.</p>;
-  const { value, note } = skinText(skin);
-  return (
-    <>
-      <p class="line"><span>Peak skin dose</span><strong>{value} mGy <small>{note}</small></strong></p>
-      <p class="hint">{skin.where}. {skin.share_on_patient !== null && `${fixed(skin.share_on_patient * 100, 0)} % of the kerma-area product met the patient. `}Skin: {skin.phantom}{skin.estimate ? " (estimate)" : ""}.</p>
     </>
   );
 }

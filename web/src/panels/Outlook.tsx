@@ -2,7 +2,7 @@
 
 import type { Advice, Budget } from "../link/dose";
 import { alertWords } from "../room/dosealerts";
-import { BUDGET_NEAR, budgetText, leadingRow, nextAlertText, paceText } from "../room/dosewords";
+import { adviceText, BUDGET_NEAR, budgetText, leadingRow, nextAlertText, paceText } from "../room/dosewords";
 import { act } from "../room/room";
 import * as s from "../room/state";
 import { PaceBar } from "./Pace";
@@ -38,14 +38,14 @@ function NextLevel({ budget, text }: { budget: Budget | null; text: string }) {
 
 function Saving({ advice }: { advice: Advice | null }) {
   if (advice === null) return <p class="outlook-advice" />;
-  const saves = advice.saving_percent === null ? "" : `saves ${advice.saving_percent.toFixed(0)} %`;
   const { command } = advice;
+  const { what, saves } = adviceText(advice);
   return (
     <p class="outlook-advice" title={advice.text}>
-      <span class="advice-text">{advice.text}</span>
+      <span class="advice-text">{what}</span>
       {saves !== "" && <strong>{saves}</strong>}
       {command !== null && (
-        <button type="button" aria-label={`Do it: ${advice.text}`} disabled={!s.mayAct.value} onClick={(event) => {
+        <button type="button" aria-label={`Do it: ${what}`} disabled={!s.mayAct.value} onClick={(event) => {
           act(command.name, command.args);
           // The keys are the pedal's again.
           event.currentTarget.blur();

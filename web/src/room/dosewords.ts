@@ -1,6 +1,6 @@
 /** How the page says a dose: pure functions from the status to words. */
 
-import type { Budget, DoseControl, DoseEstimates, History, NextAlert, Pace, PaceRow, SkinStatus } from "../link/dose";
+import type { Advice, Budget, DoseControl, DoseEstimates, History, NextAlert, Pace, PaceRow, SkinStatus } from "../link/dose";
 import { adaptive, clockText, fixed, UNKNOWN } from "./format";
 import { levelText, SHORT } from "./dosealerts";
 
@@ -95,6 +95,14 @@ export function effectiveText(estimates: DoseEstimates): string {
   if (spread === null || estimates.effective_msv === null) return value;
   if (typeof spread === "number") return `${value} ± ${fixed(spread * 100, 0)} %`;
   return `${value} (${adaptive(spread[0])} to ${adaptive(spread[1])})`;
+}
+
+/** What to do, and what it saves; the rest of a longer sentence stands in the Dose tab. */
+export function adviceText(advice: Advice): { readonly what: string; readonly saves: string } {
+  const saves = advice.saving_percent === null ? "" : `saves ${fixed(advice.saving_percent, 0)} %`;
+  const [first = advice.text] = advice.text.split(saves === "" ? ";" : ":");
+  const what = first.trim();
+  return { what: what.charAt(0).toUpperCase() + what.slice(1), saves };
 }
 
 /** What is known of a patient before this exam, a line each; what is not known is in `unknown`. */
