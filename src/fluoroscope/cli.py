@@ -93,13 +93,9 @@ def run(
     ] = None,
     registry: Annotated[
         str | None,
-        typer.Option(
-            help="Where doses are remembered: file or postgresql:// URL, else FLUOROSCOPE_REGISTRY."
-        ),
+        typer.Option(help="Where doses are remembered: file or postgresql:// URL, else FLUOROSCOPE_REGISTRY."),
     ] = None,
-    procedure: Annotated[
-        str, typer.Option(help="What is done, such as lumbar_epidural.")
-    ] = "",
+    procedure: Annotated[str, typer.Option(help="What is done, such as lumbar_epidural.")] = "",
     no_open: Annotated[bool, typer.Option("--no-open", help="Do not open the browser.")] = False,
 ) -> None:
     """Open the fluoroscopy room in the browser."""
@@ -402,10 +398,14 @@ def scorecard(
     json_output: JsonOption = False,
 ) -> None:
     """Measure accuracy, each figure against its reference and tolerance."""
+    from fluoroscope.app.dose_map import Body, map_dose, map_facts
     from fluoroscope.evaluation.scorecard import scorecard_rows
 
+    def peak_of(path: Path) -> float:
+        return float(map_facts(map_dose(path, Body()))["peak_skin_dose_mgy"])
+
     with loading_bar() as progress:
-        rows = scorecard_rows(full=full, progress=progress)
+        rows = scorecard_rows(full=full, progress=progress, peak_of=peak_of)
     _print_rows("Accuracy", rows, json_output)
     if not all(row["pass"] for row in rows):
         raise typer.Exit(1)

@@ -21,6 +21,7 @@ __all__ = ["NO_TABLE", "Penumbra", "SkinBeam", "SkinDose", "SkinMap", "TableTop"
 
 Array = NDArray[np.float64]
 
+_TILE = (4, 8)
 _CURVE_MM = 10.0
 """Steps in which the curve that orders the cells runs through space; 1 024 of them are looked at."""
 
@@ -209,7 +210,7 @@ class SkinDose:
 
     def __init__(self, phantom: SkinPhantom) -> None:
         self.phantom = phantom
-        self._order = _near_together(phantom.centers)
+        self._order = _near_together(phantom)
         centers, half_edges = (_read_only(one[self._order]) for one in (phantom.centers, phantom.half_edges))
         reach = farthest_corner(half_edges)
         balls = _balls(centers, reach)
@@ -283,17 +284,22 @@ class SkinDose:
 
 
 def farthest_corner(half_edges: Array) -> Array:
-    """Return how far the farthest corner of each cell is from its middle, (n,), from half edges (n, 2, 3)."""
-    return _read_only(
-        np.maximum(
-            np.linalg.norm(half_edges[:, 0] + half_edges[:, 1], axis=1),
-            np.linalg.norm(half_edges[:, 0] - half_edges[:, 1], axis=1),
-        )
-    )
+    """Return how far a corner of each cell is from its middle at most, (n,), from half edges (n, 2, 3)."""
+    return _read_only(np.sqrt(np.einsum("ijk,ijk->ij", half_edges, half_edges)).sum(axis=1))
 
 
-def _near_together(centers: Array) -> NDArray[np.int64]:
-    """Return an order (n,) of the cells in which near ones follow each other: along a Z-shaped curve (Morton 1966)."""
+def _near_together(phantom: SkinPhantom) -> NDArray[np.int64]:
+    """Return an order (n,) of the cells in which near ones follow each other.
+
+    Tile by tile where they are a grid, else along a Z-shaped curve through space (Morton 1966).
+    """
+    centers, (rows, columns) = phantom.centers, phantom.shape
+    if rows > 1:
+        high, wide = -(-rows // _TILE[0]), -(-columns // _TILE[1])
+        numbers = np.full((high * _TILE[0], wide * _TILE[1]), -1)
+        numbers[:rows, :columns] = np.arange(rows * columns).reshape(rows, columns)
+        tiles = numbers.reshape(high, _TILE[0], wide, _TILE[1]).transpose(0, 2, 1, 3).ravel()
+        return tiles[tiles >= 0]
     whole = ((centers - centers.min(axis=0)) / _CURVE_MM).astype(np.int64)
     key = np.zeros(len(centers), dtype=np.int64)
     for bit in range(10):
@@ -307,7 +313,8 @@ def _balls(centers: Array, reach: Array) -> Array:
     first = np.arange(0, len(centers), BLOCK_CELLS)
     counts = np.diff(np.append(first, len(centers)))
     middles = np.add.reduceat(centers, first, axis=0) / counts[:, None]
-    out = np.linalg.norm(centers - np.repeat(middles, counts, axis=0), axis=1) + reach
+    off = centers - np.repeat(middles, counts, axis=0)
+    out = np.sqrt(np.einsum("ij,ij->i", off, off)) + reach
     return _read_only(np.column_stack([middles, np.maximum.reduceat(out, first)]))
 
 

@@ -5,6 +5,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 from fluoroscope.evaluation.analytic_phantom import torso_phantom
+from fluoroscope.evaluation.dose_bench import dose_peer_rows, dose_speed_rows
 from fluoroscope.evaluation.motion_bench import motion_rows
 from fluoroscope.evaluation.projector_bench import Row, peer_rows, row, speed_rows
 from fluoroscope.evaluation.pulse_bench import pulse_rows
@@ -20,7 +21,7 @@ def bench_rows(*, peers: bool, full: bool, progress: Progress) -> list[Row]:
     Parameters
     ----------
     peers
-        Also time itk-rtk on the same volume and poses in this process; it takes minutes.
+        Also time itk-rtk on the same volume and poses in this process, and PySkinDose on one report; it takes minutes.
     full
         More pulses, single and double material with and without skipping air, cold start.
     progress
@@ -37,11 +38,15 @@ def bench_rows(*, peers: bool, full: bool, progress: Progress) -> list[Row]:
         rows += speed_rows(frames=repeats, phantom=phantom)
     else:
         rows += speed_rows(frames=20, pixels=(1024,), phantom=phantom)
+    progress(0.75, "dose")
+    rows += dose_speed_rows(many=10_000 if full else 2_000)
     progress(0.8, "install size")
     rows += install_rows()
     if peers:
         progress(0.85, "itk-rtk")
         rows += peer_rows(frames=8 if full else 3, phantom=phantom)
+        progress(0.95, "PySkinDose")
+        rows += dose_peer_rows()
     progress(1.0, "done")
     return rows
 

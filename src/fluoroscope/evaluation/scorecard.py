@@ -22,6 +22,7 @@ from fluoroscope.detector.expose import Detector
 from fluoroscope.detector.response import detected_beam
 from fluoroscope.evaluation.analytic_phantom import torso_phantom
 from fluoroscope.evaluation.anatomy_score import anatomy_rows
+from fluoroscope.evaluation.dose_score import dose_rows
 from fluoroscope.evaluation.needle_score import needle_rows
 from fluoroscope.evaluation.projector_bench import (
     accuracy_rows,
@@ -52,15 +53,19 @@ ATTENUATION_PER_CM = {
 """Linear attenuation at 40, 60 and 80 keV (NIST XCOM with ICRU 44 compositions)."""
 
 
-def scorecard_rows(*, full: bool, progress: Progress) -> list[Row]:
+def scorecard_rows(
+    *, full: bool, progress: Progress, peak_of: Callable[[Path], float | None] | None = None
+) -> list[Row]:
     """Return the rows of the scorecard.
 
     Parameters
     ----------
     full
-        More poses and pixels for the projector, and itk-rtk where that is installed.
+        More poses and pixels for the projector, and itk-rtk and PySkinDose where they are installed.
     progress
         Told the fraction done.
+    peak_of
+        Gives the peak skin dose of a dose report; None leaves the row of it out.
     """
     progress(0.0, "geometry")
     rows = [_pixels()]
@@ -81,6 +86,8 @@ def scorecard_rows(*, full: bool, progress: Progress) -> list[Row]:
     rows += anatomy_rows(full=full, mesh_folder=_meshes()) + patient_rows(full)
     progress(0.95, "needles")
     rows += needle_rows() if full else needle_rows(gauges=(22, 27), sizes=(512,), views=1)
+    progress(0.97, "dose")
+    rows += dose_rows(score, full=full, peak_of=peak_of)
     progress(1.0, "done")
     return rows
 
