@@ -1,7 +1,12 @@
 """Effective dose by coefficients, against published pairs of KAP and dose."""
 
+import re
+import tomllib
+from pathlib import Path
+
 import pytest
 
+from fluoroscope.dose.conceptus import conceptus_dose
 from fluoroscope.dose.effective_dose import (
     Coefficients,
     CoefficientsError,
@@ -11,6 +16,7 @@ from fluoroscope.dose.effective_dose import (
     region_of,
 )
 from fluoroscope.dose.organ_dose import per_kap
+from fluoroscope.dose.risk import icrp_risk
 
 PUBLISHED = Coefficients.published()
 
@@ -122,3 +128,64 @@ def test_a_wrong_table_is_refused_by_name(table, words):
 )
 def test_regions_by_the_words_of_reports(words, region):
     assert region_of(words) == region
+
+
+ROWS = {"ap": [0.8, 0.9], "pa": [0.4, 0.5], "lateral": [0.1, 0.2]}
+TABLE = {"fluoroscopy": ROWS, "acquisition": ROWS}
+
+
+@pytest.mark.req("REQ-EST-002")
+def test_factors_of_the_conceptus_and_risk_are_a_sites_too():
+    site = Coefficients.from_mapping(
+        {
+            "source": "room 3",
+            "conceptus": {"tube_voltages_kv": [70, 100], "in_beam": TABLE, "at_liver": TABLE, "spread_percent": 20},
+            "risk": {"adult_percent_per_sv": 5.0},
+        }
+    )
+    assert site.conceptus.at((180.0, 0.0), 85.0) == pytest.approx(0.85)
+    found = conceptus_dose([PatientExposure(1.0, 10.0, (180.0, 0.0), 70.0, "pelvis")], None, site.conceptus)
+    assert found.mgy == pytest.approx(8.0)
+    assert "room 3" in found.text
+    assert icrp_risk(1.0, 40.0, site.risk).per_million == pytest.approx(50.0)
+    assert "room 3" in icrp_risk(1.0, 40.0, site.risk).text
+
+
+@pytest.mark.req("REQ-EST-002")
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ({"conceptus": {"spread_percent": 20}}, "source"),
+        ({"source": "x", "conceptus": {"tube_voltages_kv": [100, 70]}}, "ascend"),
+        ({"source": "x", "conceptus": {"tube_voltages_kv": [70, 100]}}, "need in_beam"),
+        ({"source": "x", "conceptus": {"in_beam": TABLE}}, "needs 4 factors"),
+        ({"source": "x", "conceptus": {"in_beam": {"fluoroscopy": ROWS}}}, "acquisition"),
+        ({"source": "x", "conceptus": {"at_liver": {"fluoroscopy": {"ap": [1]}, "acquisition": ROWS}}}, "lateral"),
+        ({"source": "x", "conceptus": {"spread_percent": "much"}}, "1 to 500"),
+        ({"source": "x", "conceptus": 3}, "table"),
+        ({"source": "x", "risk": {"adult_percent_per_sv": 500}}, "0.1 to 50"),
+        ({"source": "x", "risk": {"men": 3}}, "unknown men"),
+        ({"risk": {"adult_percent_per_sv": 5}}, "source"),
+    ],
+)
+def test_a_wrong_part_is_refused_by_name(table, words):
+    with pytest.raises(CoefficientsError, match=words):
+        Coefficients.from_mapping(table)
+
+
+@pytest.mark.req("REQ-EST-002")
+def test_the_tables_of_the_documentation_can_be_used():
+    page = (Path(__file__).parents[2] / "docs/explanations/patient-and-staff-dose.md").read_text(encoding="utf-8")
+    tables = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    assert len(tables) == 2
+    for text in tables:
+        Coefficients.from_mapping(tomllib.loads(text)["coefficients"])
+
+
+@pytest.mark.req("REQ-EST-001")
+def test_the_documentation_has_the_coefficients_in_use():
+    page = (Path(__file__).parents[2] / "docs/explanations/patient-and-staff-dose.md").read_text(encoding="utf-8")
+    for row in PUBLISHED.effective:
+        line = next(line for line in page.splitlines() if line.startswith(f"| {row.region} |"))
+        told = [float(cell) for cell in line.split("|")[2:6]]
+        assert told == pytest.approx([row.ap, row.pa, row.lateral, row.mixed], rel=0.05), row.region

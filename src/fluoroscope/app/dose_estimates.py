@@ -25,7 +25,7 @@ from fluoroscope.dose.effective_dose import (
     effective_dose,
     region_of,
 )
-from fluoroscope.dose.risk import RISK_NOTE, beir_risk, icrp_risk
+from fluoroscope.dose.risk import RISK_NOTE, RiskCoefficients, beir_risk, icrp_risk
 from fluoroscope.geometry.pose import CArmPose, angles_of_direction, beam_direction
 from fluoroscope.geometry.positioner import positioner_angles
 from fluoroscope.geometry.rigid import apply
@@ -197,7 +197,7 @@ def exam_estimates(
         for one in events
     ]
     found = effective_dose(exposures, table)
-    conceptus = conceptus_dose(exposures) if patient.pregnant_weeks is not None else None
+    conceptus = conceptus_dose(exposures, None, table.conceptus) if patient.pregnant_weeks is not None else None
     organs = [(name, effective_dose(exposures, table, name)) for name in table.organ_names]
     listed = [
         {"name": name, "mgy": dose.value, "low_mgy": dose.low, "high_mgy": dose.high, "source": _sources(dose)}
@@ -213,7 +213,7 @@ def exam_estimates(
         "coefficient": None if found is None else _coefficient(found, exposures),
         "organs": listed,
         "conceptus": None if conceptus is None else _conceptus(conceptus, patient.pregnant_weeks or 0.0),
-        "risk": None if found is None else _risk(found, patient),
+        "risk": None if found is None else _risk(found, patient, table.risk),
         "note": _note(exposures, found),
     }
 
@@ -332,8 +332,8 @@ _UTERUS_WEEKS = 12.0
 """Up to this week the dose of the uterus stands well for the conceptus (ICRP Publication 84) [K]."""
 
 
-def _risk(found: EffectiveDose, patient: PatientFacts) -> dict[str, Any]:
-    nominal = icrp_risk(found.value, patient.age_years)
+def _risk(found: EffectiveDose, patient: PatientFacts, table: RiskCoefficients) -> dict[str, Any]:
+    nominal = icrp_risk(found.value, patient.age_years, table)
     text = nominal.text
     if patient.age_years is not None and patient.sex is not None:
         text += f"; {beir_risk(found.value, patient.age_years, patient.sex).text}"

@@ -5,18 +5,22 @@ by `entrance_shares`, voltages in between by straight lines; outside 70 to 125 k
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
 from fluoroscope.dose.coefficient_tables import CONCEPTUS_KV, CONCEPTUS_LIVER, CONCEPTUS_SOURCE, CONCEPTUS_UTERUS
-from fluoroscope.dose.effective_dose import DOSEMETER_PERCENT, PatientExposure, entrance_shares
+from fluoroscope.dose.patient_exposure import DOSEMETER_PERCENT, PatientExposure, entrance_shares
 
 __all__ = [
     "BANDS_MGY",
     "BeamPlace",
     "ConceptusDose",
+    "ConceptusFactors",
+    "ConceptusFactorsError",
     "band_of",
     "conceptus_dose",
     "conceptus_factor",
@@ -26,9 +30,6 @@ __all__ = [
 
 BANDS_MGY = (50.0, 100.0)
 """Below, between and above: ACR-SPR practice parameter, ICRP Publication 84 [K]."""
-BAND_SOURCE = "ACR-SPR practice parameter; ICRP Publication 84 [K]"
-FACTOR_PERCENT = 50.0
-"""Expanded (k = 2) uncertainty of a factor: size of the patient, place and filling of the bladder, field; a setting."""
 _BANDS = (
     ("< 50 mGy", "below 50 mGy: no measurable effect is expected"),
     ("50-100 mGy", "50 to 100 mGy: to be discussed with a medical physicist"),
@@ -94,17 +95,109 @@ class ConceptusDose:
     left_out: int
 
 
+_Rows = Mapping[str, tuple[float, ...]]
+_MODES, _DIRECTIONS = ("fluoroscopy", "acquisition"), ("ap", "pa", "lateral")
+
+
+class ConceptusFactorsError(ValueError):
+    """A table of factors cannot be used; the message says which entry and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConceptusFactors:
+    """Dose of the uterus per air kerma at the reference point.
+
+    Attributes
+    ----------
+    tube_voltages_kv
+        At which the factors are given, ascending.
+    in_beam, at_liver
+        "fluoroscopy" and "acquisition" → "ap", "pa", "lateral" → a factor for each voltage.
+    spread_percent
+        Expanded (k = 2) uncertainty of a factor: size of the patient, bladder, field.
+    source
+        Of the factors.
+    """
+
+    tube_voltages_kv: tuple[float, ...] = CONCEPTUS_KV
+    in_beam: Mapping[str, _Rows] = field(default_factory=lambda: MappingProxyType(dict(CONCEPTUS_UTERUS)))
+    at_liver: Mapping[str, _Rows] = field(default_factory=lambda: MappingProxyType(dict(CONCEPTUS_LIVER)))
+    spread_percent: float = 50.0
+    source: str = CONCEPTUS_SOURCE
+
+    @classmethod
+    def from_mapping(cls, mapping: Mapping[str, Any], source: str = "") -> "ConceptusFactors":
+        """Return a site's factors: ``source``, ``spread_percent``, ``tube_voltages_kv``, ``in_beam``, ``at_liver``.
+
+        New voltages need both tables; a table needs every mode and direction.
+
+        Raises
+        ------
+        ConceptusFactorsError
+            For an unknown key, a number out of range or a missing source.
+        """
+        table, own = dict(mapping), cls()
+        said = str(table.pop("source", source) or "")
+        if not said:
+            raise ConceptusFactorsError("coefficients.conceptus: source is missing: say where the numbers come from")
+        spread = _numbers([table.pop("spread_percent", own.spread_percent)], "spread_percent", 1.0, 500.0)[0]
+        volts = _numbers(table.pop("tube_voltages_kv", own.tube_voltages_kv), "tube_voltages_kv", 40.0, 150.0)
+        if list(volts) != sorted(set(volts)):
+            raise ConceptusFactorsError("coefficients.conceptus.tube_voltages_kv must ascend")
+        if volts != own.tube_voltages_kv and not {"in_beam", "at_liver"} <= table.keys():
+            raise ConceptusFactorsError("coefficients.conceptus: new tube_voltages_kv need in_beam and at_liver")
+        in_beam = _factor_table(table.pop("in_beam", own.in_beam), "in_beam", len(volts))
+        at_liver = _factor_table(table.pop("at_liver", own.at_liver), "at_liver", len(volts))
+        if table:
+            raise ConceptusFactorsError(f"coefficients.conceptus: unknown {', '.join(sorted(map(str, table)))}")
+        return cls(volts, in_beam, at_liver, spread, said)
+
+    def at(
+        self, angles_deg: tuple[float, float], tube_voltage_kv: float, in_beam: bool = True, acquisition: bool = False
+    ) -> float:
+        """Return the factor of a direction and voltage."""
+        rows = (self.in_beam if in_beam else self.at_liver)[_MODES[int(acquisition)]]
+        shares = entrance_shares(*angles_deg)
+        return sum(
+            share * float(np.interp(tube_voltage_kv, self.tube_voltages_kv, rows[name]))
+            for name, share in shares.items()
+        )
+
+
+def _numbers(values: Any, name: str, low: float, high: float) -> tuple[float, ...]:
+    if not isinstance(values, list | tuple) or not values:
+        raise ConceptusFactorsError(f"coefficients.conceptus.{name} must be a list of numbers")
+    for value in values:
+        if not isinstance(value, int | float) or isinstance(value, bool) or not low <= value <= high:
+            raise ConceptusFactorsError(f"coefficients.conceptus.{name} must be {low:g} to {high:g}, got {value!r}")
+    return tuple(float(value) for value in values)
+
+
+def _factor_table(table: Any, name: str, count: int) -> Mapping[str, _Rows]:
+    if not isinstance(table, Mapping) or set(table) != set(_MODES):
+        raise ConceptusFactorsError(f"coefficients.conceptus.{name} needs {' and '.join(_MODES)}")
+    found: dict[str, _Rows] = {}
+    for mode, rows in table.items():
+        if not isinstance(rows, Mapping) or set(rows) != set(_DIRECTIONS):
+            raise ConceptusFactorsError(f"coefficients.conceptus.{name}.{mode} needs {', '.join(_DIRECTIONS)}")
+        read = {key: _numbers(values, f"{name}.{mode}.{key}", 0.0, 2.0) for key, values in rows.items()}
+        if any(len(values) != count for values in read.values()):
+            raise ConceptusFactorsError(f"coefficients.conceptus.{name}.{mode} needs {count} factors a direction")
+        found[mode] = MappingProxyType(read)
+    return MappingProxyType(found)
+
+
 def conceptus_factor(
     angles_deg: tuple[float, float], tube_voltage_kv: float, in_beam: bool = True, acquisition: bool = False
 ) -> float:
-    """Return the dose of the uterus per air kerma at the reference point."""
-    rows = (CONCEPTUS_UTERUS if in_beam else CONCEPTUS_LIVER)["acquisition" if acquisition else "fluoroscopy"]
-    shares = entrance_shares(*angles_deg)
-    return sum(share * float(np.interp(tube_voltage_kv, CONCEPTUS_KV, rows[name])) for name, share in shares.items())
+    """Return the published dose of the uterus per air kerma at the reference point."""
+    return ConceptusFactors().at(angles_deg, tube_voltage_kv, in_beam, acquisition)
 
 
 def conceptus_dose(
-    exposures: Sequence[PatientExposure], places: Sequence[BeamPlace] | None = None
+    exposures: Sequence[PatientExposure],
+    places: Sequence[BeamPlace] | None = None,
+    factors: ConceptusFactors | None = None,
 ) -> ConceptusDose | None:
     """Return the estimate; None when no exposure says its air kerma.
 
@@ -115,7 +208,10 @@ def conceptus_dose(
         unknown voltage goes from 70 to 125 kV, counted as 80.
     places
         For each exposure; by `place_of` where not given.
+    factors
+        The published ones when None.
     """
+    table = factors or ConceptusFactors()
     if places is None:
         places = [place_of(one) for one in exposures]
     value = low = high = 0.0
@@ -124,33 +220,36 @@ def conceptus_dose(
         if one.air_kerma_mgy is None:
             left_out += int(one.kap_gy_cm2 != 0.0)
             continue
-        nominal, least, most = _factors(one, place)
+        nominal, least, most = _factors(one, place, table)
         counted += 1
         value, low, high = (
             total + one.air_kerma_mgy * factor for total, factor in ((value, nominal), (low, least), (high, most))
         )
     if not counted:
         return None
-    part = np.hypot(FACTOR_PERCENT, 2.0 * DOSEMETER_PERCENT / np.sqrt(3.0)) / 100.0
+    part = np.hypot(table.spread_percent, 2.0 * DOSEMETER_PERCENT / np.sqrt(3.0)) / 100.0
     low, high = low * max(0.0, 1.0 - float(part)), high * (1.0 + float(part))
     band, words = band_of(high)
     places_said = ", ".join(sorted({place.value for place in places}))
-    text = f"estimate {value:.3g} mGy, {low:.2g} to {high:.3g}; upper end {words}; {places_said}; {CONCEPTUS_SOURCE}"
+    text = f"estimate {value:.3g} mGy, {low:.2g} to {high:.3g}; upper end {words}; {places_said}; {table.source}"
+    if left_out:
+        text += f"; {left_out} events without air kerma are not in it"
     return ConceptusDose(value, low, high, band, text, left_out)
 
 
 def band_of(mgy: float) -> tuple[str, str]:
     """Return the band of a dose and what it means; no diagnosis."""
-    return _BANDS[sum(mgy > edge for edge in BANDS_MGY)] if mgy != BANDS_MGY[0] else _BANDS[1]
+    low, high = BANDS_MGY
+    return _BANDS[0] if mgy < low else _BANDS[1] if mgy <= high else _BANDS[2]
 
 
-def _factors(one: PatientExposure, place: BeamPlace) -> tuple[float, float, float]:
-    """Nominal, least and largest factor of one exposure."""
+def _factors(one: PatientExposure, place: BeamPlace, table: ConceptusFactors) -> tuple[float, float, float]:
+    """Return the nominal, the least and the largest factor of one exposure."""
     angles = [one.angles_deg] if one.angles_deg is not None else [(180.0, 0.0), (0.0, 0.0), (90.0, 0.0)]
-    volts = [one.tube_voltage_kv] if one.tube_voltage_kv else [80.0, CONCEPTUS_KV[0], CONCEPTUS_KV[-1]]
+    volts = (
+        [one.tube_voltage_kv] if one.tube_voltage_kv else [80.0, table.tube_voltages_kv[0], table.tube_voltages_kv[-1]]
+    )
     inside = {BeamPlace.IN_BEAM: [True], BeamPlace.ABOVE: [False], BeamPlace.UNKNOWN: [True, False]}[place]
-    every = [
-        conceptus_factor(angle, volt, beam, one.acquisition) for beam in inside for angle in angles for volt in volts
-    ]
+    every = [table.at(angle, volt, beam, one.acquisition) for beam in inside for angle in angles for volt in volts]
     # Above the liver there is less than at the liver, how much less is not published: from 0.
     return every[0], 0.0 if place is BeamPlace.ABOVE else min(every), max(every)

@@ -7,11 +7,11 @@ Directions are the patient's: "ap" enters the front, "pa" the back, "lateral" a 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache, lru_cache
-from types import MappingProxyType
+from functools import cache
 from typing import Any
 
 from fluoroscope.dose.coefficient_tables import EFFECTIVE, SPREAD_PERCENT, SPREAD_SOURCE
+from fluoroscope.dose.conceptus import ConceptusFactors, ConceptusFactorsError
 from fluoroscope.dose.organ_dose import (
     MONTE_CARLO_SOURCE,
     REFERENCE_COPPER_MM,
@@ -21,8 +21,9 @@ from fluoroscope.dose.organ_dose import (
     per_kap,
     quality_ratio,
 )
+from fluoroscope.dose.patient_exposure import DOSEMETER_PERCENT, REGIONS, PatientExposure, entrance_shares, region_of
+from fluoroscope.dose.risk import RiskCoefficients, RiskCoefficientsError
 from fluoroscope.dose.staff_settings import StaffSettings, StaffSettingsError
-from fluoroscope.geometry.pose import beam_direction
 
 __all__ = [
     "REGIONS",
@@ -36,9 +37,6 @@ __all__ = [
     "region_of",
 ]
 
-DOSEMETER_PERCENT = 35.0
-"""Tolerance of the displayed kerma and KAP (21 CFR 1020.32(k)(6); IEC 60601-2-43)."""
-
 PROJECTIONS = ("ap", "pa", "lateral")
 LARGEST_COEFFICIENT = 10.0
 """No published coefficient, mSv or mGy per Gy·cm², is above it for an adult's trunk; a larger one is a wrong unit."""
@@ -46,57 +44,9 @@ LARGEST_COEFFICIENT = 10.0
 SMALLEST_COEFFICIENT = 0.003
 """mGy per Gy·cm²; what is below is far from the beam, where the Monte Carlo has too few photons: unknown."""
 
-_REGION_WORDS = (
-    ("cervical", ("cervical", "cspine", "c-spine", "neck", "hals")),
-    ("thoracic", ("thoracic", "tspine", "t-spine", "chest", "thorax")),
-    ("pelvis", ("pelvis", "sacr", "hip", "coccyx", "iliac")),
-    ("lumbar", ("lumbar", "lspine", "l-spine", "lumbosacral")),
-    ("abdomen", ("abdomen", "abdominal")),
-)
-REGIONS = tuple(name for name, _ in _REGION_WORDS)
-
 
 class CoefficientsError(ValueError):
     """A table of coefficients cannot be used; the message says which entry and why."""
-
-
-@dataclass(frozen=True, slots=True)
-class PatientExposure:
-    """One event or pulse train as the estimates need it; None is unknown.
-
-    Attributes
-    ----------
-    kap_gy_cm2, air_kerma_mgy
-        As displayed; kerma at the reference point.
-    angles_deg
-        Patient-based primary and secondary (detector side, DICOM PS3.3 C.8.7.5.1.2).
-    tube_voltage_kv, copper_mm
-        Mean of the event; added copper.
-    region
-        "cervical", "thoracic", "lumbar", "abdomen", "pelvis" or None.
-    acquisition
-        Whether it is a recording and not fluoroscopy.
-    above_uterus_mm, half_field_mm
-        How far toward the head the middle of the beam passes the uterus, and half the field along the body there.
-    """
-
-    kap_gy_cm2: float | None
-    air_kerma_mgy: float | None
-    angles_deg: tuple[float, float] | None = None
-    tube_voltage_kv: float | None = None
-    region: str | None = None
-    acquisition: bool = False
-    copper_mm: float | None = None
-    above_uterus_mm: float | None = None
-    half_field_mm: float | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("kap_gy_cm2", "air_kerma_mgy"):
-            value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and value >= 0.0):
-                raise ValueError(f"{name} must be 0 or more, got {value}")
-        if self.region is not None and self.region not in REGIONS:
-            raise ValueError(f"region must be {', '.join(REGIONS)}, got {self.region}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,14 +109,16 @@ class Coefficients:
         Of organ doses.
     spread_percent, spread_source
         Expanded (k = 2) uncertainty of a coefficient for a reference person.
-    staff
-        What staff doses rest on.
+    conceptus, risk, staff
+        What their figures rest on.
     """
 
     effective: tuple[ProjectionCoefficients, ...]
     organs: tuple[ProjectionCoefficients, ...]
     spread_percent: float = SPREAD_PERCENT
     spread_source: str = SPREAD_SOURCE
+    conceptus: ConceptusFactors = field(default_factory=ConceptusFactors)
+    risk: RiskCoefficients = field(default_factory=RiskCoefficients)
     staff: StaffSettings = field(default_factory=StaffSettings)
 
     @classmethod
@@ -192,10 +144,11 @@ class Coefficients:
         own = cls.published()
         effective = _entries({"effective": table.pop("effective", {})}, source)
         organs = _entries(table.pop("organs", {}), source)
-        if "staff" in table:
-            own = replace(own, staff=_staff(table.pop("staff"), str(source)))
+        for name, kind in (("conceptus", ConceptusFactors), ("risk", RiskCoefficients), ("staff", StaffSettings)):
+            if name in table:
+                own = replace(own, **{name: _part(name, kind, table.pop(name), str(source))})
         if table:
-            known = "effective, organs, staff, source, spread_percent"
+            known = "effective, organs, conceptus, risk, staff, source, spread_percent"
             raise CoefficientsError(f"coefficients: unknown {', '.join(sorted(table))}; {known} are known")
         if spread is not None:
             if not isinstance(spread, int | float) or isinstance(spread, bool) or not 1.0 <= spread <= 500.0:
@@ -238,25 +191,6 @@ class EffectiveDose:
     def per_kap(self) -> float:
         """Mean coefficient, per Gy·cm²."""
         return self.value / self.kap_gy_cm2 if self.kap_gy_cm2 > 0.0 else 0.0
-
-
-@lru_cache(maxsize=4096)
-def entrance_shares(primary_deg: float, secondary_deg: float) -> Mapping[str, float]:
-    """Return the parts of ap, pa and lateral in a direction, which add up to 1.
-
-    The square of the direction's components: cos² of the angle to front or back and sin² of it to the side, cranial
-    and caudal tilt counted with front and back. Against the uterus doses of PCXMC between 0 and 180° this misses by
-    no more than 10 % (docs/explanations/patient-and-staff-dose.md).
-    """
-    x, y, z = (float(part) for part in beam_direction(primary_deg, secondary_deg))
-    # The detector in front (y < 0) means that the beam entered the back.
-    return MappingProxyType({"ap" if y > 0.0 else "pa": y * y + z * z, "lateral": x * x})
-
-
-def region_of(words: str) -> str | None:
-    """Return the region a report's words (target region, protocol) mean; None where they mean none."""
-    text = words.casefold()
-    return next((name for name, keys in _REGION_WORDS if any(key in text for key in keys)), None)
 
 
 def effective_dose(
@@ -327,12 +261,12 @@ def _own(quantity: str, region: str) -> ProjectionCoefficients:
     return ProjectionCoefficients(quantity, region, ap, pa, lateral, mixed, MONTE_CARLO_SOURCE, "M")
 
 
-def _staff(table: Any, source: str) -> StaffSettings:
+def _part(name: str, kind: Any, table: Any, source: str) -> Any:
     if not isinstance(table, Mapping):
-        raise CoefficientsError("coefficients.staff: a table is needed")
+        raise CoefficientsError(f"coefficients.{name}: a table is needed")
     try:
-        return StaffSettings.from_mapping(table, source)
-    except StaffSettingsError as fault:
+        return kind.from_mapping(table, source)
+    except (ConceptusFactorsError, RiskCoefficientsError, StaffSettingsError) as fault:
         raise CoefficientsError(str(fault)) from fault
 
 

@@ -1,15 +1,15 @@
 """Nominal cancer risk of an effective dose: for comparing procedures, not for one person."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-__all__ = ["RISK_NOTE", "NominalRisk", "beir_risk", "icrp_risk"]
+__all__ = ["RISK_NOTE", "NominalRisk", "RiskCoefficients", "RiskCoefficientsError", "beir_risk", "icrp_risk"]
 
 RISK_NOTE = "for comparing, not for one person"
 ADULT_YEARS = 18.0
-_ICRP_PER_SV = {"adult": 0.041, "all": 0.055}
-"""Detriment-adjusted cancer, ICRP Publication 103 table 1 [V second-hand]."""
 
 _BEIR_AGES = (0.0, 5.0, 10.0, 15.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0)
 _BEIR_PER_100_000 = {
@@ -36,11 +36,53 @@ class NominalRisk:
         return f"nominally 1 in {_spaced(round(one_in / digits) * digits)} ({self.model}); {RISK_NOTE}"
 
 
-def icrp_risk(effective_msv: float, age_years: float | None = None) -> NominalRisk:
-    """Return the risk by ICRP 103: for adults from 18 years on, else for a whole population."""
-    group = "adult" if age_years is not None and age_years >= ADULT_YEARS else "all"
-    words = f"ICRP 103 detriment-adjusted cancer, {'adults' if group == 'adult' else 'all ages'}"
-    return NominalRisk(effective_msv * 1e-3 * _ICRP_PER_SV[group] * 1e6, words)
+class RiskCoefficientsError(ValueError):
+    """A table of risk coefficients cannot be used; the message says which entry and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class RiskCoefficients:
+    """Nominal risk per sievert, percent: of adults and of a whole population; ``model`` names where it comes from.
+
+    The published ones are detriment-adjusted cancer of ICRP Publication 103 table 1 [V second-hand].
+    """
+
+    adult_percent_per_sv: float = 4.1
+    all_percent_per_sv: float = 5.5
+    model: str = "ICRP 103 detriment-adjusted cancer"
+
+    @classmethod
+    def from_mapping(cls, mapping: Mapping[str, Any], source: str = "") -> "RiskCoefficients":
+        """Return a site's: ``adult_percent_per_sv``, ``all_percent_per_sv``, ``source`` (the model's name).
+
+        Raises
+        ------
+        RiskCoefficientsError
+            For an unknown key, a number out of range or a missing source.
+        """
+        table, own = dict(mapping), cls()
+        model = str(table.pop("source", source) or "")
+        if not model:
+            raise RiskCoefficientsError("coefficients.risk: source is missing: name the model")
+        values = []
+        for name in ("adult_percent_per_sv", "all_percent_per_sv"):
+            value = table.pop(name, getattr(own, name))
+            if not isinstance(value, int | float) or isinstance(value, bool) or not 0.1 <= value <= 50.0:
+                raise RiskCoefficientsError(f"coefficients.risk.{name} must be 0.1 to 50, got {value!r}")
+            values.append(float(value))
+        if table:
+            raise RiskCoefficientsError(f"coefficients.risk: unknown {', '.join(sorted(map(str, table)))}")
+        return cls(values[0], values[1], model)
+
+
+def icrp_risk(
+    effective_msv: float, age_years: float | None = None, coefficients: RiskCoefficients | None = None
+) -> NominalRisk:
+    """Return the risk by ICRP 103 or a site's model: for adults from 18 years on, else for a whole population."""
+    table = coefficients or RiskCoefficients()
+    adult = age_years is not None and age_years >= ADULT_YEARS
+    percent = table.adult_percent_per_sv if adult else table.all_percent_per_sv
+    return NominalRisk(effective_msv * percent * 10.0, f"{table.model}, {'adults' if adult else 'all ages'}")
 
 
 def beir_risk(effective_msv: float, age_years: float, sex: str) -> NominalRisk:
