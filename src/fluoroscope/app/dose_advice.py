@@ -16,40 +16,55 @@ from fluoroscope.geometry.table import TablePose
 from fluoroscope.procedure.catalogue import Procedure
 from fluoroscope.sources.exposure_control import BeamChange, DoseLevel
 
-__all__ = ["DoseAdviser", "StillPicture", "advice_status", "moved"]
+__all__ = ["DoseAdviser", "StillPicture", "advice_status"]
 
 CLEARANCE_MM = 70.0
 """Between detector and the middle of the patient beyond half the water the exposure control sees: skin and slack."""
 LOOK_EVERY_NS = 1_000_000_000
 THUMB_SIDE = 64
-MOVED_PART, MOVED_SPOT = 0.02, 0.12
-"""Relative change of the thumbnail that is motion: of all of it (rms), or of its most changed thousandth."""
+MOVED_NOISES = 1.25
+"""A change over a second above so many times that from pulse to pulse, which is noise, is motion."""
 
 
 class StillPicture:
-    """Says since when nothing moves: C-arm, table, collimator, and what the picture shows, looked at once a second."""
+    """Says since when nothing moves: what the picture shows, looked at once a second, and the C-arm and table alone.
+
+    A breathing patient moves, and so does a needle.
+    """
 
     def __init__(self) -> None:
         self._event = ""
-        self._seen_ns = self._still_ns = 0
+        self._now_ns = self._looked_ns = self._still_ns = self._stand_ns = 0
         self._stand: tuple[CArmPose | None, TablePose | None, Collimation | None] | None = None
         self._thumb: NDArray[np.float32] | None = None
+        self._noise: float | None = None
 
     def add(self, frame: Frame) -> None:
         """Take in a pulse."""
         stand = (frame.pose, frame.table, frame.collimation)
-        if frame.event_uid != self._event or stand != self._stand:
-            self._event, self._stand, self._thumb = frame.event_uid, stand, _thumb(frame.pixels)
-            self._seen_ns = self._still_ns = frame.acquired_ns
-        elif frame.acquired_ns - self._seen_ns >= LOOK_EVERY_NS:
-            thumb = _thumb(frame.pixels)
-            if self._thumb is None or moved(self._thumb, thumb):
+        self._now_ns = frame.acquired_ns
+        if frame.event_uid != self._event or stand != self._stand or self._thumb is None:
+            self._event, self._stand = frame.event_uid, stand
+            self._stand_ns = self._still_ns = frame.acquired_ns
+            self._look(frame)
+        elif self._noise is None:
+            self._noise = difference(self._thumb, _thumb(frame.pixels))
+        elif frame.acquired_ns - self._looked_ns >= LOOK_EVERY_NS:
+            before, noise = self._thumb, self._noise
+            self._look(frame)
+            if difference(before, self._thumb) > MOVED_NOISES * noise:
                 self._still_ns = frame.acquired_ns
-            self._seen_ns, self._thumb = frame.acquired_ns, thumb
 
     def still_s(self, event_uid: str) -> float:
-        """Return how long nothing has moved in a press, as far as pulses tell; 0 in another press."""
-        return (self._seen_ns - self._still_ns) / 1e9 if event_uid == self._event else 0.0
+        """Return how long nothing has moved in a press, s; 0 in another press."""
+        return (self._looked_ns - self._still_ns) / 1e9 if event_uid == self._event else 0.0
+
+    def stands_s(self, event_uid: str) -> float:
+        """Return how long C-arm, table and collimator have stood in a press, s; 0 in another press."""
+        return (self._now_ns - self._stand_ns) / 1e9 if event_uid == self._event else 0.0
+
+    def _look(self, frame: Frame) -> None:
+        self._looked_ns, self._thumb, self._noise = frame.acquired_ns, _thumb(frame.pixels), None
 
 
 def _thumb(pixels: NDArray[np.uint16]) -> NDArray[np.float32]:
@@ -62,13 +77,13 @@ def _thumb(pixels: NDArray[np.uint16]) -> NDArray[np.float32]:
     return means
 
 
-def moved(before: NDArray[np.float32], after: NDArray[np.float32]) -> bool:
-    """Whether two thumbnails show more of a difference than noise makes."""
+def difference(before: NDArray[np.float32], after: NDArray[np.float32]) -> float:
+    """Return the relative rms difference of two thumbnails; infinite where they cannot be compared."""
     if before.shape != after.shape:
-        return True
+        return float("inf")
     # Each to its own mean: the exposure control changes the signal of all of it, which is no motion.
-    change = np.abs(after / max(float(after.mean()), 1.0) - before / max(float(before.mean()), 1.0))
-    return bool(np.sqrt(np.mean(change**2)) > MOVED_PART or np.quantile(change, 0.999) > MOVED_SPOT)
+    change = after / max(float(after.mean()), 1.0) - before / max(float(before.mean()), 1.0)
+    return float(np.sqrt(np.mean(change**2)))
 
 
 class DoseAdviser:
@@ -108,6 +123,7 @@ class DoseAdviser:
         place = levels.index(carm.control.dose_level)
         with self._lock:
             still_s = 0.0 if event_uid is None else self._still.still_s(event_uid)
+            stands_s = 0.0 if event_uid is None else self._still.stands_s(event_uid)
         return BeamNow(
             pulse_rate_hz=technique.pulse_rate_hz,
             pulse_rates_hz=PULSE_RATES_HZ,
@@ -118,6 +134,7 @@ class DoseAdviser:
             automatic=not carm.control.locked,
             x_ray_on=event_uid is not None,
             still_s=still_s,
+            stands_s=stands_s,
             source_to_isocenter_mm=carm.pose.source_to_isocenter_mm,
             source_to_detector_mm=carm.pose.source_to_detector_mm,
             nearest_detector_mm=self._nearest_detector_mm(),

@@ -23,6 +23,8 @@ SMOOTH_RATE_HZ = 7.5
 """Down to this rate, fewer pulses cost little."""
 STILL_S = 5.0
 """A pedal that is down so long while nothing moves shows what the held picture shows."""
+LONG_S = 20.0
+"""A pedal that is down so long in one view is worth a look at the held picture, whatever moves."""
 LEAST_SIDE_MM = 30.0
 """Narrower than this at the detector no advice collimates."""
 
@@ -56,8 +58,9 @@ class BeamNow:
         Of the automatic control, and the next below; None where there is none.
     automatic
         Whether the exposure control chooses voltage, current and width.
-    x_ray_on, still_s
-        Whether the pedal is down, and since when nothing moved, s.
+    x_ray_on, still_s, stands_s
+        Whether the pedal is down; since when in this press nothing moved in the picture, and since when C-arm, table
+        and collimator stand, s.
     source_to_isocenter_mm, source_to_detector_mm
         At present.
     nearest_detector_mm
@@ -77,6 +80,7 @@ class BeamNow:
     automatic: bool
     x_ray_on: bool
     still_s: float
+    stands_s: float
     source_to_isocenter_mm: float
     source_to_detector_mm: float
     nearest_detector_mm: float | None
@@ -177,13 +181,16 @@ def _saving(now: Outlook, then: Outlook, saved: Saved) -> float | None:
 
 
 def _hold(now: BeamNow) -> Change | None:
-    if not now.x_ray_on or now.still_s < STILL_S:
+    if not now.x_ray_on or (now.still_s < STILL_S and now.stands_s < LONG_S):
         return None
+    still = now.still_s >= STILL_S
     return Change(
         "hold",
-        f"nothing has moved for {now.still_s:.0f} s: let the pedal go",
-        "the held picture shows the same without X-ray",
-        Cost.NONE,
+        f"nothing has moved for {now.still_s:.0f} s: let the pedal go"
+        if still
+        else f"the pedal is down for {now.stands_s:.0f} s in this view: let it go and look at the held picture",
+        "it shows the same without X-ray" if still else "motion is not seen meanwhile",
+        Cost.NONE if still else Cost.LITTLE,
         Saved.AIR_KERMA,
         None,
         ends_x_ray=True,
