@@ -4,9 +4,19 @@ from typing import Any
 
 from fluoroscope.registry import Registry
 from fluoroscope.registry.history import Cumulative, ExamHistory, OutsideFacts, PatientHistory
+from fluoroscope.registry.importing import Imported
 from fluoroscope.registry.people import PatientFacts, find_patients
 
-__all__ = ["exam_rows", "history_facts", "history_rows", "nobody", "outside_row", "patient_cells", "patient_rows"]
+__all__ = [
+    "exam_rows",
+    "history_facts",
+    "history_rows",
+    "imported_rows",
+    "nobody",
+    "outside_row",
+    "patient_cells",
+    "patient_rows",
+]
 
 _UNKNOWN_POINT = "a point that is not known"
 
@@ -196,3 +206,15 @@ def patient_cells(rows: list[dict[str, Any]]) -> list[tuple[str, ...]]:
         )
         for row in rows
     ]
+
+
+def imported_rows(told: Imported) -> list[tuple[str, str]]:
+    """Return how an import went, for people."""
+    rows = [
+        ("new in the registry", told.new),
+        ("in the registry already", told.known),
+        ("unchanged since an earlier import", told.skipped),
+        ("nothing of dose in them", told.other),
+        ("left out", len(told.left_out)),
+    ]
+    return [(words, str(count)) for words, count in rows if count or words.startswith("new")]

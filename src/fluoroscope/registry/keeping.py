@@ -12,8 +12,10 @@ from fluoroscope.registry.people import patient_row
 from fluoroscope.registry.reports import Report, Totals
 from fluoroscope.registry.tables import DoseObjectRow, Event, Exam, Replacement
 
-__all__ = ["Estimates", "Kept", "keep_reports", "known_objects", "set_estimates"]
+__all__ = ["Estimates", "Kept", "keep_in", "keep_reports", "known_objects", "refuse_to_keep", "set_estimates"]
 
+refuse_to_keep = (IntegrityError, DataError)
+"""What a database raises of one row that it will not hold."""
 _TOTALS = tuple(one.name for one in fields(Totals))
 
 
@@ -46,8 +48,8 @@ def keep_reports(registry: Registry, reports: Sequence[Report]) -> list[Kept]:
     """
     try:
         with registry.writing() as session:
-            return [_keep(session, one) for one in reports]
-    except (IntegrityError, DataError) as fault:
+            return [keep_in(session, one) for one in reports]
+    except refuse_to_keep as fault:
         if len(reports) == 1:
             return [Kept("refused", " ".join(str(fault.orig).split())[:200])]
     return [kept for one in reports for kept in keep_reports(registry, [one])]
@@ -62,7 +64,8 @@ def set_estimates(registry: Registry, study_uid: str, estimates: Estimates) -> N
                 setattr(exam, name, value)
 
 
-def _keep(session: Session, report: Report) -> Kept:
+def keep_in(session: Session, report: Report) -> Kept:
+    """Keep a report in a transaction that is open."""
     known = session.execute(
         select(DoseObjectRow, Exam).join(Exam).where(DoseObjectRow.sop_uid == report.sop_uid)
     ).one_or_none()

@@ -6,10 +6,22 @@ Times that end in ``_utc`` are UTC without a zone; an exam's times are those its
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import JSON, Double, ForeignKey, Index, Text, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, Double, ForeignKey, Index, Text, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-__all__ = ["Base", "Correction", "DoseObjectRow", "Erasure", "Event", "Exam", "Outside", "Patient", "Replacement"]
+__all__ = [
+    "Base",
+    "Correction",
+    "DoseObjectRow",
+    "Erasure",
+    "Event",
+    "Exam",
+    "ImportRun",
+    "ImportedFile",
+    "Outside",
+    "Patient",
+    "Replacement",
+]
 
 
 class Base(DeclarativeBase):
@@ -183,3 +195,28 @@ class Erasure(Base):
     who: Mapped[str]
     why: Mapped[str]
     erased_utc: Mapped[datetime]
+
+
+class ImportRun(Base):
+    """One import of a folder; ``ended_utc`` is NULL while it runs, and of one that was cut short."""
+
+    __tablename__ = "imports"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    folder: Mapped[str]
+    started_utc: Mapped[datetime]
+    ended_utc: Mapped[datetime | None]
+
+
+class ImportedFile(Base):
+    """A file that was looked at, so that it is not read again while it stays the same."""
+
+    __tablename__ = "imported_files"
+
+    path: Mapped[str] = mapped_column(primary_key=True)
+    size: Mapped[int] = mapped_column(BigInteger)
+    changed_ns: Mapped[int] = mapped_column(BigInteger)
+    outcome: Mapped[str]
+    text: Mapped[str]
+    object_row: Mapped[int | None] = mapped_column(ForeignKey("dose_objects.id"), index=True)
+    import_row: Mapped[int] = mapped_column(ForeignKey("imports.id"), index=True)
