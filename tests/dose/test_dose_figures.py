@@ -13,7 +13,7 @@ from fluoroscope.evaluation.scorecard import score
 
 pytestmark = pytest.mark.req("REQ-SKIN-006")
 
-ALWAYS = {"dose.inverse_square", "dose.additivity", "dose.sides", "dose.alerts"}
+ALWAYS = {"dose.inverse_square", "dose.additivity", "dose.backscatter_table", "dose.sides", "dose.alerts"}
 
 
 def test_the_rows_that_need_no_files_pass(monkeypatch):

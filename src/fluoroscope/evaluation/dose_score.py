@@ -14,8 +14,9 @@ import numpy as np
 
 from fluoroscope.dicom.dose_objects import read_dose_object
 from fluoroscope.dose.alerts import CumulativeDose, Quantity, alerts_of
+from fluoroscope.dose.backscatter_table import published_rows
 from fluoroscope.dose.skin_dose import SkinDose
-from fluoroscope.dose.skin_factors import BeamQuality, backscatter
+from fluoroscope.dose.skin_factors import BeamQuality, backscatter, backscatter_at_sides
 from fluoroscope.dose.skin_map import Lying, SkinEvent, event_beams, lay, lay_at, skin_map
 from fluoroscope.dose.skin_phantoms import SkinPhantom, skin_phantom
 from fluoroscope.evaluation.skin_peer import compare, peer_python, run_pyskindose
@@ -68,7 +69,7 @@ def dose_rows(score: Callable[..., Row], *, full: bool, peak_of: PeakOf | None =
     peak_of
         Gives the peak skin dose of a report on the adult; None leaves that row out.
     """
-    rows = [_inverse_square(score), _additivity(score), _sides(score), _alerts(score)]
+    rows = [_inverse_square(score), _additivity(score), _table(score), _sides(score), _alerts(score)]
     data = test_data()
     if data is None:
         return rows
@@ -125,6 +126,14 @@ def _additivity(score: Callable[..., Row]) -> Row:
     whole = skin_map(phantom, Lying(), events).dose_mgy
     error = float(np.abs(whole - apart).max() / whole.max())
     return score("dose.additivity", "events together against one by one, cylinder", "their sum", 1e-12, error, "1")
+
+
+def _table(score: Callable[..., Row]) -> Row:
+    rows = published_rows()
+    ours = np.array([backscatter_at_sides(kv, hvl) for kv, hvl in rows[:, :2]])
+    error = 100.0 * float(np.abs(ours / rows[:, 2:7] - 1.0).max())
+    what = f"largest difference of k_bs of the polynomial from the published table, {ours.size} values"
+    return score("dose.backscatter_table", what, "Benmakhlouf 2011", 0.5, error, "%")
 
 
 def _sides(score: Callable[..., Row]) -> Row:
