@@ -70,7 +70,8 @@ def test_what_is_not_known_stays_none():
     found = exam_estimates([PatientExposure(None, None)], PatientFacts(pregnant_weeks=6.0))
     assert (found["effective_msv"], found["effective_spread"], found["coefficient"]) == (None, None, None)
     assert (found["conceptus"], found["risk"], found["organs"]) == (None, None, [])
-    assert "say which" in found["note"]
+    assert "no KAP and no air kerma" in found["note"]
+    assert "say which" in exam_estimates([PatientExposure(1.0, None)], PatientFacts())["note"]
 
 
 @pytest.mark.req("REQ-EST-002")
@@ -220,3 +221,19 @@ def test_a_dose_that_cannot_be_is_left_out(kap, data_folder):
     rest = exam_estimates(exposures_of_object(replace(one, events=one.events[1:]), facts), facts)
     assert found["effective_msv"] == pytest.approx(rest["effective_msv"])
     assert f"1 of {len(events)} events are not in it" in found["note"]
+
+
+@pytest.mark.data
+@pytest.mark.req("REQ-EST-006")
+def test_kerma_that_was_rounded_away_is_not_nought(data_folder):
+    one = read_dose_object(data_folder / "rdsr" / "openrem__RF-RDSR-Siemens-Zee.dcm")
+    first, *others = one.events
+    rounded = replace(one, events=(replace(first, air_kerma_mgy=0.0, field_area_cm2=None), *others))
+    exposure = exposures_of_object(rounded, PatientFacts())[0]
+    # As large as the others' field makes it, and unknown where there are no others.
+    assert exposure.air_kerma_mgy == pytest.approx(first.air_kerma_mgy, rel=1.0)
+    assert exposure.air_kerma_mgy > 0.0
+    alone = replace(one, events=(rounded.events[0],))
+    assert exposures_of_object(alone, PatientFacts())[0].air_kerma_mgy is None
+    silent = replace(one, events=(replace(first, kap_gy_cm2=None), *others))
+    assert exposures_of_object(silent, PatientFacts())[0].kap_gy_cm2 == pytest.approx(first.kap_gy_cm2, rel=1.0)

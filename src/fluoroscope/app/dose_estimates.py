@@ -3,6 +3,7 @@
 The same figures for the exam of a room and for dose reports of any machine: ``fluoroscope dose estimate``.
 """
 
+import statistics
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -14,7 +15,7 @@ import numpy as np
 from fluoroscope.acquisition.event import IrradiationEvent
 from fluoroscope.acquisition.frame import Collimation
 from fluoroscope.beam.technique import RadiationMode
-from fluoroscope.dicom.dose_records import DoseEventRecord, DoseObject
+from fluoroscope.dicom.dose_records import ROUNDED_MGY, DoseEventRecord, DoseObject
 from fluoroscope.dose.conceptus import ConceptusDose, conceptus_dose
 from fluoroscope.dose.effective_dose import (
     REGIONS,
@@ -163,13 +164,18 @@ def _above(
 
 
 def exposures_of_object(one: DoseObject, facts: PatientFacts) -> tuple[PatientExposure, ...]:
-    """Return the events of a report; its header as one exposure where it lists none."""
+    """Return the events of a report; its header as one exposure where it lists none.
+
+    KAP that is missing is air kerma × field, air kerma that is missing or rounded to 0 is KAP / field: the field of the
+    event where it says one, else the median of the others'.
+    """
     if not one.events:
         kap, kerma = one.total.kap_gy_cm2, one.total.air_kerma_mgy
         if kap is None and kerma is None:
             return ()
         return (PatientExposure(_usable(kap), _usable(kerma), region=facts.region),)
-    return tuple(_exposure(event, facts) for event in one.events)
+    usual_cm2 = _usual_field_cm2(one.events)
+    return tuple(_exposure(event, facts, usual_cm2) for event in one.events)
 
 
 def exam_estimates(
@@ -246,14 +252,14 @@ def estimate_rows(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     return rows + [("warning", warning["text"]) for warning in facts["warnings"] if warning["code"] in _SHOWN]
 
 
-def _exposure(event: DoseEventRecord, facts: PatientFacts) -> PatientExposure:
+def _exposure(event: DoseEventRecord, facts: PatientFacts, usual_cm2: float | None) -> PatientExposure:
     volts = [value for value in event.kvp if value > 0.0]
     kap, kerma = event.kap_gy_cm2, event.air_kerma_mgy
-    field_cm2 = _field_cm2(event)
+    field_cm2 = _field_cm2(event) or usual_cm2
     if kap is None and kerma is not None and field_cm2 is not None:
         kap = kerma * 1e-3 * field_cm2
-    if not kerma and kap and field_cm2 is not None:
-        kerma = kap / field_cm2 * 1e3
+    if not kerma and kap:
+        kerma = None if field_cm2 is None else kap / field_cm2 * 1e3
     return PatientExposure(
         _usable(kap),
         _usable(kerma),
@@ -277,6 +283,16 @@ def _copper_mm(event: DoseEventRecord) -> float | None:
 def _usable(value: float | None) -> float | None:
     """Return a dose that can be; None for one below 0 or above what any procedure gives."""
     return value if value is not None and 0.0 <= value <= LARGEST_DOSE else None
+
+
+def _usual_field_cm2(events: Sequence[DoseEventRecord]) -> float | None:
+    """Return the median field at the reference point, KAP over air kerma, of events whose kerma is not rounded away."""
+    said = [
+        one.kap_gy_cm2 / one.air_kerma_mgy * 1e3
+        for one in events
+        if one.kap_gy_cm2 and one.air_kerma_mgy is not None and one.air_kerma_mgy >= ROUNDED_MGY
+    ]
+    return statistics.median(said) if said else None
 
 
 def _field_cm2(event: DoseEventRecord) -> float | None:
@@ -342,7 +358,9 @@ def _risk(found: EffectiveDose, patient: PatientFacts, table: RiskCoefficients) 
 
 def _note(exposures: Sequence[PatientExposure], found: EffectiveDose | None) -> str:
     parts = [NOTE]
-    if exposures and all(one.region is None for one in exposures):
+    if not any(one.kap_gy_cm2 or one.air_kerma_mgy for one in exposures):
+        return f"{NOTE}; no KAP and no air kerma in it"
+    if all(one.region is None for one in exposures):
         parts.append("the region is not known: say which")
     if found is not None and found.left_out:
         parts.append(f"{found.left_out} of {len(exposures)} events are not in it: no KAP, region or coefficient")
