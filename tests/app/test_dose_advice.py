@@ -169,10 +169,11 @@ def test_a_change_after_which_the_signal_would_fall_short_is_not_advised(beam):
     given(console, adviser)
     control, change = console.carm.control, next(one for one in changes(adviser.now(EPIDURAL)) if one.pulse_rate_hz)
     assert adviser.outlook(change) is not None
-    # Four times the pulses would go over the rate limit: the control would hold them below the signal wanted.
-    control.set_entrance_limit(2.0 * entrance_rate_mgy_min(console.shown_technique(), 1020.0))
-    faster = replace(change, pulse_rate_hz=30.0)
+    # At a rate limit just above the present rate, four times the pulses would be held below the signal wanted.
+    control.set_entrance_limit(1.01 * entrance_rate_mgy_min(console.shown_technique(), 1020.0))
+    assert control.displayed_limit(7.5) is None
     assert control.forecast(30.0, BeamChange())[1] is not None
+    faster = replace(change, pulse_rate_hz=30.0)
     assert adviser.outlook(faster) is None
 
 

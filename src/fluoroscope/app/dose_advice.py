@@ -144,11 +144,12 @@ class DoseAdviser:
 
     def outlook(self, change: Change | None) -> Outlook | None:
         """Return what fluoroscopy gives with a change, None with one that leaves the detector short of signal."""
-        carm, rate_hz = self._console.carm, self._console.shown_technique().pulse_rate_hz
+        carm, present_hz = self._console.carm, self._console.shown_technique().pulse_rate_hz
+        rate_hz = present_hz
         control, pose, field = carm.control, carm.pose, carm.collimation
         asked = BeamChange()
         if change is not None:
-            rate_hz = change.pulse_rate_hz or rate_hz
+            rate_hz = change.pulse_rate_hz or present_hz
             asked = BeamChange(
                 change.copper_mm,
                 None if change.dose_level is None else DoseLevel[change.dose_level.upper()],
@@ -157,7 +158,7 @@ class DoseAdviser:
             )
             field = field if change.collimation is None else change.collimation
         technique, limited_by = control.forecast(rate_hz, asked)
-        if change is not None and limited_by is not None and control.forecast(rate_hz, BeamChange())[1] is None:
+        if change is not None and limited_by is not None and control.forecast(present_hz, BeamChange())[1] is None:
             return None
         distance_mm = asked.source_to_detector_mm or pose.source_to_detector_mm
         # Blades are kept in mm at the detector: a nearer detector sees the same field of a wider beam.
