@@ -8,11 +8,13 @@ from typing import Annotated
 
 import typer
 
+from fluoroscope.app.registry_commands import add_registry_commands
 from fluoroscope.app.terminal import loading_bar, print_json, print_table, warn
 
 __all__ = ["dose_app"]
 
 dose_app = typer.Typer(no_args_is_help=True, help="Radiation dose: read, mapped, controlled, remembered.")
+add_registry_commands(dose_app)
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")]
 

@@ -1,7 +1,10 @@
 """What the registry knows of a patient's dose: for ``fluoroscope dose history`` and for the page."""
 
+import secrets
+from pathlib import Path
 from typing import Any
 
+from fluoroscope.patient.folders import data_folder
 from fluoroscope.registry import Registry
 from fluoroscope.registry.history import Cumulative, ExamHistory, OutsideFacts, PatientHistory
 from fluoroscope.registry.importing import Imported
@@ -16,6 +19,7 @@ __all__ = [
     "outside_row",
     "patient_cells",
     "patient_rows",
+    "pseudonym_secret",
 ]
 
 _UNKNOWN_POINT = "a point that is not known"
@@ -218,3 +222,24 @@ def imported_rows(told: Imported) -> list[tuple[str, str]]:
         ("left out", len(told.left_out)),
     ]
     return [(words, str(count)) for words, count in rows if count or words.startswith("new")]
+
+
+def pseudonym_secret(key: Path | None) -> str:
+    """Return the secret behind the pseudonyms: of a file, or of one in the data folder, which is made when missing.
+
+    Raises
+    ------
+    ValueError
+        The file cannot be read.
+    """
+    path = data_folder() / "pseudonyms.key" if key is None else key
+    try:
+        if key is None and not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch(mode=0o600, exist_ok=False)
+            path.write_text(secrets.token_hex(32) + "\n", encoding="ascii")
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as fault:
+        raise ValueError(
+            f"{path}: the secret cannot be read or made ({fault}); name another file with --key"
+        ) from fault

@@ -1,0 +1,218 @@
+"""The commands of ``fluoroscope dose`` that change the registry or write it out."""
+
+import csv
+import getpass
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fluoroscope.app.terminal import print_json, print_table
+
+__all__ = ["add_registry_commands"]
+
+RegistryOption = Annotated[
+    str | None,
+    typer.Option(metavar="URL", help="File or postgresql:// URL; FLUOROSCOPE_REGISTRY, else one in the data folder."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")]
+ByOption = Annotated[str, typer.Option("--by", help="Who; the name of this computer's user when absent.")]
+WhyOption = Annotated[str, typer.Option("--why", help="The reason; it stays in the registry.")]
+Patient = Annotated[str, typer.Argument(metavar="PATIENT", help="Id, or #number of the list.")]
+
+outside_app = typer.Typer(no_args_is_help=True, help="Exposures elsewhere, told by the patient.")
+
+
+def add_registry_commands(dose_app: typer.Typer) -> None:
+    """Add them to the commands of dose."""
+    dose_app.add_typer(outside_app, name="outside")
+    for name, command in (("correct", correct), ("merge", merge), ("export", export), ("erase", erase)):
+        dose_app.command(name)(command)
+
+
+@outside_app.command("add")
+def outside_add(
+    patient: Patient,
+    kind: Annotated[str, typer.Option(help="Such as CT or angiography.")],
+    body_part: Annotated[str, typer.Option(help="Of the body.")] = "",
+    place: Annotated[str, typer.Option(help="Hospital or town.")] = "",
+    when: Annotated[str, typer.Option(help="2019, 2019-05 or 2019-05-03.")] = "",
+    confirmed: Annotated[bool, typer.Option(help="A report or the other hospital confirms it.")] = False,
+    effective_msv: Annotated[float | None, typer.Option(help="An estimate; only with --effective-source.")] = None,
+    effective_source: Annotated[str, typer.Option(help="Where the estimate comes from.")] = "",
+    by: ByOption = "",
+    registry: RegistryOption = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Keep an exposure elsewhere. The patient may be new to the registry."""
+    from fluoroscope.registry import Registry
+    from fluoroscope.registry.outside import ToldExposure, add_outside
+    from fluoroscope.registry.people import find_patients
+    from fluoroscope.registry.reports import Person
+
+    told = ToldExposure(kind, body_part, place, when, confirmed, effective_msv, effective_source)
+    with Registry(registry) as opened:
+        known = patient.startswith("#") or any(one.patient_id == patient for one in find_patients(opened, patient))
+        number = add_outside(opened, patient if known else Person(patient), told, told_to=by or _user())
+    if json_output:
+        print_json({"id": number})
+    else:
+        typer.echo(f"kept as exposure {number}")
+
+
+@outside_app.command("list")
+def outside_list(patient: Patient, registry: RegistryOption = None, json_output: JsonOption = False) -> None:
+    """Print the exposures elsewhere of a patient."""
+    from fluoroscope.app.dose_history import outside_row
+    from fluoroscope.registry import Registry
+    from fluoroscope.registry.history import patient_history
+
+    with Registry(registry) as opened:
+        rows = [outside_row(one) for one in patient_history(opened, patient).outside]
+    if json_output:
+        print_json({"outside": rows})
+    else:
+        columns = ["id", "kind", "body_part", "place", "when", "confirmed", "effective_msv", "effective_source"]
+        print_table(patient, columns, [[_cell(row[name]) for name in columns] for row in rows])
+
+
+@outside_app.command("confirm")
+def outside_confirm(number: int, why: WhyOption, by: ByOption = "", registry: RegistryOption = None) -> None:
+    """Note that an exposure elsewhere is confirmed, and by what."""
+    from fluoroscope.registry import Registry
+    from fluoroscope.registry.outside import confirm_outside
+
+    with Registry(registry) as opened:
+        confirm_outside(opened, number, who=by or _user(), why=why)
+
+
+@outside_app.command("remove")
+def outside_remove(number: int, why: WhyOption, by: ByOption = "", registry: RegistryOption = None) -> None:
+    """Take an exposure elsewhere back; that it was told stays in the registry."""
+    from fluoroscope.registry import Registry
+    from fluoroscope.registry.outside import remove_outside
+
+    with Registry(registry) as opened:
+        remove_outside(opened, number, who=by or _user(), why=why)
+
+
+def correct(
+    patient: Annotated[str, typer.Argument(metavar="PATIENT|STUDY", help="Patient id, #number, or a study UID.")],
+    field: Annotated[
+        str | None, typer.Argument(help="name, birth_date, sex; of a study procedure, started, simulated.")
+    ] = None,
+    value: Annotated[str | None, typer.Argument(help="What is right.")] = None,
+    why: WhyOption = "",
+    by: ByOption = "",
+    registry: RegistryOption = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Correct a value of a patient or exam; without one, print what was changed before."""
+    from fluoroscope.registry import Registry
+    from fluoroscope.registry.changing import CORRECTABLE, correct_exam, correct_patient, history_of_changes
+
+    with Registry(registry) as opened:
+        if field is None:
+            changes = history_of_changes(opened, patient)
+            if json_output:
+                print_json({"changes": [asdict(one) for one in changes]})
+            else:
+                columns = ["when (UTC)", "of", "field", "old", "new", "who", "why"]
+                rows = [
+                    (f"{one.changed_utc:%Y-%m-%d %H:%M}", f"{one.table} {one.row}", one.field, _cell(one.old),
+                     _cell(one.new), one.who, one.why)
+                    for one in changes
+                ]  # fmt: skip
+                print_table(patient, columns, rows)
+            return
+        if value is None:
+            raise ValueError(f"{field}: say what is right")
+        change = correct_exam if field in CORRECTABLE["exam"] else correct_patient
+        changed = change(opened, patient, field, value, who=by or _user(), why=why)
+    if json_output:
+        print_json({"changed": changed})
+    else:
+        typer.echo("corrected" if changed else "it stands so already")
+
+
+def merge(
+    patient: Patient,
+    other: Annotated[str, typer.Argument(metavar="OTHER", help="Who is the same person.")],
+    why: WhyOption,
+    by: ByOption = "",
+    registry: RegistryOption = None,
+) -> None:
+    """Make two patients one person: an exam that came under both ids counts once."""
+    from fluoroscope.registry import Registry
+    from fluoroscope.registry.changing import merge_patients
+
+    with Registry(registry) as opened:
+        merge_patients(opened, patient, other, who=by or _user(), why=why)
+    typer.echo(f"{other} is {patient}")
+
+
+def export(
+    patient: Annotated[str | None, typer.Argument(metavar="[PATIENT]", help="Of one patient; all when absent.")] = None,
+    anonymise: Annotated[bool, typer.Option(help="Pseudonyms instead of ids, no names, no free text.")] = False,
+    dates: Annotated[str, typer.Option(help="Of anonymised rows: shift, year or drop.")] = "shift",
+    key: Annotated[
+        Path | None, typer.Option(help="File of the secret behind the pseudonyms; one in the data folder when absent.")
+    ] = None,
+    registry: RegistryOption = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Write the exams out: CSV, or JSON with --json; one row an exam and reference point."""
+    from fluoroscope.app.dose_history import pseudonym_secret
+    from fluoroscope.registry import Registry
+    from fluoroscope.registry.exporting import COLUMNS, Pseudonyms, export_exams
+
+    pseudonyms = Pseudonyms(pseudonym_secret(key), dates) if anonymise else None
+    with Registry(registry) as opened:
+        rows = export_exams(opened, patient, pseudonyms)
+    if json_output:
+        print_json({"exams": rows})
+        return
+    writer = csv.DictWriter(sys.stdout, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+
+
+def erase(
+    patient: Patient,
+    why: WhyOption,
+    by: ByOption = "",
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    registry: RegistryOption = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Erase a person with all that is known of them, for good; files of exams and backups are not touched."""
+    from fluoroscope.registry import Registry
+    from fluoroscope.registry.changing import erase_patient
+    from fluoroscope.registry.history import patient_history
+
+    with Registry(registry) as opened:
+        history = patient_history(opened, patient)
+        if not yes:
+            exams = len(history.exams) + len(history.left_out)
+            question = f"erase {patient} ({history.patient.name or 'no name'}, {exams} exams) for good?"
+            typer.confirm(question, abort=True, err=True)
+        erased = erase_patient(opened, patient, who=by or _user(), why=why)
+    if json_output:
+        print_json(asdict(erased))
+    else:
+        typer.echo(f"erased: {erased.exams} exams, {erased.objects} objects, {erased.outside} exposures elsewhere")
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):
+        raise ValueError("who makes the change is not known: give --by") from None
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "–" if value in (None, "") else str(value)
