@@ -2,7 +2,9 @@
 
 import contextlib
 import json
+import re
 import tomllib
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -180,3 +182,15 @@ def test_the_command_prints_the_packaged_rules_and_those_of_a_file(command, tmp_
     assert (code, out) == (2, "")
     assert "[screening] ask must be true or false" in err
     assert err.count("\n") == 1
+
+
+def test_the_example_of_the_manual_is_a_rules_file():
+    manual = Path(__file__).parents[2] / "docs" / "how-to" / "keep-dose-low.md"
+    (example,) = re.findall(r"```toml\n(.*?)```", manual.read_text(encoding="utf-8"), re.DOTALL)
+    rules = dose_rules(tomllib.loads(example))
+    assert (rules.calibration.factor, rules.limits.normal_mgy_min, rules.budget_of("discography").limit) == (
+        1.08,
+        50,
+        5,
+    )
+    assert rules.typical["facet_injection"].levels[DoseQuantity.FLUOROSCOPY_TIME].typical == 10.0
