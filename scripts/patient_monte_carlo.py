@@ -401,6 +401,7 @@ def main():
     parser.add_argument("--photons", type=int, default=3_000_000)
     parser.add_argument("--what", default="check")
     parser.add_argument("--half-cm", type=float, default=6.0, help="Half the side of the field at the isocentre.")
+    parser.add_argument("--shift-cm", type=float, default=0.0, help="Move the beam toward the head.")
     parser.add_argument("--out", default="")
     parser.add_argument("--bake", nargs=2, metavar=("RUNS", "TABLES"), help="Make the program's tables of --out.")
     arguments = parser.parse_args()
@@ -417,9 +418,9 @@ def main():
         half = arguments.half_cm
         angles = {"uterus": (0, 45, 90, 135, 180), "lumbar": range(-135, 181, 45)}.get(place, (0, 90, 180, -90))
         for angle in angles:
-            one = Run(
-                model, angle, TARGETS[place], arguments.photons, iso=75.0 if place == "uterus" else 60.0, half=half
-            )
+            x, y, z = TARGETS[place]
+            aim = (x, y, z + arguments.shift_cm)
+            one = Run(model, angle, aim, arguments.photons, iso=75.0 if place == "uterus" else 60.0, half=half)
             kept[f"{place}/{angle}"] = one
             print(place, angle, f"{time.time() - began:.0f} s", file=sys.stderr, flush=True)
             for beam in ((80.0, 3.1, 0.1), (80.0, 3.1, 0.9)):
@@ -429,6 +430,7 @@ def main():
                     # KAP = kerma at the reference point × field there, 60 of 75 cm.
                     field = (2 * half * 60.0 / 75.0) ** 2
                     text += f" per Ka,r {dose['uterus'] * field * 1e-3:.3f}"
+                text += "".join(f" {name} {dose[name]:.3f}" for name in ("stomach", "colon", "kidneys", "ovaries"))
                 print(text, f"scatter {scatter(one, beam).min():.2f}-{scatter(one, beam).max():.2f}", flush=True)
     if arguments.out:
         arrays = {

@@ -189,3 +189,14 @@ def test_the_documentation_has_the_coefficients_in_use():
         line = next(line for line in page.splitlines() if line.startswith(f"| {row.region} |"))
         told = [float(cell) for cell in line.split("|")[2:6]]
         assert told == pytest.approx([row.ap, row.pa, row.lateral, row.mixed], rel=0.05), row.region
+
+
+def test_the_range_of_an_organ_is_a_factor_and_that_of_effective_dose_a_part():
+    beam = [PatientExposure(1.0, None, (180.0, 0.0), 80.0, "lumbar")]
+    effective, stomach = (effective_dose(beam, PUBLISHED, name) for name in ("effective", "stomach"))
+    assert effective.high / effective.value == pytest.approx(1.57, abs=0.01)
+    assert effective.low / effective.value == pytest.approx(0.43, abs=0.01)
+    # A vertebra higher or lower gives the stomach 1.8 or 0.5 of it.
+    assert stomach.high / stomach.value == pytest.approx(stomach.value / stomach.low) == pytest.approx(2.67, abs=0.05)
+    with pytest.raises(CoefficientsError, match="organ_factor"):
+        Coefficients.from_mapping({"source": "x", "organ_factor": 0.5})

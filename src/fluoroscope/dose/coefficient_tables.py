@@ -8,6 +8,7 @@ __all__ = [
     "CONCEPTUS_SOURCE",
     "CONCEPTUS_UTERUS",
     "EFFECTIVE",
+    "ORGAN_FACTOR",
     "SPREAD_PERCENT",
     "SPREAD_SOURCE",
 ]
@@ -30,6 +31,9 @@ EFFECTIVE: tuple[tuple[str, float | None, float | None, float | None, float | No
 
 SPREAD_PERCENT = 40.0
 SPREAD_SOURCE = "effective dose of a reference patient ±40 % (Martin 2007, Br J Radiol 80:639) [K]"
+
+ORGAN_FACTOR = 2.5
+"""An organ dose may be so many times more or less (k = 2): a field 3 cm, one vertebra, higher or lower does it [M]."""
 
 CONCEPTUS_SOURCE = "uterus by PCXMC 2.0 at 70 to 125 kV, table of the program IRSkinDose (Wilson 2023) [V]"
 CONCEPTUS_KV = (70.0, 80.0, 100.0, 125.0)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
-from fluoroscope.dose.coefficient_tables import EFFECTIVE, SPREAD_PERCENT, SPREAD_SOURCE
+from fluoroscope.dose.coefficient_tables import EFFECTIVE, ORGAN_FACTOR, SPREAD_PERCENT, SPREAD_SOURCE
 from fluoroscope.dose.conceptus import ConceptusFactors, ConceptusFactorsError
 from fluoroscope.dose.organ_dose import (
     MONTE_CARLO_SOURCE,
@@ -109,6 +109,8 @@ class Coefficients:
         Of organ doses.
     spread_percent, spread_source
         Expanded (k = 2) uncertainty of a coefficient for a reference person.
+    organ_factor
+        How many times more or less an organ dose may be (k = 2).
     conceptus, risk, staff
         What their figures rest on.
     """
@@ -117,6 +119,7 @@ class Coefficients:
     organs: tuple[ProjectionCoefficients, ...]
     spread_percent: float = SPREAD_PERCENT
     spread_source: str = SPREAD_SOURCE
+    organ_factor: float = ORGAN_FACTOR
     conceptus: ConceptusFactors = field(default_factory=ConceptusFactors)
     risk: RiskCoefficients = field(default_factory=RiskCoefficients)
     staff: StaffSettings = field(default_factory=StaffSettings)
@@ -142,13 +145,21 @@ class Coefficients:
         table = dict(mapping)
         source, spread = table.pop("source", ""), table.pop("spread_percent", None)
         own = cls.published()
+        organ_factor = table.pop("organ_factor", own.organ_factor)
+        if (
+            not isinstance(organ_factor, int | float)
+            or isinstance(organ_factor, bool)
+            or not 1.0 <= organ_factor <= 100.0
+        ):
+            raise CoefficientsError(f"coefficients.organ_factor must be 1 to 100, got {organ_factor!r}")
+        own = replace(own, organ_factor=float(organ_factor))
         effective = _entries({"effective": table.pop("effective", {})}, source)
         organs = _entries(table.pop("organs", {}), source)
         for name, kind in (("conceptus", ConceptusFactors), ("risk", RiskCoefficients), ("staff", StaffSettings)):
             if name in table:
                 own = replace(own, **{name: _part(name, kind, table.pop(name), str(source))})
         if table:
-            known = "effective, organs, conceptus, risk, staff, source, spread_percent"
+            known = "effective, organs, organ_factor, conceptus, risk, staff, source, spread_percent"
             raise CoefficientsError(f"coefficients: unknown {', '.join(sorted(table))}; {known} are known")
         if spread is not None:
             if not isinstance(spread, int | float) or isinstance(spread, bool) or not 1.0 <= spread <= 500.0:
@@ -166,10 +177,17 @@ class Coefficients:
         """Organs with a coefficient, each once, in order."""
         return tuple(dict.fromkeys(row.quantity for row in self.organs))
 
-    @property
-    def uncertainty(self) -> float:
-        """Expanded (k = 2) relative uncertainty: coefficient, and the dosemeter's tolerance as a rectangle."""
-        return math.hypot(self.spread_percent, 2.0 * DOSEMETER_PERCENT / math.sqrt(3.0)) / 100.0
+    def span(self, quantity: str) -> tuple[float, float]:
+        """Return what the lower and the upper end of a quantity are multiplied by (k = 2).
+
+        Coefficient and the dosemeter's tolerance as a rectangle, in quadrature; of an organ as factors.
+        """
+        meter_percent = 2.0 * DOSEMETER_PERCENT / math.sqrt(3.0)
+        if quantity == "effective":
+            part = math.hypot(self.spread_percent, meter_percent) / 100.0
+            return max(0.0, 1.0 - part), 1.0 + part
+        times = math.exp(math.hypot(math.log(self.organ_factor), math.log1p(meter_percent / 100.0)))
+        return 1.0 / times, times
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,10 +238,8 @@ def effective_dose(
         used.append(entry)
     if not used:
         return None
-    part = coefficients.uncertainty
-    return EffectiveDose(
-        value, max(0.0, low * (1.0 - part)), high * (1.0 + part), kap, left_out, tuple(dict.fromkeys(used))
-    )
+    less, more = coefficients.span(quantity)
+    return EffectiveDose(value, low * less, high * more, kap, left_out, tuple(dict.fromkeys(used)))
 
 
 def _extent(entry: ProjectionCoefficients, one: PatientExposure) -> tuple[float, float]:
