@@ -37,7 +37,7 @@ export function emptyWords(now: Status): string {
   return "No X-ray yet: the map grows from the first pulse on.";
 }
 
-function Known({ skin }: { skin: SkinStatus }) {
+function Known({ skin }: { skin: SkinStatus & { readonly cut?: boolean } }) {
   const known = skinKnown.value;
   const share = skin.share_on_patient;
   return (
@@ -49,6 +49,7 @@ function Known({ skin }: { skin: SkinStatus }) {
         <dt>KAP on patient</dt><dd>{share === null ? UNKNOWN : `${fixed(100 * share, 0)} %`}</dd>
         <dt>Body</dt><dd>{skin.phantom}</dd>
       </dl>
+      {skin.cut === true && <p class="hint">A part of the body lies outside the CT: there the skin is where the CT ends.</p>}
       {known === null ? <p class="hint">{skin.peak_mgy > 0 ? "The map is being fetched." : "No dose on the skin yet."}</p> : <Flat skin={skin} />}
     </>
   );
@@ -128,7 +129,8 @@ function about(skin: SkinStatus): readonly string[] {
   const share = skin.share_on_patient;
   return [
     `Skin dose, ${now?.patient?.name ?? "patient not known"}, ${now?.patient?.position ?? ""}, exam ${now?.exam?.uid ?? UNKNOWN}`,
-    `Peak ${peakText(skin)}${skin.estimate ? " (estimate)" : ""}, ${skin.where}; ${share === null ? UNKNOWN : fixed(100 * share, 0)} % of the KAP on the patient; air kerma ${adaptive(now?.dose.air_kerma_mgy)} mGy ${now?.dose.reference_point ?? ""}`,
+    `Peak ${peakText(skin)}${skin.estimate ? " (estimate)" : ""}, ${skin.where}; ${share === null ? UNKNOWN : fixed(100 * share, 0)} % of the KAP on the patient`,
+    `Air kerma ${adaptive(now?.dose.air_kerma_mgy)} mGy at ${now?.dose.reference_point ?? "a point not named"}`,
     `${now?.simulated === false ? "Recorded" : "Simulated"}, not for clinical use`,
   ];
 }
