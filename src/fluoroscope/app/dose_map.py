@@ -302,10 +302,11 @@ def write_map_csv(report: SkinReport, path: Path) -> None:
 
 
 def write_map_png(report: SkinReport, path: Path) -> None:
-    """Write the skin unrolled, head up, the back in the middle: grey where nothing hit, dark red the peak."""
+    """Write the skin unrolled, head up: grey where nothing hit, dark red the peak."""
     found = _only_map(report)
     title = (
         f"Peak skin dose {found.peak_mgy:.3g} mGy ± {map_uncertainty_percent(found.phantom):.0f} %, "
-        f"{found.share_of_kap_on_patient:.0%} of the KAP on the patient; head up"
+        f"{found.share_of_kap_on_patient:.0%} of the KAP on the patient; "
+        f"{report.phantom.name} {report.position.value}, head up"
     )
     draw_map(found, title, _NOTICE, path)

@@ -1,4 +1,4 @@
-"""The picture of a skin map: the body's skin unrolled about the back, with sides, scale and colours named."""
+"""The picture of a skin map: the body's skin unrolled about back or front, with sides, scale and colours named."""
 
 from pathlib import Path
 
@@ -16,6 +16,8 @@ _LEFT, _TOP, _BAR, _BELOW = 20, 44, 130, 76
 _AROUND_MM = 120.0
 """Skin shown above and below what was hit."""
 _LARGEST_PX = 900
+_FACES_BACK = 0.6
+"""y of the peak's outward direction from which the back is put in the middle."""
 
 
 def colours_of(level: NDArray[np.float64]) -> NDArray[np.uint8]:
@@ -25,7 +27,7 @@ def colours_of(level: NDArray[np.float64]) -> NDArray[np.uint8]:
 
 
 def draw_map(found: SkinMap, title: str, notice: str, path: Path) -> None:
-    """Write the skin near what was hit, head up, the back in the middle, to a PNG with its scale.
+    """Write the skin near what was hit, head up, to a PNG with its scale; in the middle what the peak is nearer to.
 
     Parameters
     ----------
@@ -40,7 +42,9 @@ def draw_map(found: SkinMap, title: str, notice: str, path: Path) -> None:
 
     rows, columns = found.phantom.shape
     dose = found.dose_mgy.reshape(rows, columns)
-    if not found.phantom.two_sided:
+    peak = found.peak_index
+    back = peak is None or found.phantom.normals[peak, 1] > _FACES_BACK
+    if back and not found.phantom.two_sided:
         dose = np.roll(dose, columns // 2, axis=1)
     cell_mm = found.phantom.height_mm / rows
     hit = np.flatnonzero(dose.max(axis=1) > 0.0)
@@ -58,13 +62,15 @@ def draw_map(found: SkinMap, title: str, notice: str, path: Path) -> None:
     draw, font = ImageDraw.Draw(image), ImageFont.load_default(size=15)
     draw.text((_LEFT, 12), title, fill=_INK, font=font)
     below = _TOP + size[1]
-    sides = ("plane",) if found.phantom.two_sided else ("right", "back", "left")
+    around_middle = ("right", "back", "left") if back else ("left", "front", "right")
+    sides = ("plane",) if found.phantom.two_sided else around_middle
     for number, side in enumerate(sides):
         share = 0.5 if len(sides) == 1 else 0.25 * (number + 1)
         draw.text((_LEFT + share * size[0], below + 6), side, fill=_INK, font=font, anchor="ma")
     if len(sides) > 1:
-        draw.text((_LEFT, below + 6), "front", fill=_INK, font=font)
-        draw.text((_LEFT + size[0], below + 6), "front", fill=_INK, font=font, anchor="ra")
+        end = "front" if back else "back"
+        draw.text((_LEFT, below + 6), end, fill=_INK, font=font)
+        draw.text((_LEFT + size[0], below + 6), end, fill=_INK, font=font, anchor="ra")
     bar_px = round(100.0 * scale)
     draw.line((_LEFT, below + 36, _LEFT + bar_px, below + 36), fill=_INK, width=2)
     draw.text((_LEFT + bar_px + 8, below + 28), "100 mm", fill=_INK, font=font)
