@@ -116,7 +116,7 @@ class Registry:
         """
         with self._told(), self._engine.connect() as connection:
             connection = connection.execution_options(**{_WRITES: True})
-            with connection.begin(), Session(connection, join_transaction_mode="create_savepoint") as session:
+            with connection.begin(), Session(connection, join_transaction_mode="rollback_only") as session:
                 yield session
                 session.commit()
 

@@ -1,0 +1,181 @@
+"""The registry on the command line, and for the room."""
+
+import json
+
+import pytest
+
+from fluoroscope.app.dose_memory import DoseMemory
+from fluoroscope.cli import main
+from fluoroscope.monitor.control import RefusedError
+from fluoroscope.records.contents import DoseEvent
+from fluoroscope.records.exam_store import ExamFolder
+from fluoroscope.records.identity import PatientIdentity
+from fluoroscope.registry import Registry
+from fluoroscope.registry.keeping import Estimates
+
+KEYS = {"known", "patient_id", "exams", "since", "cumulative", "last", "outside", "unknown", "lines"}
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path, capsys):
+    """Give the command line on a registry of the test's own: its exit code, what it printed and what it said."""
+    monkeypatch.setenv("FLUOROSCOPE_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("FLUOROSCOPE_REGISTRY", raising=False)
+
+    def call(*words):
+        monkeypatch.setattr("sys.argv", ["fluoroscope", "dose", *map(str, words)])
+        with pytest.raises(SystemExit) as left:
+            main()
+        printed = capsys.readouterr()
+        return left.value.code, printed.out, printed.err
+
+    return call
+
+
+@pytest.fixture
+def closed_exam(tmp_path, make_event, make_exam):
+    """Give a function that records an exam of two presses and closes it."""
+
+    def make(number=1, **changes):
+        identity = make_exam(study_uid=f"2.25.{400 + number}", **changes)
+        folder = ExamFolder.create(tmp_path / "home" / "exams", identity, {})
+        for press in (1, 2):
+            event = make_event(press, uid=f"2.25.{number}00{press}")
+            folder.add_event(DoseEvent(event))
+        folder.close(event.ended)
+        return folder.folder
+
+    return make
+
+
+@pytest.mark.req("REQ-REG-011")
+def test_import_and_history_on_the_command_line(run, closed_exam, tmp_path):
+    closed_exam()
+    code, out, _ = run("import", tmp_path / "home" / "exams", "--json")
+    assert (code, json.loads(out)["new"]) == (0, 1)
+    code, out, _ = run("history", "P-1", "--json")
+    facts = json.loads(out)
+    assert code == 0
+    assert facts.keys() >= KEYS
+    assert facts["exams"] == 1
+    assert facts["cumulative"]["kap_gy_cm2"] == pytest.approx(2 * 0.0456789123, abs=1e-6)
+    assert facts["last"]["events"] == 2
+    code, out, _ = run("history", "--json")
+    assert [one["patient_id"] for one in json.loads(out)["patients"]] == ["P-1"]
+    assert "Yamada" in run("history")[1]
+    assert "0.09136 Gy·cm²" in run("history", "P-1")[1].replace("\n", " ")
+
+
+@pytest.mark.req("REQ-REG-011")
+def test_bad_input_is_one_line_and_exit_code_2(run, tmp_path):
+    (tmp_path / "noise").write_bytes(b"noise" * 1000)
+    for words in (
+        ("history", "nobody"),
+        ("import", tmp_path / "nowhere"),
+        ("history", "--registry", tmp_path / "noise"),
+        ("outside", "add", "P-1", "--kind", "CT", "--when", "soon"),
+        ("correct", "nobody", "name", "x", "--why", "y", "--by", "z"),
+        ("merge", "a", "b", "--why", "y"),
+        ("erase", "nobody", "--why", "y", "--yes"),
+        ("export", "--anonymise", "--dates", "never"),
+    ):
+        code, out, err = run(*words)
+        assert (code, out) == (2, ""), words
+        assert err.startswith("error: ")
+        assert err.count("\n") == 1
+
+
+@pytest.mark.req("REQ-REG-011")
+def test_told_corrected_merged_exported_erased_on_the_command_line(run, closed_exam, tmp_path):
+    closed_exam()
+    run("import", tmp_path / "home" / "exams")
+    assert json.loads(run("outside", "add", "P-1", "--kind", "CT", "--when", "2019", "--json")[1])["id"] == 1
+    assert run("outside", "confirm", "1", "--why", "letter")[0] == 0
+    assert json.loads(run("outside", "list", "P-1", "--json")[1])["outside"][0]["confirmed"]
+    assert run("correct", "P-1", "sex", "F", "--why", "asked", "--by", "Ann")[0] == 0
+    changes = json.loads(run("correct", "P-1", "--json")[1])["changes"]
+    assert {one["field"] for one in changes} == {"sex", "confirmed"}
+    assert run("outside", "add", "P-2", "--kind", "CT")[0] == 0
+    assert run("merge", "P-1", "P-2", "--why", "one person")[0] == 0
+    named = run("export")[1].splitlines()
+    assert named[0].startswith("patient,issuer,name")
+    assert "P-1" in named[1]
+    hidden = run("export", "--anonymise")[1]
+    assert hidden == run("export", "--anonymise")[1]
+    assert "P-1" not in hidden
+    assert json.loads(run("erase", "P-1", "--why", "asked", "--yes", "--json")[1])["outside"] == 2
+    assert run("history", "P-1")[0] == 2
+
+
+@pytest.fixture
+def memory(tmp_path):
+    opened = DoseMemory(tmp_path / "registry.sqlite")
+    yield opened
+    opened.close()
+
+
+@pytest.mark.req("REQ-REG-012")
+def test_room_knows_next_time_what_it_kept(memory, closed_exam):
+    patient = PatientIdentity("Doe^Jane", "P-1")
+    memory.begin(patient)
+    assert memory.status()["known"] is False
+    folder = closed_exam()
+    estimates = Estimates(0.4, "coefficient of a test", 12.5, "skin map")
+    assert memory.keep_exam(folder, estimates) == ""
+    assert memory.keep_exam(folder) == ""
+    told = memory.status()
+    assert told.keys() >= KEYS
+    assert (told["known"], told["exams"], told["last"]["source"]) == (True, 1, "own run")
+    assert (told["cumulative"]["effective_msv"], told["cumulative"]["peak_skin_mgy"]) == (0.4, 12.5)
+    assert memory.history("P-1") == told
+    assert memory.history("somebody else")["known"] is False
+
+
+@pytest.mark.req("REQ-REG-012")
+def test_exposure_told_in_the_room_is_kept_and_taken_back(memory):
+    with pytest.raises(RefusedError, match="no patient"):
+        memory.outside_add(kind="CT")
+    memory.begin(PatientIdentity("Doe^Jane", "P-1"))
+    number = memory.outside_add(kind="CT", body_part="abdomen", when="2019", confirmed=False)["id"]
+    assert [one["id"] for one in memory.status()["outside"]] == [number]
+    with pytest.raises(RefusedError, match="when is"):
+        memory.outside_add(kind="CT", when="soon")
+    memory.begin(PatientIdentity("Other^One", "P-2"))
+    with pytest.raises(RefusedError, match="not among those of the patient"):
+        memory.outside_remove(id=number)
+    memory.begin(PatientIdentity("Doe^Jane", "P-1"))
+    memory.outside_remove(id=number)
+    assert memory.status()["outside"] == []
+
+
+@pytest.mark.req("REQ-REG-012")
+def test_exam_that_could_not_be_kept_is_said_and_kept_at_the_next_start(closed_exam, tmp_path):
+    blocked = tmp_path / "registry.sqlite"
+    blocked.write_bytes(b"no database" * 500)
+    memory = DoseMemory(blocked)
+    memory.begin(PatientIdentity("Doe^Jane", "P-1"))
+    assert "no registry" in memory.status()["error"]
+    folder = closed_exam()
+    line = memory.keep_exam(folder)
+    assert "is taken in at the next start" in line
+    assert "\n" not in line
+    blocked.unlink()
+    assert memory.keep_waiting(folder.parent) == []
+    assert memory.history("P-1")["exams"] == 1
+    assert memory.keep_waiting(folder.parent) == []
+    memory.close()
+
+
+@pytest.mark.req("REQ-REG-012")
+def test_room_goes_on_while_another_program_holds_the_registry(closed_exam, tmp_path, monkeypatch):
+    monkeypatch.setattr("fluoroscope.app.dose_memory._ROOM_WAIT_S", 0.05)
+    folder = closed_exam()
+    with Registry(tmp_path / "registry.sqlite") as holder:
+        memory = DoseMemory(tmp_path / "registry.sqlite")
+        memory.begin(PatientIdentity("Doe^Jane", "P-1"))
+        with holder.writing():
+            assert "another program has been writing" in memory.keep_exam(folder)
+            assert memory.status()["known"] is False
+        assert memory.keep_waiting(folder.parent) == []
+        assert memory.history("P-1")["exams"] == 1
+        memory.close()
