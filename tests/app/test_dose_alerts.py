@@ -7,6 +7,8 @@ from pydicom import dcmwrite
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, XRayRadiationDoseSRStorage, generate_uid
 
+from fluoroscope.app.dose_alerts import watch_of
+from fluoroscope.app.dose_reading import read_dose_objects
 from fluoroscope.app.setup import RoomSetup
 from fluoroscope.app.simulation import Run, simulate_run
 
@@ -165,3 +167,35 @@ def test_levels_out_of_range_end_in_one_line(report, tmp_path, command):
     assert (status, out) == (2, "")
     assert "from 1.8 to 1800 s, not 9999 s" in said
     assert said.count("\n") == 1
+
+
+@pytest.mark.req("REQ-CTRL-003")
+def test_a_mapped_peak_skin_dose_is_raised_in_its_event(report):
+    """As a skin map gives it after every event; a file whose skin cannot be mapped says so."""
+    (one,), _ = read_dose_objects([report(totals(0.004, 4e-4, 30), *[event(0.001, 1e-4, 10)] * 4)])
+    watch, warnings = watch_of(one, skin_peaks=lambda _: (900.0, 2100.0, 2100.0, 3200.0))
+    skin = [(alert.level, alert.kind, alert.at_event) for alert in watch.alerts if alert.quantity == "peak_skin_dose"]
+    assert skin == [(2.0, "first", 2), (2.5, "next", 4), (3.0, "substantial", 4)]
+    assert watch.substantial == ("peak_skin_dose",)
+    assert "skin_estimate" in {warning.code for warning in warnings}
+    watch, warnings = watch_of(one, skin_peaks=lambda _: ())
+    assert watch.alerts == ()
+    assert "no_skin_map" in {warning.code for warning in warnings}
+
+
+def test_the_command_maps_the_skin_when_asked(command, report):
+    path = report(totals(0.004, 4e-4, 30), *[event(0.001, 1e-4, 10)] * 4)
+    code_, out, _ = command("dose", "alerts", path, "--phantom", "adult", "--json")
+    assert code_ == 0
+    (told,) = json.loads(out)["objects"]
+    assert "no_skin_map" in {warning["code"] for warning in told["warnings"]}
+    _, out, _ = command("dose", "alerts", path, "--json")
+    assert "no_skin_map" not in out
+
+
+@pytest.mark.data
+def test_the_skin_of_a_real_report_is_mapped_for_its_alerts(command, data_folder):
+    zee = data_folder / "rdsr" / "openrem__RF-RDSR-Siemens-Zee.dcm"
+    _, out, _ = command("dose", "alerts", zee, "--phantom", "adult", "--json")
+    (told,) = json.loads(out)["objects"]
+    assert {warning["code"] for warning in told["warnings"]} >= {"skin_estimate"}
