@@ -2,10 +2,12 @@
 
 import json
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from fluoroscope.app.dose_map import Body, map_dose
 from fluoroscope.app.live_skin import LiveSkin
 from fluoroscope.app.serving import open_room
 from fluoroscope.app.setup import RoomSetup
@@ -138,3 +140,23 @@ def test_a_clip_has_no_map(room):
     skin.begin("clip")
     assert (skin.status(), skin.shape(), skin.doses(), skin.result(), skin.peak_mgy()) == (None,) * 5
     skin.close()
+
+
+def test_the_report_of_a_press_gives_the_same_map(room, small_ct, expose, skin, wait_for):
+    # A turned table, a C-arm moved away from its place and turned: all of it must be in the report.
+    room.command("move_table", {"tilt_deg": 8.0, "cradle_deg": -6.0, "longitudinal_mm": 25.0, "height_mm": 15.0})
+    room.command("nudge_joints", {"lateral": 20.0, "longitudinal": -15.0, "orbital": 20.0, "tilt": 10.0})
+    edges = dict.fromkeys(("left_mm", "right_mm", "upper_mm", "lower_mm"), 40.0)
+    room.command("set_collimation", edges)
+    expose(room, pulses=4)
+    live, status = skin.result(), skin.status()
+    report = Path(room.status()["exam"]["folder"]) / "dose.dcm"
+    assert wait_for(report.exists)
+    mapped = map_dose(report, Body(str(small_ct)))
+    assert mapped.found.peak_mgy == pytest.approx(live.peak_mgy, rel=0.01)
+    assert mapped.found.share_of_kap_on_patient == pytest.approx(live.share_of_kap_on_patient, abs=0.02)
+    np.testing.assert_allclose(mapped.found.peak_position_mm, live.peak_position_mm, atol=12.0)
+    # The same cells get the dose, but for the roll of the picture, which no report says.
+    both = (mapped.found.dose_mgy > 0.5 * live.peak_mgy) & (live.dose_mgy > 0.5 * live.peak_mgy)
+    assert both.sum() > 0.85 * (live.dose_mgy > 0.5 * live.peak_mgy).sum()
+    assert mapped.place.split(",")[0] == status["where"].split(",")[0]
