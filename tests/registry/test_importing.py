@@ -122,15 +122,15 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from fluoroscope.registry import Registry, importing
-from fluoroscope.registry.keeping import keep_in
+from fluoroscope.registry.keeping import keep_all
 importing.BATCH = 2
-kept = []
-def die_in_the_middle(session, report):
-    kept.append(keep_in(session, report))
-    if len(kept) == 4:  # the second of a batch: its transaction is open
+batches = []
+def die_in_the_middle(session, reports):
+    batches.append(keep_all(session, reports))
+    if len(batches) == 2:  # its transaction is open
         os.kill(os.getpid(), signal.SIGKILL)
-    return kept[-1]
-importing.keep_in = die_in_the_middle
+    return batches[-1]
+importing.keep_all = die_in_the_middle
 importing.import_folder(Registry(sys.argv[1]), Path(sys.argv[2]), lambda *_: None)
 """
 

@@ -11,7 +11,7 @@ from sqlalchemy import create_engine, text
 
 from fluoroscope.registry import Registry, RegistryError
 from fluoroscope.registry.history import patient_history
-from fluoroscope.registry.keeping import keep_in, keep_reports
+from fluoroscope.registry.keeping import keep_all, keep_reports
 from fluoroscope.registry.opening import HEAD
 from fluoroscope.registry.people import find_patients
 from fluoroscope.registry.steps import known_steps, newest_step, run_steps
@@ -157,7 +157,7 @@ def test_full_disk_is_one_line_and_what_was_kept_stays(tmp_path, make_report):
 def test_error_inside_a_transaction_changes_nothing(registry, make_report):
     def fail_after_keeping():
         with registry.writing() as session:
-            keep_in(session, make_report())
+            keep_all(session, [make_report()])
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sqlalchemy import delete, insert, select
 
-from fluoroscope.registry.keeping import Kept, keep_in, refuse_to_keep
+from fluoroscope.registry.keeping import Kept, keep_all, refuse_to_keep
 from fluoroscope.registry.opening import Registry, RegistryError, utc_now
 from fluoroscope.registry.read_many import Reading, read_many
 from fluoroscope.registry.tables import ImportedFile, ImportRun
@@ -171,15 +171,14 @@ def _keep_batch(registry: Registry, number: int, batch: Sequence[tuple[_File, Re
 
 def _written(registry: Registry, number: int, batch: Sequence[tuple[_File, Reading]]) -> list[Kept]:
     with registry.writing() as session:
-        kept = []
-        for _, reading in batch:
-            if reading.report is not None:
-                kept.append(keep_in(session, reading.report))
-            else:
-                kept.append(Kept("damaged", reading.fault) if reading.fault else Kept("other"))
+        added = iter(keep_all(session, [reading.report for _, reading in batch if reading.report is not None]))
+        kept = [
+            next(added) if one.report is not None else Kept("damaged", one.fault) if one.fault else Kept("other")
+            for _, one in batch
+        ]
         paths = [_text(file.path) for file, _ in batch]
         session.execute(delete(ImportedFile).where(ImportedFile.path.in_(paths)))
-        session.execute(
+        session.connection().execute(
             insert(ImportedFile),
             [
                 {
