@@ -193,12 +193,17 @@ def test_how_the_patient_lies(report, make_event, make_exam, position, end, side
     assert coded(items(event, "113743")[0], "113744") == side
 
 
-def test_an_unknown_technique_says_no_source_data(report, make_event):
+def test_what_is_available_is_what_any_event_says(report, make_event):
     unknown = {"mean_tube_voltage_kv": None, "mean_tube_current_ma": None, "mean_pulse_width_ms": None}
-    dataset = report([DoseEvent(make_event(1), STANDING), DoseEvent(make_event(2, **unknown))])
+    bare = {"first_pose": None, "last_pose": None, "table": None}
     yes, no = "373066001", "373067005"
-    assert [coded(dataset, code) for code in ("113943", "113944", "113945")] == [no, no, yes]
+    images = {"2.25.1001": [DoseImage("2.25.5", "2.25.6")]}
+    dataset = report([DoseEvent(make_event(1), STANDING), DoseEvent(make_event(2, **unknown))], images=images)
+    assert [coded(dataset, code) for code in ("113943", "113944", "113945")] == [yes, yes, yes]
     assert items(items(dataset, "113706")[1], "113733") == []
+    dataset = report([DoseEvent(make_event(1, **bare))])
+    assert [coded(dataset, code) for code in ("113943", "113944", "113945")] == [yes, no, no]
+    assert [coded(report([]), code) for code in ("113943", "113944", "113945")] == [no, no, no]
 
 
 def test_an_exam_without_x_ray_has_a_report_of_nothing(report):
@@ -401,7 +406,8 @@ def test_what_a_measured_run_does_not_say_is_not_in_its_report(report, make_even
     numbers = {one.ConceptNameCodeSequence[0].CodeValue for one in event.ContentSequence if one.ValueType == "NUM"}
     assert numbers == {"122130", "113738", "113791", "113768", "113742", "113824"}
     assert "CAPTURED" in items(dataset, "121106")[0].TextValue
-    assert [coded(dataset, code) for code in ("113943", "113944", "113945")] == ["373067005"] * 3
+    available = [coded(dataset, code) for code in ("113943", "113944", "113945")]
+    assert available == ["373066001", "373067005", "373067005"]
 
 
 @pytest.mark.parametrize(

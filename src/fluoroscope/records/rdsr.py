@@ -175,7 +175,7 @@ class DoseReport:
         ]
         if referred:
             dataset.CurrentRequestedProcedureEvidenceSequence = evidence(referred)
-        before, after = _root(self._exam, events, self._calibration)
+        before, after = _root(self._exam, events, self._calibration, shown)
         root = container(None, _DCM.XRayRadiationDoseReport, (), template="10001")
         dataset.update(root)
         content = [_encode(one) for one in before]
@@ -237,7 +237,10 @@ def _document(exam: ExamIdentity, uid: str, ended: datetime, state: ReportState)
 
 
 def _root(
-    exam: ExamIdentity, events: Sequence[DoseEvent], calibration: DoseCalibration | None
+    exam: ExamIdentity,
+    events: Sequence[DoseEvent],
+    calibration: DoseCalibration | None,
+    shown: Mapping[str, Sequence[DoseImage]],
 ) -> tuple[list[Dataset], list[Dataset]]:
     """Return what stands before and behind the events."""
     intent = _SCT.TherapeuticIntent if exam.therapeutic else _SCT.DiagnosticIntent
@@ -245,11 +248,13 @@ def _root(
     procedure.ContentSequence = [code("HAS CONCEPT MOD", _HAS_INTENT, intent)]
     scope = code("HAS OBS CONTEXT", _DCM.ScopeOfAccumulation, _DCM.Study)
     scope.ContentSequence = [uid_reference("HAS PROPERTIES", _DCM.StudyInstanceUID, exam.study_uid)]
+    # A flag of No takes the whole part out of every event (TID 10003): Yes where any event has something to say.
+    # 113943 source, 113944 mechanical, 113945 detector: one off, and validators drop the technique.
+    posed = any(e.angles is not None or e.event.first_pose is not None or e.event.table is not None for e in events)
     available = (
-        # 113943 source, 113944 mechanical, 113945 detector: one off, and validators drop the technique.
-        (_DCM.XRayDetectorDataAvailable, all(e.event.first_pose is not None for e in events)),
-        (_DCM.XRaySourceDataAvailable, all(e.event.mean_tube_voltage_kv is not None for e in events)),
-        (_DCM.XRayMechanicalDataAvailable, all(e.angles is not None for e in events)),
+        (_DCM.XRayDetectorDataAvailable, any(shown.get(e.event.uid) for e in events)),
+        (_DCM.XRaySourceDataAvailable, bool(events)),
+        (_DCM.XRayMechanicalDataAvailable, posed),
     )
     before = [
         procedure,
