@@ -93,20 +93,22 @@ function Flat({ skin }: { skin: SkinStatus }) {
   };
   return (
     <>
-      <canvas ref={canvasRef} class="dosemap-canvas" tabIndex={0} role="application" aria-roledescription="dose map"
-        aria-label={`Skin laid flat, head up. Peak ${peakText(skin)}, ${skin.where}. Arrow keys read it cell by cell, HOME goes to the peak.`}
-        onPointerMove={point} onPointerDown={point}
-        onPointerLeave={(event) => {
-          if (event.pointerType === "mouse") setChosen(null);
-        }}
-        onKeyDown={(event) => {
-          const cell = flat === null ? null : steppedCell(flat.layout.flat, event.key, chosen ?? doses.peak_index ?? 0, doses.peak_index ?? 0);
-          if (cell === null || event.ctrlKey || event.altKey || event.metaKey) return;
-          // The arrows are the map's while it has the focus, not the C-arm's.
-          event.preventDefault();
-          event.stopPropagation();
-          setChosen(cell);
-        }} />
+      <div class="dosemap-flat">
+        <canvas ref={canvasRef} class="dosemap-canvas" role="img" aria-label={`Skin laid flat, head up. Peak ${peakText(skin)}, ${skin.where}.`}
+          onPointerMove={point} onPointerDown={point}
+          onPointerLeave={(event) => {
+            if (event.pointerType === "mouse") setChosen(null);
+          }} />
+        {/* A slider, so that the arrows are the map's while it has the focus, and the pedal's key stays the pedal's. */}
+        <input type="range" class="dosemap-keys" min={0} max={doses.dose_mgy.length - 1} value={chosen ?? doses.peak_index ?? 0}
+          aria-label="Place on the skin: arrow keys go cell by cell, HOME to the peak" aria-valuetext={cellText(shape, doses, chosen ?? doses.peak_index ?? 0)}
+          onKeyDown={(event) => {
+            const cell = flat === null ? null : steppedCell(flat.layout.flat, event.key, chosen ?? doses.peak_index ?? 0, doses.peak_index ?? 0);
+            if (cell === null || event.ctrlKey || event.altKey || event.metaKey) return;
+            event.preventDefault();
+            setChosen(cell);
+          }} />
+      </div>
       <p class="dosemap-read" aria-live="polite">{chosen === null ? "Point at the skin, or use the arrow keys, to read a place." : cellText(shape, doses, chosen)}</p>
       <div class="views" role="group" aria-label="Middle of the map">
         {(["front", "back"] as const).map((side) => (
