@@ -19,7 +19,7 @@ REPORT = "pyskindose__siemens_axiom_example_procedure.dcm"
 def python():
     found = peer_python()
     if found is None:
-        message = f"peer pyskindose is missing: {PEER_PYTHON} names no interpreter that has it"
+        message = f"peer pyskindose is missing: run scripts/install_peer_pythons.sh, or name it in {PEER_PYTHON}"
         if os.environ.get("CI") == "true":
             pytest.fail(message, pytrace=False)
         pytest.skip(message)

@@ -27,16 +27,17 @@ __all__ = ["PEER_PYTHON", "Compared", "compare", "peer_python", "run_pyskindose"
 Array = NDArray[np.float64]
 
 PEER_PYTHON = "FLUOROSCOPE_PYSKINDOSE_PYTHON"
-"""Names the interpreter that has PySkinDose; else the one beside this program's, in ``.venv-pyskindose``."""
+"""Names the interpreter that has PySkinDose; else the one that scripts/install_peer_pythons.sh makes."""
 _FEWEST_CELLS = 4
 """Fewer cells in an event trip PySkinDose 25.1.1: its inverse square then runs along the wrong axis."""
 
 
 def peer_python() -> Path | None:
     """Return the interpreter that has PySkinDose; None when there is none."""
-    named = os.environ.get(PEER_PYTHON)
-    beside = Path(__file__).parents[3] / ".venv-pyskindose" / "bin" / "python"
-    for path in (named, str(beside)):
+    caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    peers = os.environ.get("FLUOROSCOPE_PEERS") or Path(caches) / "fluoroscope-peers"
+    made = Path(peers) / "pyskindose" / "bin" / "python"
+    for path in (os.environ.get(PEER_PYTHON), str(made)):
         if path and shutil.which(path):
             return Path(path)
     return None
@@ -55,7 +56,10 @@ def run_pyskindose(python: Path, report: Path, model: str, seconds: float = 300.
         out = Path(folder) / "out.npz"
         # It writes a data base of its corrections where it runs.
         command = [str(python.absolute()), str(script), str(report.absolute()), str(out), model]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False, cwd=folder)
+        kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONWARNINGS")}
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=seconds, check=False, cwd=folder, env=kept
+        )
         if done.returncode:
             raise RuntimeError(f"PySkinDose failed on {report.name}: {done.stderr.strip().splitlines()[-1:]}")
         with np.load(out) as told:
@@ -101,8 +105,8 @@ def compare(told: Mapping[str, Array]) -> Compared:
     for event in map(int, wanted):
         phantom, beam = _phantom(told, event), _beam(told, event)
         skin = SkinDose(phantom)
-        skin.add(beam)  # the loop is compiled before it is timed
-        skin = SkinDose(phantom)
+        if event == wanted[0]:
+            SkinDose(phantom).add(beam)  # the loop is compiled before it is timed
         began = time.perf_counter()
         skin.add(beam)
         seconds += time.perf_counter() - began
