@@ -2,7 +2,7 @@
 
 import pytest
 
-from fluoroscope.app.live_alerts import LiveAlerts
+from fluoroscope.app.live_alerts import LiveAlerts, possible_peak
 from fluoroscope.dose.alerts import LevelRule, Quantity
 from fluoroscope.live.journal import read_journal
 from fluoroscope.live.states import LiveState
@@ -51,3 +51,10 @@ def test_another_exam_begins_without_them(room, expose, wait_for):
     room.command("close_exam", {})
     assert wait_for(lambda: room.status()["exam"]["uid"] != before and not room.status()["state_reason"])
     assert raised(room) == []
+
+
+@pytest.mark.parametrize("peak", [None, float("nan"), float("inf"), -1.0, 1e9])
+def test_a_peak_no_procedure_gives_raises_nothing_and_ends_nothing(peak):
+    assert possible_peak(peak) is None
+    assert possible_peak(0.0) == 0.0
+    assert possible_peak(2500.0) == 2500.0

@@ -10,6 +10,7 @@ from fluoroscope.acquisition.frame import Frame, Provenance
 from fluoroscope.app.console import Console
 from fluoroscope.app.dose_advice import DoseAdviser, advice_status
 from fluoroscope.app.dose_rules import DoseRules
+from fluoroscope.app.live_alerts import possible_peak
 from fluoroscope.beam.technique import RadiationMode, Technique
 from fluoroscope.dose.budget import Budget, BudgetRule, BudgetState, DoseQuantity
 from fluoroscope.dose.ledger import DoseStatus
@@ -265,14 +266,19 @@ class DoseControl:
             DoseQuantity.AIR_KERMA: dose.air_kerma_mgy,
             DoseQuantity.KAP: dose.kap_gy_cm2,
             DoseQuantity.FLUOROSCOPY_TIME: dose.fluoroscopy_time_s,
-            DoseQuantity.PEAK_SKIN_DOSE: None if self._peak_skin_mgy is None else self._peak_skin_mgy(),
         }
         if self._budget is not None:
-            self._budget = self._budget.followed(self._values[self._budget.rule.quantity])
+            self._budget = self._budget.followed(self._value(self._budget.rule.quantity))
+
+    def _value(self, quantity: DoseQuantity) -> float | None:
+        """Return the present value; the skin is asked only when it has a budget, since that looks at every cell."""
+        if quantity is not DoseQuantity.PEAK_SKIN_DOSE:
+            return self._values.get(quantity)
+        return None if self._peak_skin_mgy is None else possible_peak(self._peak_skin_mgy())
 
     def _new_budget(self, rule: BudgetRule | None) -> Budget | None:
         self._budget_told = BudgetState.FREE
-        return None if rule is None else Budget(rule).followed(self._values.get(rule.quantity))
+        return None if rule is None else Budget(rule).followed(self._value(rule.quantity))
 
     def _pace_status(self) -> dict[str, Any]:
         known = pace(self._values, self._typical.get(self._procedure))

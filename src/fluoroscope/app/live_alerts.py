@@ -6,12 +6,12 @@ from typing import Any
 
 from fluoroscope.acquisition.clock import Clock
 from fluoroscope.acquisition.frame import Frame, Provenance
-from fluoroscope.dose.alerts import Alert, AlertWatch, CumulativeDose, LevelRule
+from fluoroscope.dose.alerts import MOST, Alert, AlertWatch, CumulativeDose, LevelRule, Quantity
 from fluoroscope.dose.ledger import DoseStatus
 from fluoroscope.live.loop import LiveLoop
 from fluoroscope.monitor.control import RefusedError
 
-__all__ = ["LiveAlerts"]
+__all__ = ["LiveAlerts", "possible_peak"]
 
 
 class LiveAlerts:
@@ -89,7 +89,7 @@ class LiveAlerts:
 
     def _update(self, dose: DoseStatus) -> None:
         """Raise what the totals newly reach; the notes are written under the lock, in the order of the levels."""
-        peak = None if self._peak_skin_mgy is None else self._peak_skin_mgy()
+        peak = None if self._peak_skin_mgy is None else possible_peak(self._peak_skin_mgy())
         totals = CumulativeDose(peak, dose.air_kerma_mgy, dose.kap_gy_cm2, dose.fluoroscopy_time_s)
         new = self._watch.update(totals, None if dose.event is None else dose.event.number)
         self._raised += [alert.name for alert in new]
@@ -111,6 +111,12 @@ class LiveAlerts:
             if following is None
             else {**_facts(following.alert), "value": following.value, "fraction": following.fraction},
         }
+
+
+def possible_peak(peak_mgy: float | None) -> float | None:
+    """Return a peak skin dose; None for one no procedure gives, which must not end an exposure."""
+    known = peak_mgy is not None and 0.0 <= peak_mgy <= 1000.0 * MOST[Quantity.PEAK_SKIN_DOSE]
+    return peak_mgy if known else None
 
 
 def _facts(alert: Alert) -> dict[str, Any]:
