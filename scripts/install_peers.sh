@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Debian packages of the programs that tests run against. Without the right to install, what is missing is named.
 set -u
+bash "$(dirname "$0")/install_peer_pythons.sh"
 wanted=(  # what must be there, and the package it comes from
   dcmdump=dcmtk dciodvfy=dicom3tools /usr/share/java/pixelmed.jar=pixelmed-apps java=default-jre-headless
   Orthanc=orthanc gdcminfo=libgdcm-tools chromium=chromium ip=iproute2 unshare=util-linux openssl=openssl

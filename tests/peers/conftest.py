@@ -9,6 +9,23 @@ from pathlib import Path
 
 import pytest
 
+_PYTHONS = Path(
+    os.environ.get("FLUOROSCOPE_PEERS")
+    or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fluoroscope-peers"
+)
+"""Where scripts/install_peer_pythons.sh puts programs with environments of their own."""
+
+
+def _stranger(name: str) -> Path | None:
+    """Return the interpreter that has package ``name``; None when it is not there."""
+    python = _PYTHONS / name / "bin" / "python"
+    return python if any((_PYTHONS / name).glob(f"lib/python3*/site-packages/{name}")) else None
+
+
+if _stranger("pyskindose") is not None:
+    os.environ.setdefault("FLUOROSCOPE_PYSKINDOSE_PYTHON", str(_stranger("pyskindose")))
+
+
 _PIXELMED_JAR = "/usr/share/java/pixelmed.jar"
 # Java 17 refuses the validator's style sheets without these.
 _XPATH_LIMITS = [f"-Djdk.xml.xpath{name}=0" for name in ("TotalOpLimit", "ExprGrpLimit", "ExprOpLimit")]
@@ -88,3 +105,28 @@ def through_orthanc(peer_program):
         return {uid: Path(path) for uid, path in json.loads(done.stdout).items()}
 
     return send
+
+
+@pytest.fixture(scope="session")
+def run_stranger():
+    """Give a way to run a script of this folder where a foreign package lives: what it tells as JSON.
+
+    ``run_stranger("openrem", "openrem_session.py", argument …)``.
+    """
+
+    def run(name, script, *arguments, seconds=900):
+        python = _stranger(name)
+        if python is None:
+            message = f"peer {name} is missing: run scripts/install_peer_pythons.sh"
+            if os.environ.get("CI") == "true":
+                pytest.fail(message, pytrace=False)
+            pytest.skip(message)
+        command = [str(python), str(Path(__file__).with_name(script)), *map(str, arguments)]
+        kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONWARNINGS")}
+        done = subprocess.run(command, capture_output=True, timeout=seconds, check=False, text=True, env=kept)
+        told = [line.removeprefix("told ") for line in done.stdout.splitlines() if line.startswith("told ")]
+        assert done.returncode == 0, done.stderr[-2000:]
+        assert len(told) == 1, done.stdout[-2000:]
+        return json.loads(told[0])
+
+    return run
