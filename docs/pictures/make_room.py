@@ -104,6 +104,9 @@ def take_page(scratch: Path) -> None:
         )
         try:
             page.goto(next(line for line in program.stderr or () if "is open:" in line).split("open: ")[1].strip())
+            page.locator(".state", has_text="NO PERMISSION").wait_for()
+            page.get_by_label("Asked by").fill("Ann Lee")
+            page.get_by_role("button", name="No", exact=True).click()
             page.locator(".state", has_text="READY").wait_for()
             _play(page)
             page.screenshot(path=str(scratch / "room.png"))

@@ -26,6 +26,37 @@ def violations(window) -> list[tuple[str, str, list[str]]]:
     ]
 
 
+def dose_states(room, window, found) -> None:
+    """Look at every part of the Dose tab, the budget's box, and the question before X-ray."""
+    page = window.page
+    page.get_by_role("tab", name="Dose").click()
+    for part in ("Estimates", "Staff", "Limits", "Budget", "Before this exam", "How it is measured"):
+        page.get_by_role("button", name=part).first.click()
+    page.get_by_role("button", name="High-level control…").click()
+    room.procedure, room._dose["kap_gy_cm2"] = "kyphoplasty", 130.0
+    room.budget = {"quantity": "kap", "limit": 100.0, "overruled": None}
+    page.locator(".pace-above-reference").first.wait_for()
+    page.locator(".state", has_text="NO PERMISSION").wait_for()
+    found["dose parts"] = violations(window)
+    page.locator(".next").click()
+    page.get_by_role("dialog").wait_for()
+    found["budget spent"] = violations(window)
+    page.keyboard.press("Escape")
+    room.budget = None
+    page.get_by_role("button", name="Add an exposure elsewhere…").first.click()
+    page.get_by_role("dialog").wait_for()
+    found["exposure elsewhere"] = violations(window)
+    page.keyboard.press("Escape")
+    room.trouble = "the registry does not answer."
+    room.ask_screening()
+    room.command("close_exam", {})
+    page.locator(".before .screening").wait_for()
+    found["asked"] = violations(window)
+    page.locator(".before").get_by_role("button", name="No", exact=True).click()
+    page.locator(".fault", has_text="Say who.").wait_for()
+    found["nobody named"] = violations(window)
+
+
 @pytest.mark.skipif(not AXE.is_file(), reason="axe-core is not installed: run make page")
 @pytest.mark.parametrize(("width", "height"), [(1280, 800), (1920, 1080)])
 def test_no_serious_violation_in_any_state(served, width, height):
@@ -48,7 +79,7 @@ def test_no_serious_violation_in_any_state(served, width, height):
     window.page.wait_for_selector(".film .tile:has(canvas)")
     window.page.keyboard.press(",")
     window.word("reference", "STORED")
-    for tab in ("Patient", "C-arm", "Needle", "Technique", "Field", "Picture", "Measure"):
+    for tab in ("Patient", "C-arm", "Needle", "Dose", "Technique", "Field", "Picture", "Measure"):
         window.page.get_by_role("tab", name=tab).click()
         found[tab] = violations(window)
     window.page.keyboard.press("?")
@@ -87,6 +118,7 @@ def test_no_serious_violation_in_any_state(served, width, height):
     window.page.get_by_role("button", name="hold", exact=True).click()
     window.page.locator(".top .badge", has_text="breath held").wait_for()
     found["held"] = violations(window)
+    dose_states(served.room, window, found)
     served.room.fault("the drawn source was lost: plug it in again")
     window.state("FAULT")
     found["fault"] = violations(window)

@@ -98,6 +98,10 @@ def sit(browser: Any) -> Iterator[Callable[[Program], Seat]]:
         seat.page.on("pageerror", lambda error: seat.said.append(f"error: {error}"))
         seat.page.goto(program.url)
         seat.page.goto(f"{program.url.split('?', 1)[0]}?probe")
+        seat.page.locator(".state", has_text=re.compile("READY|NO PERMISSION")).wait_for()
+        if seat.page.locator(".screening.is-blocking").count():
+            seat.page.get_by_label("Asked by").fill("Test")
+            seat.page.get_by_role("button", name="No", exact=True).click()
         seat.page.locator(".state", has_text="READY").wait_for()
         return seat
 
