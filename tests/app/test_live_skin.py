@@ -135,6 +135,22 @@ def test_another_exam_begins_with_clean_skin(room, expose, skin):
     assert skin.result().peak_mgy > 0.0
 
 
+def test_a_pulse_that_cannot_be_mapped_ends_the_map_and_not_the_exposure(room, expose, skin, monkeypatch):
+    expose(room, pulses=2)
+    assert skin.result() is not None
+
+    def refused(*_):
+        raise ValueError("no such beam")
+
+    monkeypatch.setattr("fluoroscope.app.live_skin.beam_of_pose", refused)
+    expose(room, pulses=3)
+    assert skin.result() is skin.status() is skin.peak_mgy() is None
+    monkeypatch.undo()
+    skin.begin("another")
+    expose(room, pulses=2)
+    assert skin.result().peak_mgy > 0.0
+
+
 def test_a_clip_has_no_map(room):
     skin = LiveSkin(room._parts.loop, None, None)
     skin.begin("clip")

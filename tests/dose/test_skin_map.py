@@ -315,3 +315,24 @@ def test_a_rotation_past_180_degrees_goes_the_short_way():
     assert max(beam.source_mm[1] for beam in past) < 0.0  # the tube stays above the table
     assert len(over) == 68
     assert max(beam.source_mm[1] for beam in over) > 700.0  # through the tube under the table
+
+
+@pytest.mark.parametrize("name", ["adult", "cylinder", "plane"])
+def test_cells_passed_over_in_blocks_are_those_the_beam_does_not_meet(name):
+    phantom, rng = skin_phantom(name), np.random.default_rng(11)
+    # In another order of the cells other ones make a block: what is added must not hang on it.
+    shuffled = rng.permutation(len(phantom.areas_mm2))
+    parts = (phantom.centers, phantom.normals, phantom.half_edges)
+    mixed = SkinPhantom(name, (1, len(shuffled)), *(one[shuffled] for one in parts), phantom.areas_mm2[shuffled],
+                        phantom.height_mm, phantom.two_sided, phantom.corners)  # fmt: skip
+    placed = lay(phantom, Lying())
+    for _ in range(25):
+        angles = (float(rng.uniform(-180, 180)), float(rng.uniform(-40, 40)))
+        (beam,) = event_beams(replace(EVENT, angles_deg=angles), placed)
+        low_u, low_v = rng.uniform(-60, 60, 2)
+        field = (low_u, rng.uniform(5, 90) - low_u, low_v, rng.uniform(5, 90) - low_v)
+        beam = replace(beam, field_mm=field, penumbra=Penumbra(1.0, 250.0) if rng.random() < 0.5 else None)
+        whole, other = SkinDose(phantom), SkinDose(mixed)
+        assert whole.add(beam) == pytest.approx(other.add(beam), abs=1e-12)
+        np.testing.assert_allclose(other.dose_mgy, whole.dose_mgy[shuffled], rtol=1e-12, atol=0.0)
+        assert other.peak_mgy == pytest.approx(whole.peak_mgy, rel=1e-12)

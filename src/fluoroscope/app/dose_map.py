@@ -180,7 +180,12 @@ def _skin_of(body: Body) -> _Skin:
         return _Skin(skin_phantom(body.phantom, body.height_cm, body.weight_kg))
     from fluoroscope.app.room_scene import RoomScene
 
-    patient = load_patient(RoomSetup(body.phantom))
+    try:
+        patient = load_patient(RoomSetup(body.phantom))
+    except PatientFileError as fault:
+        if "no such file" not in str(fault):
+            raise
+        raise PatientFileError(f"{fault}; phantoms are {', '.join(PHANTOMS)}") from fault
     found = patient_skin(patient.volume, patient.record.name)
     x, y, z = (float(value) for value in patient.reference_mm)
     return _Skin(found.phantom, (x, y, z), RoomScene(patient).vertebrae(), found.cut)

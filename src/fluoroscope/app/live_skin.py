@@ -232,10 +232,15 @@ class LiveSkin:
                 exam, beams = self._exam, self._waiting
                 if exam.skin is not None or not self._lacks_skin:
                     self._waiting = {}
-            if exam.skin is None and not exam.fault and exam.patient is not None:
-                self._find_skin(exam, exam.patient)
-            else:
-                self._add(exam, beams)
+            try:
+                if exam.skin is None and not exam.fault and exam.patient is not None:
+                    self._find_skin(exam, exam.patient)
+                else:
+                    self._add(exam, beams)
+            except (ValueError, MemoryError) as fault:
+                # A map that lacks a pulse is none: it is not told any more, and X-ray goes on.
+                with self._changed:
+                    exam.fault, exam.dose = str(fault) or "out of memory", None
 
     @property
     def _lacks_skin(self) -> bool:
@@ -244,12 +249,7 @@ class LiveSkin:
 
     def _find_skin(self, exam: _Exam, patient: Patient) -> None:
         name = patient.record.name
-        try:
-            skin = patient_skin(patient.volume, name)
-        except ValueError as fault:  # no body in it: no map, and nothing else suffers
-            with self._changed:
-                exam.fault = str(fault)
-            return
+        skin = patient_skin(patient.volume, name)
         with self._changed:
             self._shapes += 1
             uid = f"{name}-{self._shapes}"
