@@ -91,6 +91,13 @@ def test_the_status_of_the_room_says_sex_and_age():
     assert patient_facts({"facts": None, "sex": ""}, False) == PatientFacts()
 
 
+def test_a_record_that_excludes_pregnancy_answers_the_question_unless_it_tells_of_one():
+    told = {"facts": ["female, 38 y"], "pregnancy_excluded": "negative test"}
+    assert not Screening(RULE, patient_facts(told, True)).needed
+    assert "negative test" in Screening(RULE, patient_facts(told, True)).why
+    assert Screening(RULE, patient_facts(told | {"pregnancy_weeks": 12}, True)).blocks
+
+
 @pytest.mark.parametrize(("low", "high"), [(-1.0, 50.0), (51.0, 50.0), (12.0, 121.0)])
 def test_ages_that_do_not_ascend_are_refused(low, high):
     with pytest.raises(ValueError, match="ascend"):

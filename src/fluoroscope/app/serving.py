@@ -234,6 +234,7 @@ class _OnTheTable:
         return {
             "synthetic": True if self.patient.modelled else known.get("synthetic"),
             "pregnancy_weeks": weeks,
+            "pregnancy_excluded": known.get("pregnancy_excluded", ""),
             "facts": known.get("facts", []),
         }
 

@@ -137,16 +137,17 @@ def _kind(record: PatientRecord) -> dict[str, Any]:
     """Return what a card says beside the description: group, whether it is synthetic, facts, weeks of a pregnancy."""
     parameters = record.parameters
     if parameters is None:
-        return {"group": "scanned", "synthetic": False, "facts": [], "pregnancy_weeks": None}
+        return {"group": "scanned", "synthetic": False, "facts": [], "pregnancy_weeks": None, "pregnancy_excluded": ""}
     facts = [f"{parameters.sex}, {parameters.age_years:.0f} y"]
     facts += [] if parameters.bmi is None else [f"BMI {parameters.bmi:g}"]
     facts += [f"{one.kind.replace('_', ' ')} {one.level}".strip() for one in parameters.pathologies]
-    taught = any(one.name == record.name for one in teaching_patients())
+    taught = next((one for one in teaching_patients() if one.name == record.name), None)
     return {
-        "group": "modelled" if taught else "made",
+        "group": "made" if taught is None else "modelled",
         "synthetic": True,
         "facts": facts,
         "pregnancy_weeks": parameters.pregnancy_weeks or None,
+        "pregnancy_excluded": "" if taught is None else taught.pregnancy_excluded,
     }
 
 

@@ -25,17 +25,19 @@ __all__ = [
     "teaching_patients",
 ]
 
+_OF_THE_RECORD = ("description", "pitch_mm", "pregnancy_excluded")
 MADE_SOURCE = "modelled by this program; synthetic: not compared with real paired X-ray"
 
 
 @dataclass(frozen=True, slots=True)
 class NamedPatient:
-    """A name, one line for people, everything the model needs, and the size of his voxels."""
+    """A name, a line for people, all the model needs, the size of his voxels, and how pregnancy was excluded."""
 
     name: str
     description: str
     parameters: PatientParameters
     pitch_mm: float = 1.0
+    pregnancy_excluded: str = ""
 
     @classmethod
     def of(cls, parameters: PatientParameters) -> "NamedPatient":
@@ -82,9 +84,10 @@ def teaching_patients() -> tuple[NamedPatient, ...]:
 
 
 def _named(name: str, entry: Mapping[str, Any]) -> NamedPatient:
-    values = {key: value for key, value in entry.items() if key not in ("description", "pitch_mm")}
+    values = {key: value for key, value in entry.items() if key not in _OF_THE_RECORD}
     pitch_mm = float(entry.get("pitch_mm", 1.0))
-    return NamedPatient(name, str(entry["description"]), parameters_from_json(values), pitch_mm)
+    excluded = str(entry.get("pregnancy_excluded", ""))
+    return NamedPatient(name, str(entry["description"]), parameters_from_json(values), pitch_mm, excluded)
 
 
 def name_of(parameters: PatientParameters) -> str:

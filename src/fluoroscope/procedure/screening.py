@@ -89,12 +89,15 @@ class PatientFacts:
         Of a pregnancy the record tells of.
     simulated
         True when no real person gets X-ray.
+    pregnancy_excluded
+        How, where the record says that pregnancy was excluded for this exam; "" where it does not.
     """
 
     sex: str | None = None
     age_years: float | None = None
     pregnancy_weeks: float | None = None
     simulated: bool = False
+    pregnancy_excluded: str = ""
 
 
 _SEXES = {"f": "female", "female": "female", "m": "male", "male": "male", "o": "other", "other": "other"}
@@ -119,6 +122,7 @@ def patient_facts(status: Mapping[str, Any], simulated: bool) -> PatientFacts:
         known_age,
         float(weeks) if isinstance(weeks, int | float) and weeks > 0 else None,
         simulated,
+        str(status.get("pregnancy_excluded") or ""),
     )
 
 
@@ -238,6 +242,8 @@ class Screening:
             return False, "the site's rules do not ask"
         if facts.pregnancy_weeks is not None:
             return True, f"the record says pregnant, week {facts.pregnancy_weeks:g}"
+        if facts.pregnancy_excluded:
+            return False, f"the record says pregnancy excluded: {facts.pregnancy_excluded}"
         if facts.sex == "male":
             return False, "the record says male"
         ages = f"{rule.from_years:g} to {rule.to_years:g} years"
