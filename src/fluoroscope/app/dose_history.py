@@ -80,7 +80,7 @@ def history_rows(history: PatientHistory) -> list[tuple[str, str]]:
     if patient.merged:
         rows.append(("also known as", ", ".join(patient.merged)))
     rows += [("in sum" if number == 0 else "", line) for number, line in enumerate(_lines(history))]
-    rows += [("not known", note.text) for note in history.unknown]
+    rows += [("to know", note.text) for note in history.unknown]
     rows += [(f"elsewhere, {one.id}", _told(one)) for one in history.outside]
     return rows
 
