@@ -79,7 +79,8 @@ def exams(tmp_path) -> Path:
 
 def screened(room) -> None:
     """Answer the question before the first exposure, where it is asked."""
-    if room.status()["dose"]["control"]["screening"]["blocks"]:
+    control = room.status()["dose"]["control"]
+    if control is not None and control["screening"]["blocks"]:
         room.command("screening_answer", {"answer": "no", "by": "Test"})
 
 

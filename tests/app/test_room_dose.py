@@ -228,6 +228,41 @@ def test_a_slow_registry_keeps_nobody_waiting_and_the_first_patients_history_is_
     assert said == []
 
 
+class LostMemory(SlowMemory):
+    """A registry that does not answer at first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go.set()
+        self.asked = self.waited = 0
+
+    def begin(self, patient) -> None:
+        super().begin(patient)
+        self.asked += 1
+        if self.asked < 3:
+            self._told["error"] = "connection refused"
+
+    def keep_exam(self, folder, estimates) -> str:
+        return "the exam's dose is not in the registry yet"
+
+    def keep_waiting(self, parent=None) -> list[str]:
+        self.waited += 1
+        return []
+
+
+def test_a_registry_that_comes_back_is_asked_again_and_takes_what_waited(wait_for):
+    memory, said = LostMemory(), []
+    history = RoomHistory(memory, lambda *words: said.append(words), again_after_s=0.01)
+    history.begin(PatientIdentity("A", "1"))
+    history.keep(Path("exam"), Estimates())
+    assert wait_for(lambda: said and history.status() is not None)
+    assert wait_for(lambda: not history.status()["trouble"] and memory.waited)
+    history.close()
+    # Said once, however often it was asked.
+    assert said == [("warning", "the exam's dose is not in the registry yet")]
+    assert memory.asked == 3
+
+
 def test_a_clip_has_no_dose_control_and_no_history(asking, exams, expose, wait_for):
     expose(asking, pulses=3)
     folder = Path(asking.status()["exam"]["folder"])

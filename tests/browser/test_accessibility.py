@@ -52,6 +52,7 @@ def dose_states(room, window, found) -> None:
     room.command("close_exam", {})
     page.locator(".before .screening").wait_for()
     found["asked"] = violations(window)
+    page.get_by_label("Asked by").fill("")
     page.locator(".before").get_by_role("button", name="No", exact=True).click()
     page.locator(".fault", has_text="Say who.").wait_for()
     found["nobody named"] = violations(window)

@@ -19,6 +19,8 @@ AGAIN_AFTER_S = 30.0
 SHOWN = ("known", "patient_id", "exams", "since", "cumulative", "last", "unknown", "lines")
 """What the page is told of a history, beside ``outside`` and ``trouble``; not every exam by itself."""
 
+SHOWN_OF_LAST = ("date", "procedure", "air_kerma_mgy", "kap_gy_cm2", "fluoroscopy_time_s")
+
 
 class RoomHistory:
     """Hands on what a `DoseMemory` knows. Safe from several threads; only the commands wait for the registry.
@@ -122,6 +124,8 @@ class RoomHistory:
             return
         trouble = str(known.get("error") or "")
         shown = {name: known[name] for name in SHOWN}
+        last = shown["last"]
+        shown["last"] = None if last is None else {name: last.get(name) for name in SHOWN_OF_LAST}
         self._told = shown | {"outside": known["outside"], "trouble": trouble}
         if trouble:
             self._told["lines"] = []
