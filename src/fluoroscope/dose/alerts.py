@@ -150,8 +150,8 @@ MOST = {
 }
 """What no procedure gives, in the quantity's unit: a value above it is a fault of the reading, not a dose."""
 
-LEAST_LOCAL_PART = 1e-3
-"""A local level and its steps are at least this part of the published ones."""
+LEAST_LOCAL_PART, LEAST_STEP_PART = 1e-6, 1e-3
+"""A local level, and its steps, are at least these parts of the published ones: a spine clinic's case gives 1 mGy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -480,7 +480,7 @@ def _local_rule(published: LevelRule, table: Any, source: str) -> LevelRule:
     first = number("first", LEAST_LOCAL_PART * published.first, published.first)
     every, substantial = None, None
     if "every" in table and published.every is not None:
-        every = number("every", LEAST_LOCAL_PART * published.every, published.first)
+        every = number("every", LEAST_STEP_PART * published.every, published.first)
     if "substantial" in table and published.substantial is not None:
         substantial = number("substantial", first, published.substantial)
     return LevelRule(quantity, first, every, substantial, source.strip(), published.first)
