@@ -381,12 +381,13 @@ def bench(
     json_output: JsonOption = False,
 ) -> None:
     """Measure speed and memory on this computer: medians and spread."""
+    from fluoroscope.app.registry_bench import registry_rows
     from fluoroscope.app.room_bench import first_frame_rows, recording_rows, stream_rows
     from fluoroscope.evaluation.bench import bench_rows
 
     with loading_bar() as progress:
         rows = bench_rows(peers=peers, full=full, progress=progress)
-        rows += first_frame_rows(cold=full)
+        rows += first_frame_rows(cold=full) + registry_rows()
         if full:
             rows += recording_rows() + stream_rows()
     _print_rows("Speed on this computer", rows, json_output)

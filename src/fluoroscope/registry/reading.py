@@ -5,9 +5,10 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-from fluoroscope.dicom.dose_objects import read_dose_object
+from fluoroscope.dicom.dose_objects import dose_object, read_dose_object
 from fluoroscope.dicom.dose_records import DoseEventRecord, DoseObject, DoseTotals
 from fluoroscope.dicom.safe_parsing import read_header
+from fluoroscope.dicom.sr_tree import SRDocument, read_sr
 from fluoroscope.patient.stored import PatientFileError
 from fluoroscope.registry.reports import DOSE_KINDS, Person, Report, ReportEvent, Totals
 
@@ -16,8 +17,8 @@ __all__ = ["read_report"]
 _WHOSE = (
     "PatientID", "IssuerOfPatientID", "PatientName", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime",
     "StudyDescription", "ContentDate", "ContentTime", "CompletionFlag", "DeviceSerialNumber", "SeriesDescription",
-    "PredecessorDocumentsSequence",
 )  # fmt: skip
+_PREDECESSORS = b"\x40\x00\x60\xa3"
 _LONGEST = 1024
 
 
@@ -29,17 +30,18 @@ def read_report(path: Path) -> Report | None:
     PatientFileError
         The file is damaged, or as `read_dose_object`.
     """
-    found = read_dose_object(path)
+    document = read_sr(path)
+    found = read_dose_object(path) if document is None else dose_object(document)
     if found is None or found.kind not in DOSE_KINDS:
         return None
-    header = read_header(path, _WHOSE)
+    header: Any = read_header(path, _WHOSE) if document is None else document.header
     try:
-        return _report(path, found, header)
+        return _report(path, found, header, document)
     except ValueError as fault:
         raise PatientFileError(f"{path}: {fault}") from fault
 
 
-def _report(path: Path, found: DoseObject, header: Any) -> Report:
+def _report(path: Path, found: DoseObject, header: Any, document: SRDocument | None) -> Report:
     def word(keyword: str) -> str:
         return _clean(str(header.get(keyword, "") or ""))
 
@@ -61,25 +63,20 @@ def _report(path: Path, found: DoseObject, header: Any) -> Report:
         written=_moment(word("ContentDate"), word("ContentTime")),
         complete=word("CompletionFlag").upper() != "PARTIAL",
         scope=_clean(found.scope),
-        scope_uid=_scope_uid(path, found),
+        scope_uid=_scope_uid(document),
         reference_point=_clean(found.reference_point),
         header=_totals(found.total),
         summed=_totals(found.summed),
         events=tuple(_event(number, one) for number, one in enumerate(found.events, start=1)),
-        replaces=_replaced(header),
+        replaces=_replaced(path) if document is not None else (),
         warnings=tuple((_clean(one.code), _clean(one.text)) for one in found.warnings),
         simulated="SIMULATED" in word("SeriesDescription").upper(),
         path=str(path).encode(errors="replace").decode(),
     )  # fmt: skip
 
 
-def _scope_uid(path: Path, found: DoseObject) -> str:
-    """Return what the totals are over; looked up only where events cannot tell objects apart."""
-    if found.events or not found.scope:
-        return ""
-    from fluoroscope.dicom.sr_tree import read_sr
-
-    document = read_sr(path)
+def _scope_uid(document: SRDocument | None) -> str:
+    """Return the UID of what the totals are over."""
     scopes = document.root.named("113705") if document is not None else ()
     return next((_clean(child.text) for one in scopes for child in one.children if child.kind == "UIDREF"), "")
 
@@ -104,7 +101,11 @@ def _mean(values: tuple[float, ...]) -> float | None:
     return sum(made) / len(made) if made else None
 
 
-def _replaced(header: Any) -> tuple[str, ...]:
+def _replaced(path: Path) -> tuple[str, ...]:
+    """Return what a report takes the place of: rare, so the slow reader is only asked when the bytes hold it."""
+    if _PREDECESSORS not in path.read_bytes():
+        return ()
+    header: Any = read_header(path, ("PredecessorDocumentsSequence",))
     found = []
     for study in header.get("PredecessorDocumentsSequence", None) or ():
         for series in study.get("ReferencedSeriesSequence", None) or ():
