@@ -20,7 +20,7 @@ class Server:
     def __init__(self):
         programs = Path(max(Path("/usr/lib/postgresql").glob("*/bin/initdb"))).parent
         self._programs = programs
-        self.folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
+        self.folder = Path(tempfile.mkdtemp(prefix="pg-"))
         self._count = 0
         self._as = []
         if os.geteuid() == 0:
