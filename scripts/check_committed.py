@@ -9,7 +9,9 @@ import sys
 from pathlib import Path
 
 WORDS = {
-    "names a package registry": r"pypi\.org|pythonhosted\.org|npmjs\.(?:org|com)|yarnpkg\.com|//registry\b|(?:^|[^\w.])registry(?:\.[\w-]+)+\.(?:org|com|net|io|dev|cloud|internal|local|lan|corp)\b"
+    "names a package registry": r"pypi\.org|pythonhosted\.org|npmjs\.(?:org|com)|yarnpkg\.com|//registry\b"
+    # A host: a room of the package has the name too.
+    r"|(?:^|[^\w.])registry(?:\.[\w-]+)+\.(?:org|com|net|io|dev|cloud|internal|local|lan|corp)\b"
     r"|index-url|find-links|\"resolved\":",
     "names a folder of one machine": r"(?:^|[^\w.~/-])(?:/root|/home|/Users|/work|/opt|/mnt|/tmp)(?:/|\b[^\w-])",
 }
