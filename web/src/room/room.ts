@@ -80,6 +80,8 @@ function receiveStatus(status: Status): void {
       s.exposedCollimation.value = JSON.stringify(status.collimation);
       if (!s.everExposed.peek()) s.rememberExposed();
     } else if (s.exposingSinceMs.peek() !== null) s.exposingSinceMs.value = null;
+    // Another exam may have somebody else at the page: nobody signs under the name of the one before.
+    if (before !== null && before.exam?.uid !== status.exam?.uid) s.who.value = "";
     rememberStored(before, status);
     const stored = s.shownStored.peek();
     const reference = status.shown === undefined ? (stored === null ? null : (seen.get(stored) ?? null)) : status.shown.reference;
