@@ -146,14 +146,10 @@ def _opened(setup: RoomSetup, exams: Path | None, seed: int | None) -> Fluorosco
     cards = PatientCards(clock)
 
     def open_exam(following: NextExam) -> ExamRecording:
-        chosen, laid = table, None
+        chosen, laid = _chosen(table, following), None
         if following.patient is not None:
-            other = replace(table.setup, patient=following.patient, labels=None, names=None, series=None)
-            chosen = _OnTheTable(other, load_patient(other, following.progress))
             laid = _laid_down(chosen, clock, seed)
             laid[1].prepare()
-        elif following.position is not None:
-            chosen = _OnTheTable(replace(table.setup, position=following.position.value), table.patient)
         identity = exam_identity(chosen.setup, chosen.patient, new_uid(), clock.utc_now())
         details = exam_details(chosen.setup, chosen.patient)
         exam = ExamRecording(identity, details, chosen.status(), exams, _calibration(rules))
@@ -195,6 +191,16 @@ def _opened(setup: RoomSetup, exams: Path | None, seed: int | None) -> Fluorosco
         cards=cards,
     )
     return FluoroscopyRoom(parts, first)
+
+
+def _chosen(table: "_OnTheTable", following: NextExam) -> "_OnTheTable":
+    """Return who lies on the table in the next exam, and how."""
+    if following.patient is not None:
+        other = replace(table.setup, patient=following.patient, labels=None, names=None, series=None)
+        return _OnTheTable(other, load_patient(other, following.progress))
+    if following.position is not None:
+        return _OnTheTable(replace(table.setup, position=following.position.value), table.patient)
+    return table
 
 
 def _calibration(rules: DoseRules) -> DoseCalibration | None:
