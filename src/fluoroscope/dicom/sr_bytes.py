@@ -75,6 +75,11 @@ _MEASURE_VRS: Final = {_NUMERIC: b"DS", _FLOATING: b"FD", _UNITS: b"SQ"}
 _ROOT_VRS: Final = {_CHARSET: b"CS", **_ITEM_VRS, **{tag: vr for tag, (_, vr) in _HEADER.items()}}
 
 
+_MOST_CODES, _LONGEST_CODE = 20_000, 512
+"""Codes kept from one file to the next, by the bytes they are written in: a bound of number and of length."""
+_CODES: "dict[tuple[bool, tuple[str, ...]], dict[bytes, CodedConcept | None]]" = {}
+
+
 class UnusualError(Exception):
     """Not walked here: another syntax, a structure or a value that is rare."""
 
@@ -135,6 +140,14 @@ def _meta(data: bytes) -> tuple[str, int]:
     return syntax, at
 
 
+def _known_codes(explicit: bool, encodings: tuple[str, ...]) -> "dict[bytes, CodedConcept | None]":
+    """Return the codes met so far in files written alike: the next report has nearly the same ones."""
+    known = _CODES.setdefault((explicit, encodings), {})
+    if len(known) >= _MOST_CODES:
+        known = _CODES[explicit, encodings] = {}
+    return known
+
+
 Found = dict[int, tuple[int, int]]
 Items = tuple[SRItem, ...]
 
@@ -145,7 +158,7 @@ class _Walk:
     def __init__(self, data: bytes, explicit: bool) -> None:
         self._data, self._explicit, self._count = data, explicit, 0
         self._encodings: list[str] = ["iso8859"]
-        # The same bytes mean the same all through a file: most codes, kinds and many values come again and again.
+        # The same bytes mean the same all through a file: many values come again and again.
         self._codes: dict[bytes, CodedConcept | None] = {}
         self._kinds: dict[bytes, str] = {}
         self._measured: dict[bytes, tuple[Measurement, ...]] = {}
@@ -159,6 +172,7 @@ class _Walk:
             if tag & 0xFFFF == _PIXELS:
                 break
             if tag == _CONTENT:
+                self._codes = _known_codes(self._explicit, tuple(self._encodings))
                 children, at = self._items(start, length, len(data), 1)
                 continue
             at = self._over(start, length)
@@ -336,7 +350,8 @@ class _Walk:
             value = next((text for wanted in _CODE_VALUES if (text := self._text(one, wanted, _CODE_VRS[wanted]))), "")
             scheme, meaning = self._text(one, _SCHEME, b"SH"), self._text(one, _MEANING, b"LO")
             code = CodedConcept(value.strip(), scheme.strip(), meaning.strip())
-        self._codes[raw] = code
+        if len(raw) <= _LONGEST_CODE and len(self._codes) < _MOST_CODES:
+            self._codes[raw] = code
         return code
 
     def _whole(self, place: tuple[int, int], take: Callable[[int, int], int]) -> None:
