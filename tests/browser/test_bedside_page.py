@@ -59,7 +59,7 @@ def test_a_patient_is_made_from_the_form_with_the_keyboard(served):
     page.get_by_label("BMI, kg/m²").fill("34")
     page.get_by_label("Seed", exact=True).fill("7")
     page.get_by_role("button", name="Add an abnormality").press("Enter")
-    page.get_by_label("Level").select_option("L4")
+    page.get_by_label("Level", exact=True).select_option("L4")
     page.get_by_label("Amount, Meyerding grade").fill("2")
     served.room.hold_making.clear()
     page.get_by_label("Seed", exact=True).press("Enter")
