@@ -151,6 +151,18 @@ def test_a_pulse_that_cannot_be_mapped_ends_the_map_and_not_the_exposure(room, e
     assert skin.result().peak_mgy > 0.0
 
 
+def test_the_dosemeter_s_calibration_multiplies_the_map_once(room, expose, skin, wait_for):
+    parts = room._parts
+    calibrated = LiveSkin(parts.loop, parts.console, parts.bedside, 1.25)
+    calibrated.begin("calibrated")
+    assert wait_for(lambda: calibrated.shape() is not None)
+    expose(room, pulses=5)
+    plain, more = skin.result(), calibrated.result()
+    calibrated.close()
+    assert plain.peak_mgy > 0.0
+    np.testing.assert_allclose(more.dose_mgy, 1.25 * plain.dose_mgy, rtol=1e-9)
+
+
 def test_a_clip_has_no_map(room):
     skin = LiveSkin(room._parts.loop, None, None)
     skin.begin("clip")

@@ -73,10 +73,12 @@ class LiveSkin:
         Whose pulses are counted.
     console, bedside
         Where the patient lies, and who; None for a recorded clip, which has no map.
+    factor
+        Of the dosemeter's calibration, by which every pulse's kerma is multiplied here, and nowhere after.
     """
 
-    def __init__(self, loop: LiveLoop, console: Console | None, bedside: Bedside | None) -> None:
-        self._console, self._bedside = console, bedside
+    def __init__(self, loop: LiveLoop, console: Console | None, bedside: Bedside | None, factor: float = 1.0) -> None:
+        self._console, self._bedside, self._factor = console, bedside, factor
         self._changed = threading.Condition()
         self._waiting: dict[_Beam, float] = {}
         self._busy, self._closed = False, False
@@ -217,7 +219,7 @@ class LiveSkin:
             setup.reference_mm,
         )
         with self._changed:
-            self._waiting[beam] = self._waiting.get(beam, 0.0) + kerma.air_kerma_mgy
+            self._waiting[beam] = self._waiting.get(beam, 0.0) + self._factor * kerma.air_kerma_mgy
             self._changed.notify_all()
 
     def _work(self) -> None:

@@ -14,7 +14,7 @@ from fluoroscope.acquisition.event import IrradiationEvent
 from fluoroscope.app.bedside import Bedside
 from fluoroscope.app.console import Console
 from fluoroscope.app.dose_control import DoseControl
-from fluoroscope.app.dose_estimates import PatientFacts, exam_estimates, exposure_of_event
+from fluoroscope.app.dose_estimates import PatientFacts, UterusPlace, exam_estimates, exposure_of_event
 from fluoroscope.app.dose_memory import DoseMemory
 from fluoroscope.app.dose_rules import DoseRules
 from fluoroscope.app.exam import Exam
@@ -23,6 +23,7 @@ from fluoroscope.app.live_skin import LiveSkin
 from fluoroscope.app.room_history import RoomHistory
 from fluoroscope.app.staff_dose import Beam, staff_dose
 from fluoroscope.beam.technique import RadiationMode
+from fluoroscope.dose.conceptus import uterus_near
 from fluoroscope.dose.effective_dose import Coefficients, PatientExposure, region_of
 from fluoroscope.dose.skin_dose import SkinMap
 from fluoroscope.geometry.pose import CArmPose
@@ -84,7 +85,8 @@ class RoomDose:
         self._messages: list[tuple[str, str]] = []
         self._procedure = ""
         self._note: Callable[[str, Any], None] = lambda *_: None
-        self.skin = None if console is None else LiveSkin(loop, console, bedside)
+        factor = rules.calibration.factor
+        self.skin = None if console is None else LiveSkin(loop, console, bedside, factor)
         peak = None if self.skin is None else self.skin.peak_mgy
         self.control = DoseControl(rules, loop, clock, console, peak)
         self._alerts = LiveAlerts(rules.levels, loop, clock, peak)
@@ -227,7 +229,7 @@ class RoomDose:
         if self._console is None:
             return
         exposure = self._calibrated(
-            exposure_of_event(event, self._facts.position, self._region(event.first_pose, event.table))
+            exposure_of_event(event, self._facts.position, self._region(event.first_pose, event.table), self._uterus())
         )
         with self._lock:
             self._events.append(event)
@@ -284,6 +286,7 @@ class RoomDose:
             technique.tube_voltage_kv,
             self._region(carm.pose, carm.table),
             technique.mode is RadiationMode.ACQUISITION,
+            technique.filtration.copper_mm,
         )
 
     def _calibrated(self, exposure: PatientExposure) -> PatientExposure:
@@ -294,6 +297,12 @@ class RoomDose:
             kap_gy_cm2=None if kap is None else factor * kap,
             air_kerma_mgy=None if kerma is None else factor * kerma,
         )
+
+    def _uterus(self) -> UterusPlace | None:
+        """Return where the uterus is expected in the patient on the table; None where the spine is not known."""
+        console, bedside = self._console, self._bedside
+        at = None if bedside is None else uterus_near(bedside.scene.vertebrae())
+        return None if console is None or at is None else UterusPlace(at, console.carm.setup.reference_mm)
 
     def _region(self, pose: CArmPose | None, table: TablePose | None) -> str | None:
         """Return the part of the spine nearest to the isocentre, else that of the procedure."""
@@ -319,5 +328,6 @@ class RoomDose:
         with self._lock:
             events = tuple(self._events)
         beam = Beam(technique.tube_voltage_kv, technique.filtration.copper_mm)
-        told = staff_dose(carm.pose, carm.table, carm.position, rate_gy_cm2_min, beam, events)
+        settings = None if self._coefficients is None else self._coefficients.staff
+        told = staff_dose(carm.pose, carm.table, carm.position, rate_gy_cm2_min, beam, events, settings=settings)
         return Asset(json.dumps(told, separators=(",", ":")).encode(), "application/json")
