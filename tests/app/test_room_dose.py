@@ -12,6 +12,7 @@ from fluoroscope.app.setup import RoomSetup
 from fluoroscope.live.journal import read_journal
 from fluoroscope.monitor.control import RefusedError
 from fluoroscope.records.identity import PatientIdentity
+from fluoroscope.registry import RegistryError
 from fluoroscope.registry.keeping import Estimates
 
 RULES = """
@@ -290,3 +291,8 @@ def test_the_closed_exam_holds_both_dose_objects_and_what_was_decided(asking, ex
     told = json.dumps(log)
     assert '"Test"' in told
     assert "lumbar_epidural" in told
+
+
+def test_a_registry_that_can_be_nowhere_is_said_before_the_room_opens(small_ct, exams):
+    with pytest.raises(RegistryError, match="postgresql://"):
+        open_room(RoomSetup(str(small_ct), matrix=512, registry="mystery://host/database"), exams)

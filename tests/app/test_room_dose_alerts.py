@@ -90,5 +90,5 @@ def test_the_next_exam_begins_without_the_alerts_of_the_last(room, expose, wait_
 def test_levels_out_of_range_are_refused_before_anything_is_loaded(levels, exams):
     levels.write_text(LEVELS.replace("first = 2", "first = 0"))
     setup = RoomSetup("no such patient", matrix=512, dose_rules=levels)
-    with pytest.raises(DoseRulesError, match=r"from 1\.8 to 1800 s"):
+    with pytest.raises(DoseRulesError, match=r"from 0\.0018 to 1800 s"):
         open_room(setup, exams)

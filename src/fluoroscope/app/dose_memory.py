@@ -15,7 +15,7 @@ from fluoroscope.monitor.control import RefusedError
 from fluoroscope.patient.stored import PatientFileError
 from fluoroscope.records.exam_store import ExamFileError, exams_folder, load_exam
 from fluoroscope.records.identity import PatientIdentity
-from fluoroscope.registry import Registry, RegistryError
+from fluoroscope.registry import Registry, RegistryError, check_where
 from fluoroscope.registry.history import patient_history
 from fluoroscope.registry.keeping import Estimates, keep_reports, known_objects, set_estimates
 from fluoroscope.registry.outside import ToldExposure, add_outside, remove_outside
@@ -36,9 +36,16 @@ class DoseMemory:
     registry
         Open, or where it is (a file or a URL; None for the default): then it is opened when first needed, and again
         after a fault.
+
+    Raises
+    ------
+    RegistryError
+        ``registry`` names no place a registry can be.
     """
 
     def __init__(self, registry: Registry | str | Path | None = None) -> None:
+        if not isinstance(registry, Registry):
+            check_where(registry)
         self._open = registry if isinstance(registry, Registry) else None
         self._where = None if isinstance(registry, Registry) else registry
         self._lock = threading.RLock()

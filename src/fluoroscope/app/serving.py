@@ -134,7 +134,8 @@ def open_room(setup: RoomSetup, exams: Path | None = None, seed: int | None = No
 
 
 def _opened(setup: RoomSetup, exams: Path | None, seed: int | None) -> FluoroscopyRoom:
-    rules = read_rules(setup.dose_rules)
+    # What may be wrong of rules and registry is said before a patient is loaded.
+    rules, memory = read_rules(setup.dose_rules), DoseMemory(setup.registry)
     clock, chain = SystemClock(), ImageChain()
     table = _OnTheTable(setup, load_patient(setup))
     scene, carm, began_ns = _laid_down(table, clock, seed)
@@ -142,7 +143,7 @@ def _opened(setup: RoomSetup, exams: Path | None, seed: int | None) -> Fluorosco
     bedside = Bedside(console, clock)
     bedside.take(scene, began_ns)
     loop = LiveLoop(carm, chain, KermaLedger(calibration=rules.calibration), clock, new_uid)
-    dose = RoomDose(rules, loop, clock, console, bedside, DoseMemory(setup.registry))
+    dose = RoomDose(rules, loop, clock, console, bedside, memory)
     cards = PatientCards(clock)
 
     def open_exam(following: NextExam) -> ExamRecording:

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from fluoroscope.patient.folders import data_folder
 
-__all__ = ["HEAD", "Registry", "RegistryError", "default_url", "utc_now"]
+__all__ = ["HEAD", "Registry", "RegistryError", "check_where", "default_url", "utc_now"]
 
 HEAD = "r0002"
 """The newest migration: a registry that stands there needs no Alembic, which is slow to load."""
@@ -48,6 +48,11 @@ def default_url() -> str:
 def utc_now() -> datetime:
     """Return the time as the registry keeps it: UTC, without a zone."""
     return datetime.now(UTC).replace(tzinfo=None)
+
+
+def check_where(where: str | Path | None = None) -> None:
+    """Raise `RegistryError` when ``where`` (the default when absent) names no place for a registry; opens nothing."""
+    _url(default_url() if where is None else str(where))
 
 
 class Registry:
