@@ -165,7 +165,7 @@ def test_levels_out_of_range_end_in_one_line(report, tmp_path, command):
     (tmp_path / "levels.toml").write_text(LEVELS.replace("first = 2", "first = 9999"))
     status, out, said = command("dose", "alerts", report(totals(*WHOLE)), "--levels", tmp_path / "levels.toml")
     assert (status, out) == (2, "")
-    assert "from 1.8 to 1800 s, not 9999 s" in said
+    assert "from 0.0018 to 1800 s, not 9999 s" in said
     assert said.count("\n") == 1
 
 

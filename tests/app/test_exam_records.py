@@ -152,8 +152,7 @@ def test_a_kill_at_any_moment_leaves_a_whole_report(tmp_path):
         from datetime import UTC, datetime, timedelta
         from pathlib import Path
         from fluoroscope.acquisition.event import IrradiationEvent
-        from fluoroscope.app.exams import exam_facts
-from fluoroscope.app.recording import ExamRecording
+        from fluoroscope.app.recording import ExamRecording
         from fluoroscope.records.identity import Equipment, ExamIdentity, PatientIdentity
         started = datetime(2026, 11, 22, 10, tzinfo=UTC)
         who = ExamIdentity("2.25.77", started, PatientIdentity("A^B", "P"), Equipment("virtual", "0"))
