@@ -65,7 +65,7 @@ def main() -> None:
         browser = play.chromium.launch(executable_path=shutil.which("chromium"), args=CHROMIUM_FLAGS)
         page = browser.new_page(viewport={"width": 1920, "height": 1080})
         program = subprocess.Popen(
-            [sys.executable, "-m", "fluoroscope", "run", "anna", "--no-open", "--port", "0"],
+            [sys.executable, "-m", "fluoroscope", "run", "lena", "--no-open", "--port", "0"],
             stderr=subprocess.PIPE,
             text=True,
             env=os.environ | {"FLUOROSCOPE_HOME": str(Path(scratch) / "home")},

@@ -35,7 +35,7 @@ def main() -> None:
         scratch = Path(folder)
         (scratch / "rules.toml").write_text(RULES)
         setup = RoomSetup(
-            "anna", matrix=512, dose_rules=scratch / "rules.toml", registry=str(scratch / "doses.sqlite"),
+            "lena", matrix=512, dose_rules=scratch / "rules.toml", registry=str(scratch / "doses.sqlite"),
             procedure="lumbar_epidural",
         )  # fmt: skip
         room = open_room(setup, scratch / "exams", seed=1)
