@@ -117,6 +117,11 @@ class DoseControl:
                 self._hold_below(high_level=False)
         self._note("dose rules", told)
 
+    @property
+    def procedure(self) -> str:
+        """What is done, of `procedure.catalogue`; "" while nobody has said it."""
+        return self._procedure
+
     # Commands of the page
 
     def screening_answer(self, *, answer: str, by: str) -> None:

@@ -19,6 +19,7 @@ from fluoroscope.dose.patient_skin import PatientSkin, patient_skin
 from fluoroscope.dose.skin_dose import SkinDose, SkinMap, beam_of_pose
 from fluoroscope.dose.skin_factors import beam_quality
 from fluoroscope.dose.skin_map import INHERENT_ALUMINIUM_MM, Placed, lay_at, map_uncertainty_percent
+from fluoroscope.dose.skin_phantoms import SkinPhantom
 from fluoroscope.geometry.pose import CArmPose
 from fluoroscope.geometry.table import PatientPosition, TablePose, patient_from_equipment
 from fluoroscope.live.loop import LiveLoop
@@ -87,6 +88,7 @@ class LiveSkin:
         self._shapes = 0
         self._placed: tuple[PatientSkin, PatientPosition, tuple[float, float, float], Placed] | None = None
         self._told: tuple[int, bytes] = (-1, b"")
+        self._where: tuple[SkinPhantom | None, int, str] = (None, -1, "")
         self._exam = _Exam("", None, {})
         self._subscription = loop.subscribe("skin map", Policy.LOSSLESS, _QUEUE)
         self._threads = [
@@ -133,12 +135,20 @@ class LiveSkin:
             "peak_mgy": peak,
             "uncertainty_percent": round(map_uncertainty_percent(exam.skin.phantom), 1),
             "share_on_patient": share,
-            "where": "beside the patient" if cell is None else where_on_body(exam.skin.phantom, cell, exam.vertebrae),
+            "where": "beside the patient" if cell is None else self._place(exam, exam.skin.phantom, cell),
             "position_mm": None if position is None else (np.asarray(position) - about).round(1).tolist(),
             "phantom": f"own skin of {exam.skin.phantom.name}",
             "estimate": False,
             "cut": exam.skin.cut,
         }
+
+    def _place(self, exam: _Exam, phantom: SkinPhantom, cell: int) -> str:
+        """Return where a cell is, in words; all cells are looked at when the peak has moved to another."""
+        known, at, words = self._where
+        if known is not phantom or at != cell:
+            words = where_on_body(phantom, cell, exam.vertebrae)
+            self._where = (phantom, cell, words)
+        return words
 
     def shape(self) -> Asset | None:
         """Return ``skin.json``: the corners of the cells; None while there is no skin."""

@@ -57,7 +57,6 @@ from pathlib import Path
 from fluoroscope.app.serving import open_room
 from fluoroscope.app.setup import RoomSetup
 room = open_room(RoomSetup(), Path(sys.argv[1]))
-room.command("screening_answer", {"answer": "no", "by": "benchmark"})
 room.command("pedal", {"down": True})
 frame = room.latest("live", -1, 30.0)
 assert frame is not None
@@ -147,17 +146,10 @@ def stream_rows(pixels: Sequence[int] = (512, 1024), seconds: float = 8.0) -> li
         for n in pixels:
             rows += _streamed(_clip_room(n, Path(scratch)), path, n, seconds, "stored run")
         for n in pixels:
-            room = _screened_room(n, Path(scratch))
+            room = open_room(RoomSetup(matrix=n), Path(scratch))
             room.command("set_technique", {"pulse_rate_hz": RATE_HZ})
             rows += _streamed(room, path, n, seconds, "live rendering")
     return rows
-
-
-def _screened_room(pixels: int, exams: Path) -> FluoroscopyRoom:
-    """Return the room on the usual patient, who may be exposed."""
-    room = open_room(RoomSetup(matrix=pixels), exams)
-    room.command("screening_answer", {"answer": "no", "by": "benchmark"})
-    return room
 
 
 def _clip_room(pixels: int, exams: Path) -> FluoroscopyRoom:
@@ -229,7 +221,7 @@ def recording_rows(pixels: Sequence[int] = (512, 1024), seconds: float = 4.0) ->
     rows = []
     for n in pixels:
         with tempfile.TemporaryDirectory() as scratch:
-            room = _screened_room(n, Path(scratch))
+            room = open_room(RoomSetup(matrix=n), Path(scratch))
             room.command("set_technique", {"pulse_rate_hz": RATE_HZ})
             room.command("pedal", {"down": True})
             time.sleep(seconds)

@@ -43,7 +43,6 @@ __all__ = ["RoomDose"]
 
 ESTIMATES_EVERY_NS = 1_000_000_000
 """While X-ray is on, what it means is worked out once a second."""
-SKIN_EVERY_NS = 250_000_000
 ORGAN_TOLD = ("name", "mgy", "low_mgy", "high_mgy")
 _SEXES = {"female": "F", "male": "M"}
 _REGIONS = {"C": "cervical", "T": "thoracic", "L": "lumbar", "S": "pelvis"}
@@ -81,9 +80,7 @@ class RoomDose:
         self._exposures: list[PatientExposure] = []
         self._facts = PatientFacts()
         self._estimates: tuple[tuple[int, int], int, dict[str, Any] | None] = ((-1, -1), 0, None)
-        self._skin_told: tuple[int | None, dict[str, Any] | None] = (None, None)
         self._messages: list[tuple[str, str]] = []
-        self._procedure = ""
         self._note: Callable[[str, Any], None] = lambda *_: None
         factor = rules.calibration.factor
         self.skin = None if console is None else LiveSkin(loop, console, bedside, factor)
@@ -100,7 +97,7 @@ class RoomDose:
         if self._console is not None:
             found |= {name: getattr(self.control, name) for name in DoseControl.COMMANDS}
             # A limit that is null is left out on the way.
-            found |= {"set_budget": self._set_budget, "set_procedure": self.set_procedure}
+            found["set_budget"] = self._set_budget
         if self._history is not None:
             found |= {name: getattr(self._history, name) for name in RoomHistory.COMMANDS}
         return found
@@ -121,8 +118,6 @@ class RoomDose:
             self._estimates = ((-1, -1), 0, None)
         if self.skin is not None:
             self.skin.begin(exam.uid)
-            with self._lock:
-                self._skin_told = (None, None)
         self.control.begin(exam.uid, told)
         if self._history is not None:
             self._history.begin(patient)
@@ -166,11 +161,6 @@ class RoomDose:
         if self._history is not None:
             self._history.keep_waiting(exams)
 
-    def set_procedure(self, *, name: str) -> None:
-        """Say what is done."""
-        self.control.set_procedure(name=name)
-        self._procedure = name
-
     def before_press(self, mode: RadiationMode) -> None:
         """Raise `RefusedError` when a rule forbids this press."""
         console = self._console
@@ -193,7 +183,7 @@ class RoomDose:
         if self._console is None:
             return told | {"control": None}
         return told | {
-            "skin": self._skin_status(),
+            "skin": None if self.skin is None else self.skin.status(),
             "control": self.control.status(),
             "estimates": self._meaning(snapshot),
         }
@@ -234,19 +224,6 @@ class RoomDose:
         with self._lock:
             self._events.append(event)
             self._exposures.append(exposure)
-
-    def _skin_status(self) -> dict[str, Any] | None:
-        """Return the skin's part, asked for anew four times a second: the peak is looked for in all its cells."""
-        if self.skin is None:
-            return None
-        now_ns = self._clock.monotonic_ns()
-        with self._lock:
-            at_ns, told = self._skin_told
-        if at_ns is None or now_ns - at_ns >= SKIN_EVERY_NS:
-            told = self.skin.status()
-            with self._lock:
-                self._skin_told = (now_ns, told)
-        return told
 
     def _meaning(self, snapshot: LiveStatus) -> dict[str, Any] | None:
         """Return the estimates, with the press that is on; anew once a second."""
@@ -315,7 +292,7 @@ class RoomDose:
             near = min(vertebrae, key=lambda name: float(np.linalg.norm(middle - vertebrae[name])), default="")
             if near[:1] in _REGIONS:
                 return _REGIONS[near[:1]]
-        procedure = PROCEDURES.get(self._procedure)
+        procedure = PROCEDURES.get(self.control.procedure)
         return None if procedure is None else region_of(procedure.region)
 
     def _staff(self) -> Asset | None:

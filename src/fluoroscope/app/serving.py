@@ -177,7 +177,7 @@ def _opened(setup: RoomSetup, exams: Path | None, seed: int | None) -> Fluorosco
     first = open_exam(NextExam())
     carm.prepare()
     if setup.procedure:
-        dose.set_procedure(name=setup.procedure)
+        dose.control.set_procedure(name=setup.procedure)
     dose.keep_waiting(exams)
     parts = RoomParts(
         loop,

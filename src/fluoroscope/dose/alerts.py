@@ -15,6 +15,8 @@ from json import loads
 from pathlib import Path
 from typing import Any
 
+from fluoroscope.dose.budget import DoseQuantity
+
 __all__ = [
     "PUBLISHED_LEVELS",
     "Alert",
@@ -47,7 +49,7 @@ class Quantity(StrEnum):
     @property
     def words(self) -> str:
         """For people."""
-        return _WORDS[self]
+        return DoseQuantity(self.value).words
 
 
 _UNITS = {
@@ -55,12 +57,6 @@ _UNITS = {
     Quantity.AIR_KERMA: "Gy",
     Quantity.KAP: "Gy·cm²",
     Quantity.FLUOROSCOPY_TIME: "min",
-}
-_WORDS = {
-    Quantity.PEAK_SKIN_DOSE: "peak skin dose",
-    Quantity.AIR_KERMA: "air kerma at the reference point",
-    Quantity.KAP: "kerma-area product",
-    Quantity.FLUOROSCOPY_TIME: "fluoroscopy time",
 }
 _ORDER = {quantity: place for place, quantity in enumerate(Quantity)}
 
