@@ -215,7 +215,7 @@ class SlowMemory:
 
 def test_a_slow_registry_keeps_nobody_waiting_and_the_first_patients_history_is_not_the_seconds():
     memory, said = SlowMemory(), []
-    history = RoomHistory(memory, lambda *words: said.append(words))
+    history = RoomHistory(lambda: memory, lambda *words: said.append(words))
     history.begin(PatientIdentity("A", "1"))
     history.begin(PatientIdentity("B", "2"))
     history.keep(Path("exam"), Estimates())
@@ -253,7 +253,7 @@ class LostMemory(SlowMemory):
 
 def test_a_registry_that_comes_back_is_asked_again_and_takes_what_waited(wait_for):
     memory, said = LostMemory(), []
-    history = RoomHistory(memory, lambda *words: said.append(words), again_after_s=0.01)
+    history = RoomHistory(lambda: memory, lambda *words: said.append(words), again_after_s=0.01)
     history.begin(PatientIdentity("A", "1"))
     history.keep(Path("exam"), Estimates())
     assert wait_for(lambda: said and history.status() is not None)

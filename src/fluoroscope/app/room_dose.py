@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,7 +15,6 @@ from fluoroscope.app.bedside import Bedside
 from fluoroscope.app.console import Console
 from fluoroscope.app.dose_control import DoseControl
 from fluoroscope.app.dose_estimates import PatientFacts, UterusPlace, exam_estimates, exposure_of_event
-from fluoroscope.app.dose_memory import DoseMemory
 from fluoroscope.app.dose_rules import DoseRules
 from fluoroscope.app.exam import Exam
 from fluoroscope.app.live_alerts import LiveAlerts
@@ -36,8 +35,10 @@ from fluoroscope.monitor.control import Asset
 from fluoroscope.procedure.catalogue import PROCEDURES
 from fluoroscope.procedure.screening import patient_facts
 from fluoroscope.records.identity import PatientIdentity
-from fluoroscope.registry.keeping import Estimates
 from fluoroscope.sources.pulse import kerma_of
+
+if TYPE_CHECKING:
+    from fluoroscope.app.dose_memory import DoseMemory
 
 __all__ = ["RoomDose"]
 
@@ -60,7 +61,7 @@ class RoomDose:
     console, bedside
         Of the C-arm and the patient; None for a recorded clip, which irradiates nobody.
     memory
-        The registry; None where nobody is remembered.
+        Opens the registry, when it is first asked; None where nobody is remembered.
     """
 
     def __init__(
@@ -70,7 +71,7 @@ class RoomDose:
         clock: Clock,
         console: Console | None = None,
         bedside: Bedside | None = None,
-        memory: DoseMemory | None = None,
+        memory: "Callable[[], DoseMemory] | None" = None,
     ) -> None:
         self._rules, self._loop, self._clock = rules, loop, clock
         self._console, self._bedside = console, bedside
@@ -143,6 +144,8 @@ class RoomDose:
         """Remember an exam whose records are written."""
         if self._history is None or not (exam.folder / "dose.dcm").is_file():
             return
+        from fluoroscope.registry.keeping import Estimates
+
         estimates = self.estimates() or {}
         coefficient = estimates.get("coefficient") or {}
         peak_mgy = None if self.skin is None else self.skin.peak_mgy()

@@ -3,13 +3,16 @@
 import queue
 import threading
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from fluoroscope.app.dose_memory import DoseMemory
 from fluoroscope.monitor.control import RefusedError
 from fluoroscope.records.identity import PatientIdentity
-from fluoroscope.registry.keeping import Estimates
+
+if TYPE_CHECKING:  # a room opens two seconds sooner without the database's libraries
+    from fluoroscope.app.dose_memory import DoseMemory
+    from fluoroscope.registry.keeping import Estimates
 
 __all__ = ["RoomHistory"]
 
@@ -28,7 +31,7 @@ class RoomHistory:
     Parameters
     ----------
     memory
-        Of the registry.
+        Gives what knows the registry; called once, in the thread, when there is something to ask.
     tell
         Takes (level, text) for the operator.
     again_after_s
@@ -38,9 +41,9 @@ class RoomHistory:
     COMMANDS = ("outside_add", "outside_remove")
 
     def __init__(
-        self, memory: DoseMemory, tell: Callable[[str, str], None], again_after_s: float = AGAIN_AFTER_S
+        self, memory: "Callable[[], DoseMemory]", tell: Callable[[str, str], None], again_after_s: float = AGAIN_AFTER_S
     ) -> None:
-        self._memory, self._tell, self._again_after_s = memory, tell, again_after_s
+        self._open, self._tell, self._again_after_s = memory, tell, again_after_s
         self._patient: PatientIdentity | None = None
         self._told: dict[str, Any] | None = None
         self._missed = ""
@@ -53,7 +56,7 @@ class RoomHistory:
         self._patient, self._told = patient, None
         self._work.put(lambda: self._ask(patient))
 
-    def keep(self, folder: Path, estimates: Estimates) -> None:
+    def keep(self, folder: Path, estimates: "Estimates") -> None:
         """Keep the exam in ``folder``, whose dose report is written; what fails is said and tried again."""
         self._work.put(lambda: self._kept(self._memory.keep_exam(folder, estimates)))
 
@@ -69,7 +72,12 @@ class RoomHistory:
         """Hand over what is left and let go of the registry."""
         self._work.put(None)
         self._thread.join()
-        self._memory.close()
+        if "_memory" in vars(self):
+            self._memory.close()
+
+    @cached_property
+    def _memory(self) -> "DoseMemory":
+        return self._open()
 
     # Commands of the page
 

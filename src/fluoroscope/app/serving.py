@@ -1,5 +1,7 @@
 """Opens the room: patient, C-arm, live loop, records and the page behind one door."""
 
+import importlib
+import os
 import signal
 import sys
 import threading
@@ -7,7 +9,7 @@ import webbrowser
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fluoroscope import NOT_A_MEDICAL_DEVICE, __version__
 from fluoroscope.acquisition.clock import Clock, SystemClock
@@ -15,7 +17,6 @@ from fluoroscope.acquisition.frame import Frame, PixelIntensity
 from fluoroscope.app.bedside import Bedside
 from fluoroscope.app.clip import ClipSession, clip_status, clip_taken
 from fluoroscope.app.console import Console
-from fluoroscope.app.dose_memory import DoseMemory
 from fluoroscope.app.dose_rules import DoseRules, read_rules
 from fluoroscope.app.patient_cards import PatientCards
 from fluoroscope.app.patient_making import make_patient
@@ -38,6 +39,9 @@ from fluoroscope.records.exam_store import exams_folder
 from fluoroscope.records.uids import new_uid
 from fluoroscope.sources.clip import ClipSource
 from fluoroscope.sources.virtual import VirtualCArm
+
+if TYPE_CHECKING:
+    from fluoroscope.app.dose_memory import DoseMemory
 
 __all__ = ["Doors", "open_clip_room", "open_room", "serve_clip", "serve_room"]
 
@@ -135,7 +139,7 @@ def open_room(setup: RoomSetup, exams: Path | None = None, seed: int | None = No
 
 def _opened(setup: RoomSetup, exams: Path | None, seed: int | None) -> FluoroscopyRoom:
     # What may be wrong of rules and registry is said before a patient is loaded.
-    rules, memory = read_rules(setup.dose_rules), DoseMemory(setup.registry)
+    rules, memory = read_rules(setup.dose_rules), _memory(setup.registry)
     clock, chain = SystemClock(), ImageChain()
     table = _OnTheTable(setup, load_patient(setup))
     scene, carm, began_ns = _laid_down(table, clock, seed)
@@ -174,8 +178,8 @@ def _opened(setup: RoomSetup, exams: Path | None, seed: int | None) -> Fluorosco
         return exam
 
     loop.start()
+    _prepare(carm)
     first = open_exam(NextExam())
-    carm.prepare()
     if setup.procedure:
         dose.control.set_procedure(name=setup.procedure)
     dose.keep_waiting(exams)
@@ -202,6 +206,28 @@ def _chosen(table: "_OnTheTable", following: NextExam) -> "_OnTheTable":
     if following.position is not None:
         return _OnTheTable(replace(table.setup, position=following.position.value), table.patient)
     return table
+
+
+def _prepare(carm: VirtualCArm) -> None:
+    """Make ready for the first picture, before the exam begins and with it the work on skin and history."""
+    carm.prepare()
+    # The exam's writer and the registry's thread both need pydicom, which two threads cannot load at once.
+    importlib.import_module("fluoroscope.records.rdsr")
+
+
+def _memory(where: str | None) -> "Callable[[], DoseMemory]":
+    """Return what opens the registry; an address somebody gave is checked now, the database's libraries load later."""
+    if where is not None or os.environ.get("FLUOROSCOPE_REGISTRY"):
+        from fluoroscope.registry import check_where
+
+        check_where(where)
+
+    def opened() -> "DoseMemory":
+        from fluoroscope.app.dose_memory import DoseMemory
+
+        return DoseMemory(where)
+
+    return opened
 
 
 def _calibration(rules: DoseRules) -> DoseCalibration | None:

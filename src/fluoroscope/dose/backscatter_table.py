@@ -9,7 +9,6 @@ from importlib import resources
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.interpolate import CubicSpline
 
 from fluoroscope.dose.skin_factors import BACKSCATTER_SIDES_CM, BeamQuality
 
@@ -43,6 +42,8 @@ def published_factors(tube_voltage_kv: float, hvl_mm_al: float) -> tuple[Array, 
 
 def published_quality(tube_voltage_kv: float, hvl_mm_al: float, table: float) -> BeamQuality:
     """Return a beam whose backscatter and water to air are the table's, in place of the polynomial's and the fit's."""
+    from scipy.interpolate import CubicSpline
+
     scatter, medium = published_factors(tube_voltage_kv, hvl_mm_al)
     spline = np.ascontiguousarray(CubicSpline(BACKSCATTER_SIDES_CM, scatter).c, dtype=np.float64)
     spline.setflags(write=False)

@@ -6,12 +6,15 @@ half-value layers mm Al, tube voltages kV.
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.interpolate import CubicSpline
 
 from fluoroscope.beam import MATERIALS, Filtration, linear_attenuation_per_mm, tube_spectrum
+
+if TYPE_CHECKING:
+    from scipy.interpolate import CubicSpline
 
 __all__ = [
     "BACKSCATTER_SIDES_CM",
@@ -91,7 +94,10 @@ def backscatter(tube_voltage_kv: float, hvl_mm_al: float, side_cm: ArrayLike) ->
     return np.asarray(spline(inside), dtype=np.float64)
 
 
-def _spline(tube_voltage_kv: float, hvl_mm_al: float) -> CubicSpline:
+def _spline(tube_voltage_kv: float, hvl_mm_al: float) -> "CubicSpline":
+    # A room opens a second sooner without it.
+    from scipy.interpolate import CubicSpline
+
     return CubicSpline(BACKSCATTER_SIDES_CM, backscatter_at_sides(tube_voltage_kv, hvl_mm_al))
 
 
