@@ -26,8 +26,7 @@ def test_a_press_from_pedal_to_files(room, exams, expose, wait_for):
     assert status["carm"]["view_text"] == "antero-posterior"
     room.command("set_technique", {"pulse_rate_hz": 15.0})
     expose(room)
-    frame = room.latest("live", -1, 1.0)
-    assert frame.kind == "hold"
+    assert wait_for(lambda: room.latest("live", -1, 1.0).kind == "hold")
     room.command("view", {"name": "lateral"})
     assert "lateral" in room.status()["carm"]["view_text"]
     expose(room, mode="acquisition")

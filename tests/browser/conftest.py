@@ -76,6 +76,16 @@ class Window:
         edges = ("left", "right", "top", "bottom")
         return {edge: self.page.locator(f".monitor-{channel} .letter-{edge}").inner_text() for edge in edges}
 
+    def open_part(self, title: str) -> None:
+        """Open a part of the Dose tab, again when what was still loading above it took the click away."""
+        button = self.page.get_by_role("button", name=title).first
+        for _ in range(5):
+            if button.get_attribute("aria-expanded") == "true":
+                return
+            button.click()
+            self.page.wait_for_timeout(100)
+        raise AssertionError(f"{title} does not open")
+
     def probe(self, call: str) -> Any:
         return self.page.evaluate(f"window.fluoroscopeProbe.{call}")
 

@@ -31,7 +31,7 @@ def dose_states(room, window, found) -> None:
     page = window.page
     page.get_by_role("tab", name="Dose").click()
     for part in ("Estimates", "Staff", "Limits", "Budget", "Before this exam", "How it is measured"):
-        page.get_by_role("button", name=part).first.click()
+        window.open_part(part)
     page.get_by_role("button", name="High-level control…").click()
     room.procedure, room._dose["kap_gy_cm2"] = "kyphoplasty", 130.0
     room.budget = {"quantity": "kap", "limit": 100.0, "overruled": None}

@@ -123,7 +123,7 @@ def test_a_spent_budget_is_said_and_overruled_by_name(served):
     window = served.open()
     page = window.page
     page.get_by_role("tab", name="Dose").click()
-    page.get_by_role("button", name="Budget none").click()
+    window.open_part("Budget none")
     page.get_by_label("Budget, Gy·cm²").fill("nonsense")
     page.get_by_role("button", name="Set", exact=True).click()
     expect(page.locator(".budget-form .fault")).to_have_text("Give a number above 0, in Gy·cm².")
@@ -158,7 +158,7 @@ def test_high_level_control_is_deliberate_seen_and_heard(served):
         " AudioContext.prototype.createOscillator = function () { window.tones += 1; return real.call(this); }; }"
     )
     page.get_by_role("tab", name="Dose").click()
-    page.get_by_role("button", name="Limits").click()
+    window.open_part("Limits")
     page.get_by_role("button", name="High-level control…").click()
     assert sent(served.room, "high_level") == []
     page.get_by_role("button", name="Turn high level on").click()
@@ -206,7 +206,7 @@ def test_what_the_patient_tells_is_kept_removed_and_put_back(served):
     told = {"kind": "CT", "body_part": "abdomen", "place": "Hospital A", "when": "2023", "confirmed": True}
     assert sent(served.room, "outside_add") == [told]
     page.get_by_role("tab", name="Dose").click()
-    page.get_by_role("button", name="Before this exam").click()
+    window.open_part("Before this exam")
     page.locator(".dose-panel").get_by_role("button", name="Remove CT abdomen, Hospital A, 2023").click()
     page.locator(".dose-panel .outside").wait_for(state="detached")
     page.locator(".dose-panel").get_by_role("button", name="Undo").click()

@@ -331,7 +331,11 @@ def test_binary_and_oversized_messages_close_the_socket(enter, message, code):
     page = enter()
     with contextlib.suppress(ConnectionClosed):  # The door may be shut before a long message is through.
         page.send(message)
-    assert closed_code(page) == code
+    with pytest.raises(ConnectionClosed) as closed:
+        page.until(lambda: False)
+    # Who still writes when the door shuts may be reset before the reason reaches it.
+    told = closed.value.rcvd
+    assert told.code == code if told is not None else len(message) > 70_000
 
 
 @pytest.mark.req("HAZ-BEAM-001")
