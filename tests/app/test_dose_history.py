@@ -76,6 +76,11 @@ def test_bad_input_is_one_line_and_exit_code_2(run, tmp_path):
         ("outside", "add", "P-1", "--kind", "CT", "--when", "soon"),
         ("correct", "nobody", "name", "x", "--why", "y", "--by", "z"),
         ("merge", "a", "b", "--why", "y"),
+        ("merge", "a", "b"),
+        ("merge", "a", "--why", "y"),
+        ("merge",),
+        ("merge", "--undo", "7", "--why", "y"),
+        ("correct", "1.2.3", "procedure_key", "appendectomy", "--why", "y"),
         ("erase", "nobody", "--why", "y", "--yes"),
         ("export", "--anonymise", "--dates", "never"),
     ):
@@ -97,6 +102,12 @@ def test_told_corrected_merged_exported_erased_on_the_command_line(run, closed_e
     assert {one["field"] for one in changes} == {"sex", "confirmed"}
     assert run("outside", "add", "P-2", "--kind", "CT")[0] == 0
     assert run("merge", "P-1", "P-2", "--why", "one person")[0] == 0
+    assert run("merge", "--undo", "1", "--why", "two persons") == (0, "P-2 and P-1 are apart again\n", "")
+    assert run("merge", "--undo", "1", "--why", "again")[0] == 2
+    assert json.loads(run("merge", "P-1", "P-2", "--why", "one after all", "--json")[1]) == {"merge": 2}
+    first, second = json.loads(run("merge", "--list", "--json")[1])["merges"]
+    assert (first["undone_why"], second["undone_utc"], second["joined"]) == ("two persons", None, ["P-2"])
+    assert "two persons" in run("merge", "--list")[1]
     named = run("export")[1].splitlines()
     assert named[0].startswith("patient,issuer,name")
     assert "P-1" in named[1]

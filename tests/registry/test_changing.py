@@ -9,11 +9,11 @@ from fluoroscope.registry.changing import (
     correct_patient,
     erase_patient,
     history_of_changes,
-    merge_patients,
 )
 from fluoroscope.registry.exporting import Pseudonyms, export_exams
 from fluoroscope.registry.history import patient_history
 from fluoroscope.registry.keeping import keep_reports
+from fluoroscope.registry.merging import merge_patients
 from fluoroscope.registry.outside import ToldExposure, add_outside, confirm_outside, remove_outside
 from fluoroscope.registry.people import find_patients
 from fluoroscope.registry.reports import Person

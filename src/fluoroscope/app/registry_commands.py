@@ -3,13 +3,17 @@
 import csv
 import getpass
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fluoroscope.app.terminal import print_json, print_table
+
+if TYPE_CHECKING:
+    from fluoroscope.registry.merging import MergeFacts
 
 __all__ = ["add_registry_commands"]
 
@@ -101,7 +105,8 @@ def outside_remove(number: int, why: WhyOption, by: ByOption = "", registry: Reg
 def correct(
     patient: Annotated[str, typer.Argument(metavar="PATIENT|STUDY", help="Patient id, #number, or a study UID.")],
     field: Annotated[
-        str | None, typer.Argument(help="name, birth_date, sex; of a study procedure, started, simulated.")
+        str | None,
+        typer.Argument(help="name, birth_date, sex; of a study procedure, procedure_key, started, simulated."),
     ] = None,
     value: Annotated[str | None, typer.Argument(help="What is right.")] = None,
     why: WhyOption = "",
@@ -110,6 +115,7 @@ def correct(
     json_output: JsonOption = False,
 ) -> None:
     """Correct a value of a patient or exam; without one, print what was changed before."""
+    from fluoroscope.procedure.catalogue import procedure_named
     from fluoroscope.registry import Registry
     from fluoroscope.registry.changing import CORRECTABLE, correct_exam, correct_patient, history_of_changes
 
@@ -129,6 +135,8 @@ def correct(
             return
         if value is None:
             raise ValueError(f"{field}: say what is right")
+        if field == "procedure_key" and value:
+            procedure_named(value)
         change = correct_exam if field in CORRECTABLE["exam"] else correct_patient
         changed = change(opened, patient, field, value, who=by or _user(), why=why)
     if json_output:
@@ -138,19 +146,56 @@ def correct(
 
 
 def merge(
-    patient: Patient,
-    other: Annotated[str, typer.Argument(metavar="OTHER", help="Who is the same person.")],
-    why: WhyOption,
+    patient: Annotated[str | None, typer.Argument(metavar="PATIENT", help="Who is shown; id, or #number.")] = None,
+    other: Annotated[str | None, typer.Argument(metavar="OTHER", help="Who is the same person.")] = None,
+    undo: Annotated[
+        int | None, typer.Option(metavar="NUMBER", help="Take the two of this merge apart again; see --list.")
+    ] = None,
+    list_them: Annotated[bool, typer.Option("--list", help="Print every merge and what became of it.")] = False,
+    why: WhyOption = "",
     by: ByOption = "",
     registry: RegistryOption = None,
+    json_output: JsonOption = False,
 ) -> None:
-    """Make two patients one person: an exam that came under both ids counts once."""
+    """Make two patients one person: an exam that came under both ids counts once. Or undo that."""
     from fluoroscope.registry import Registry
-    from fluoroscope.registry.changing import merge_patients
+    from fluoroscope.registry.merging import merge_patients, merges, undo_merge
 
+    if (patient is not None) + (undo is not None) + list_them != 1 or (patient is None) != (other is None):
+        raise ValueError("merge: give PATIENT and OTHER, or --undo NUMBER, or --list")
+    if not list_them and not why.strip():
+        raise ValueError("merge: say why with --why; it stays in the registry")
     with Registry(registry) as opened:
-        merge_patients(opened, patient, other, who=by or _user(), why=why)
-    typer.echo(f"{other} is {patient}")
+        if list_them:
+            _print_merges(merges(opened), json_output)
+        elif undo is not None:
+            undone = undo_merge(opened, undo, who=by or _user(), why=why)
+            stays = f"; what was corrected since stays with {undone.kept}: {', '.join(undone.corrected)}"
+            line = f"{', '.join(undone.joined)} and {undone.kept} are apart again{stays if undone.corrected else ''}"
+            _print(asdict(undone), line, json_output)
+        elif patient is not None and other is not None:
+            number = merge_patients(opened, patient, other, who=by or _user(), why=why)
+            line = f"{other} is {patient} from now on; merge {number}, to undo:  fluoroscope dose merge --undo {number}"
+            _print({"merge": number}, line, json_output)
+
+
+def _print_merges(found: Sequence["MergeFacts"], json_output: bool) -> None:
+    if json_output:
+        print_json({"merges": [asdict(one) for one in found]})
+        return
+    rows = [
+        (str(one.id), one.kept, ", ".join(one.joined), f"{one.merged_utc:%Y-%m-%d %H:%M}", one.who, one.why,
+         "" if one.undone_utc is None else f"{one.undone_utc:%Y-%m-%d %H:%M} {one.undone_who}: {one.undone_why}")
+        for one in found
+    ]  # fmt: skip
+    print_table("merges", ["number", "shown as", "joined", "when (UTC)", "who", "why", "undone"], rows)
+
+
+def _print(facts: dict[str, object], line: str, json_output: bool) -> None:
+    if json_output:
+        print_json(facts)
+    else:
+        typer.echo(line)
 
 
 def export(

@@ -1,4 +1,4 @@
-"""Changes by hand: a value corrected, two ids made one person, a person erased."""
+"""Changes by hand: a value corrected, a person erased."""
 
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -7,7 +7,8 @@ from typing import Any
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
-from fluoroscope.registry.corrections import Change, changes_of, note_change
+from fluoroscope.registry.corrections import Change, changes_of, check_signed, note_change
+from fluoroscope.registry.merging import forget_merges
 from fluoroscope.registry.opening import Registry, RegistryError, utc_now
 from fluoroscope.registry.people import one_patient, same_person
 from fluoroscope.registry.tables import (
@@ -29,12 +30,11 @@ __all__ = [
     "correct_patient",
     "erase_patient",
     "history_of_changes",
-    "merge_patients",
 ]
 
 CORRECTABLE = {
     "patient": ("name", "birth_date", "sex"),
-    "exam": ("procedure", "started", "simulated"),
+    "exam": ("procedure", "procedure_key", "started", "simulated"),
 }
 """What may be corrected by hand. What a machine stated stays: a wrong object is replaced by its maker's, not here."""
 
@@ -57,7 +57,7 @@ def correct_patient(registry: Registry, patient: str, name: str, value: str, *, 
     RegistryError
         The value cannot be, nobody or several have the id, or who and why are not said.
     """
-    _check_signed(who, why)
+    check_signed(who, why)
     with registry.writing() as session:
         row = session.get_one(Patient, one_patient(session, patient))
         return note_change(session, row, name, _value("patient", name, value), who=who, why=why)
@@ -65,7 +65,7 @@ def correct_patient(registry: Registry, patient: str, name: str, value: str, *, 
 
 def correct_exam(registry: Registry, study_uid: str, name: str, value: str, *, who: str, why: str) -> bool:
     """Correct a value of the exam of a study; see `correct_patient`."""
-    _check_signed(who, why)
+    check_signed(who, why)
     with registry.writing() as session:
         rows = session.scalars(select(Exam).where(Exam.study_uid == study_uid)).all()
         if not rows:
@@ -73,23 +73,6 @@ def correct_exam(registry: Registry, study_uid: str, name: str, value: str, *, w
         new = _value("exam", name, value)
         changed = [note_change(session, row, name, new, who=who, why=why) for row in rows]
         return any(changed)
-
-
-def merge_patients(registry: Registry, kept: str, other: str, *, who: str, why: str) -> None:
-    """Make two patients one person, shown as ``kept``. Exams stay where they came; nothing counts twice.
-
-    Raises
-    ------
-    RegistryError
-        They are one person already, or as `correct_patient`.
-    """
-    _check_signed(who, why)
-    with registry.writing() as session:
-        head, joined = one_patient(session, kept), one_patient(session, other)
-        if head == joined:
-            raise RegistryError(f"patients {kept} and {other} are one person already")
-        for row in same_person(session, joined):
-            note_change(session, row, "merged_into", head, who=who, why=why)
 
 
 def history_of_changes(registry: Registry, patient: str) -> list[Change]:
@@ -111,7 +94,7 @@ def erase_patient(registry: Registry, patient: str, *, who: str, why: str) -> Er
 
     ``who`` and ``why`` stay: do not write the patient's name there.
     """
-    _check_signed(who, why)
+    check_signed(who, why)
     with registry.writing() as session:
         rows = list(same_person(session, one_patient(session, patient)))
         _refuse_names(rows, who + " " + why)
@@ -146,16 +129,12 @@ def _delete(session: Session, people: list[int], exams: list[int], told: list[in
     session.execute(delete(DoseObjectRow).where(DoseObjectRow.exam_row.in_(exams)))
     for name, rows in ((Patient.__tablename__, people), (Exam.__tablename__, exams), (Outside.__tablename__, told)):
         session.execute(delete(Correction).where(Correction.table == name, Correction.row.in_(rows)))
+    forget_merges(session, people)
     session.execute(delete(Exam).where(Exam.id.in_(exams)))
     session.execute(delete(Outside).where(Outside.id.in_(told)))
     session.execute(update(Patient).where(Patient.id.in_(people)).values(merged_into=None))
     session.execute(delete(Patient).where(Patient.id.in_(people)))
     return Erased(len(exams), object_count, event_count, len(told))
-
-
-def _check_signed(who: str, why: str) -> None:
-    if not who.strip() or not why.strip():
-        raise RegistryError("a change needs who makes it and why: give --by and --why")
 
 
 def _refuse_names(rows: list[Patient], text: str) -> None:

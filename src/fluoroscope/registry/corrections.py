@@ -7,10 +7,10 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from fluoroscope.registry.opening import utc_now
+from fluoroscope.registry.opening import RegistryError, utc_now
 from fluoroscope.registry.tables import Correction
 
-__all__ = ["Change", "changes_of", "note_change"]
+__all__ = ["Change", "changes_of", "check_signed", "note_change"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,12 @@ class Change:
     who: str
     why: str
     changed_utc: datetime
+
+
+def check_signed(who: str, why: str) -> None:
+    """Raise `RegistryError` when it is not said who makes a change, or why."""
+    if not who.strip() or not why.strip():
+        raise RegistryError("a change needs who makes it and why: give --by and --why")
 
 
 def note_change(session: Session, row: Any, name: str, new: Any, *, who: str, why: str) -> bool:

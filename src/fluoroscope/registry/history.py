@@ -14,7 +14,7 @@ from fluoroscope.registry.people import PatientFacts, one_patient, patient_facts
 from fluoroscope.registry.reports import ReportEvent, Totals
 from fluoroscope.registry.tables import DoseObjectRow, Event, Exam, Outside, Replacement
 
-__all__ = ["Cumulative", "ExamHistory", "OutsideFacts", "PatientHistory", "patient_history"]
+__all__ = ["Cumulative", "ExamHistory", "OutsideFacts", "PatientHistory", "counted_objects", "patient_history"]
 
 _EVENT_FIELDS = tuple(ReportEvent.__dataclass_fields__)
 _TOTALS = tuple(Totals.__dataclass_fields__)
@@ -51,6 +51,7 @@ class OutsideFacts:
     effective_msv: float | None
     effective_source: str
     told_to: str
+    told_uid: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +121,7 @@ def patient_history(registry: Registry, patient: str, issuer: str | None = None)
                 one.effective_msv,
                 one.effective_source,
                 one.told_to,
+                one.told_uid or "",
             )
             for one in session.scalars(
                 select(Outside).where(Outside.patient_row.in_(rows), Outside.removed.is_(False)).order_by(Outside.id)
@@ -141,7 +143,7 @@ def _exams(session: Session, patients: list[int]) -> list[ExamHistory]:
     by_study: dict[str, list[Exam]] = {}
     for row in rows:
         by_study.setdefault(row.study_uid, []).append(row)
-    objects = _objects(session, [row.id for row in rows])
+    objects = counted_objects(session, [row.id for row in rows])
     ordered = sorted(by_study.items(), key=lambda item: (item[1][0].started or datetime.max, item[1][0].id))
     seen: set[Hashable] = set()
     found = []
@@ -170,7 +172,7 @@ def _exam(study_uid: str, parts: Sequence[Exam], held: Sequence[CountedObject], 
     )  # fmt: skip
 
 
-def _objects(session: Session, exams: list[int]) -> dict[int, list[CountedObject]]:
+def counted_objects(session: Session, exams: list[int]) -> dict[int, list[CountedObject]]:
     """Return the objects of some exams, with their events and what they replace, in three queries."""
     chosen = select(DoseObjectRow.id).where(DoseObjectRow.exam_row.in_(exams))
     events: dict[int, list[ReportEvent]] = {}

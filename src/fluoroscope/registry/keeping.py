@@ -13,7 +13,17 @@ from fluoroscope.registry.people import patient_row
 from fluoroscope.registry.reports import Person, Report, ReportEvent, Totals
 from fluoroscope.registry.tables import DoseObjectRow, Event, Exam, Replacement
 
-__all__ = ["Estimates", "Kept", "keep_all", "keep_reports", "known_objects", "refuse_to_keep", "set_estimates"]
+__all__ = [
+    "Estimates",
+    "Kept",
+    "keep_all",
+    "keep_reports",
+    "known_objects",
+    "refuse_to_keep",
+    "set_estimates",
+    "set_procedure",
+    "without_procedure",
+]
 
 refuse_to_keep = (IntegrityError, DataError)
 """What a database raises of one row that it will not hold."""
@@ -65,6 +75,20 @@ def set_estimates(registry: Registry, study_uid: str, estimates: Estimates) -> N
         for exam in session.scalars(select(Exam).where(Exam.study_uid == study_uid)):
             for name, value in changes.items():
                 setattr(exam, name, value)
+
+
+def set_procedure(registry: Registry, study_uid: str, procedure_key: str) -> None:
+    """Say which procedure of the catalogue a study was, unless something says so already."""
+    with registry.writing() as session:
+        for exam in session.scalars(select(Exam).where(Exam.study_uid == study_uid, Exam.procedure_key == "")):
+            exam.procedure_key = procedure_key
+
+
+def without_procedure(registry: Registry) -> set[str]:
+    """Return the SOP UIDs of the reports of own exams whose procedure nobody has said."""
+    query = select(DoseObjectRow.sop_uid).join(Exam).where(Exam.source == "own run", Exam.procedure_key == "")
+    with registry.reading() as session:
+        return set(session.scalars(query))
 
 
 def keep_all(session: Session, reports: Sequence[Report]) -> list[Kept]:

@@ -17,7 +17,7 @@ from fluoroscope.patient.folders import data_folder
 
 __all__ = ["HEAD", "Registry", "RegistryError", "check_where", "default_url", "utc_now"]
 
-HEAD = "r0002"
+HEAD = "r0003"
 """The newest migration: a registry that stands there needs no Alembic, which is slow to load."""
 
 _MADE_UTC_FORMAT = "%Y%m%d-%H%M%S"

@@ -3,15 +3,17 @@
 import math
 import re
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
+
+from sqlalchemy import select
 
 from fluoroscope.registry.corrections import note_change
 from fluoroscope.registry.opening import Registry, RegistryError, utc_now
-from fluoroscope.registry.people import one_patient, patient_row
+from fluoroscope.registry.people import own_row, patient_row
 from fluoroscope.registry.reports import Person
 from fluoroscope.registry.tables import Outside
 
-__all__ = ["ToldExposure", "add_outside", "confirm_outside", "remove_outside"]
+__all__ = ["ToldExposure", "add_outside", "confirm_outside", "remove_outside", "take_back_outside"]
 
 _WHEN = re.compile(r"(\d{4})(?:-(\d{2})(?:-(\d{2}))?)?")
 _LONGEST = 200
@@ -71,8 +73,16 @@ def _check_when(when: str) -> None:
         raise RegistryError(f"exposure elsewhere: {when} is in the future or before X-rays; write when it was")
 
 
-def add_outside(registry: Registry, patient: str | Person, told: ToldExposure, *, told_to: str = "") -> int:
-    """Keep an exposure elsewhere of a patient; return its id.
+def add_outside(
+    registry: Registry,
+    patient: str | Person,
+    told: ToldExposure,
+    *,
+    told_to: str = "",
+    told_uid: str | None = None,
+    told_utc: datetime | None = None,
+) -> int:
+    """Keep an exposure elsewhere of a patient; return its id. One whose ``told_uid`` is here already is kept once.
 
     Parameters
     ----------
@@ -80,13 +90,20 @@ def add_outside(registry: Registry, patient: str | Person, told: ToldExposure, *
         An id or ``#number`` of somebody in the registry, or a person, who is added when new.
     told_to
         Who wrote it down.
+    told_uid, told_utc
+        What it is known by where it was written down before the registry answered, and when that was.
     """
     with registry.writing() as session:
-        row = patient_row(session, patient) if isinstance(patient, Person) else one_patient(session, patient)
+        if told_uid is not None:
+            here = session.scalars(select(Outside.id).where(Outside.told_uid == told_uid)).first()
+            if here is not None:
+                return here
+        row = patient_row(session, patient) if isinstance(patient, Person) else own_row(session, patient)
         one = Outside(
             patient_row=row, kind=told.kind.strip(), body_part=told.body_part.strip(), place=told.place.strip(),
             when=told.when, confirmed=told.confirmed, effective_msv=told.effective_msv,
-            effective_source=told.effective_source.strip(), removed=False, told_to=told_to, added_utc=utc_now(),
+            effective_source=told.effective_source.strip(), removed=False, told_to=told_to, told_uid=told_uid,
+            added_utc=told_utc or utc_now(),
         )  # fmt: skip
         session.add(one)
         session.flush()
@@ -101,6 +118,15 @@ def confirm_outside(registry: Registry, number: int, *, who: str, why: str) -> N
 def remove_outside(registry: Registry, number: int, *, who: str, why: str) -> None:
     """Take an exposure elsewhere back: it stays in the registry, marked."""
     _change(registry, number, "removed", who, why)
+
+
+def take_back_outside(registry: Registry, told: int | str, *, who: str, why: str) -> None:
+    """Take an exposure back by its id or ``told_uid``; one that is gone or taken back already needs nothing."""
+    with registry.writing() as session:
+        column = Outside.told_uid if isinstance(told, str) else Outside.id
+        one = session.scalars(select(Outside).where(column == told)).first()
+        if one is not None:
+            note_change(session, one, "removed", True, who=who, why=why)
 
 
 def _change(registry: Registry, number: int, name: str, who: str, why: str) -> None:

@@ -18,6 +18,7 @@ __all__ = [
     "is_person",
     "number_of",
     "one_patient",
+    "own_row",
     "patient_facts",
     "patient_row",
     "same_person",
@@ -116,6 +117,15 @@ def one_patient(session: Session, patient: str, issuer: str | None = None) -> in
         numbers = ", ".join(f"#{head}" for head in heads)
         raise RegistryError(f"patient {patient}: {len(heads)} persons have this id; name one by its number: {numbers}")
     return heads[0]
+
+
+def own_row(session: Session, patient: str) -> int:
+    """Return the row that an id or ``#number`` itself names, merged or not; see `one_patient`."""
+    head = one_patient(session, patient)
+    own = session.scalars(select(Patient).where(Patient.patient_id == patient).order_by(Patient.id)).first()
+    if own is not None:
+        return own.id
+    return int(patient[1:]) if patient.startswith("#") else head
 
 
 def patient_facts(session: Session, head: int) -> PatientFacts:

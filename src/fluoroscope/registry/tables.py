@@ -18,6 +18,7 @@ __all__ = [
     "Exam",
     "ImportRun",
     "ImportedFile",
+    "Merge",
     "Outside",
     "Patient",
     "Replacement",
@@ -55,6 +56,7 @@ class Exam(Base):
     """One study of one patient.
 
     ``source`` is "own run" or "imported object". What was estimated in the room stands beside its source.
+    ``procedure`` is what an object says, ``procedure_key`` the name in the catalogue of procedures, "" unknown.
     """
 
     __tablename__ = "exams"
@@ -65,6 +67,7 @@ class Exam(Base):
     study_uid: Mapped[str]
     started: Mapped[datetime | None]
     procedure: Mapped[str]
+    procedure_key: Mapped[str] = mapped_column(index=True, server_default="")
     source: Mapped[str]
     simulated: Mapped[bool]
     effective_msv: Mapped[float | None]
@@ -147,6 +150,7 @@ class Outside(Base):
     """An exposure elsewhere, as the patient told it. ``when`` may be a year, a month or a day.
 
     ``effective_msv`` is an estimate and stands only beside its source. What is removed is marked, not deleted.
+    ``told_uid`` is what a room knows it by that wrote it down before the registry answered; NULL for others.
     """
 
     __tablename__ = "outside_exposures"
@@ -162,6 +166,7 @@ class Outside(Base):
     effective_source: Mapped[str]
     removed: Mapped[bool]
     told_to: Mapped[str]
+    told_uid: Mapped[str | None] = mapped_column(unique=True, index=True)
     added_utc: Mapped[datetime]
 
 
@@ -180,6 +185,22 @@ class Correction(Base):
     who: Mapped[str]
     why: Mapped[str]
     changed_utc: Mapped[datetime]
+
+
+class Merge(Base):
+    """Two ids made one person. ``moved`` holds [row, its ``merged_into`` before] of each row that went to ``head``."""
+
+    __tablename__ = "merges"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    head: Mapped[int] = mapped_column(ForeignKey("patients.id"), index=True)
+    moved: Mapped[Any]
+    who: Mapped[str]
+    why: Mapped[str]
+    merged_utc: Mapped[datetime]
+    undone_who: Mapped[str]
+    undone_why: Mapped[str]
+    undone_utc: Mapped[datetime | None]
 
 
 class Erasure(Base):
