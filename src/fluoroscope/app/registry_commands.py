@@ -24,7 +24,7 @@ RegistryOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")]
 ByOption = Annotated[str, typer.Option("--by", help="Who; the name of this computer's user when absent.")]
 WhyOption = Annotated[str, typer.Option("--why", help="The reason; it stays in the registry.")]
-Patient = Annotated[str, typer.Argument(metavar="PATIENT", help="Id, or #number of the list.")]
+Patient = Annotated[str, typer.Argument(metavar="PATIENT", help="Id, or '#number' of the list, in quotes.")]
 
 outside_app = typer.Typer(no_args_is_help=True, help="Exposures elsewhere, told by the patient.")
 
