@@ -54,6 +54,18 @@ def test_presses_of_the_room_know_how_the_patient_lies():
     json.dumps(prone)
 
 
+@pytest.mark.req("REQ-EST-007")
+def test_of_a_child_the_coefficient_says_how_it_was_made():
+    adult, child = (
+        exam_estimates([press()], PatientFacts(age, region="lumbar", position=PatientPosition.HFP))
+        for age in (40.0, 5.0)
+    )
+    assert child["effective_msv"] == pytest.approx(3.5 * adult["effective_msv"])
+    assert "of a child" in child["coefficient"]["source"]
+    assert "of a child" not in adult["coefficient"]["source"]
+    assert child["coefficient"]["msv_per_gy_cm2"] == pytest.approx(3.5 * 0.22)
+
+
 @pytest.mark.req("REQ-EST-003")
 def test_a_conceptus_only_of_somebody_pregnant():
     events = [press()]

@@ -11,6 +11,7 @@ from fluoroscope.dose.effective_dose import (
     Coefficients,
     CoefficientsError,
     PatientExposure,
+    child_factor,
     effective_dose,
     entrance_shares,
     region_of,
@@ -92,6 +93,25 @@ def test_doses_of_events_add_up():
     events = [PatientExposure(0.4, None, (a, 0.0), region="lumbar") for a in (0.0, 90.0, 180.0)]
     together = effective_dose(events, PUBLISHED).value
     assert together == pytest.approx(sum(effective_dose([one], PUBLISHED).value for one in events))
+
+
+@pytest.mark.req("REQ-EST-007")
+def test_a_child_gets_more_of_a_gray_square_centimetre():
+    # Of the heart, mSv/(Gy·cm²): Karambatsakidou 2009, Br J Radiol 82:748; fluoroscopy of the same field, so only their
+    # fall with age is compared, from 15 years down.
+    published = {15.0: 0.4, 10.0: 0.6, 5.0: 1.0, 1.0: 1.9, 0.0: 3.7}
+    beam = [PatientExposure(1.0, None, (180.0, 0.0), region="lumbar")]
+    adult = effective_dose(beam, PUBLISHED).value
+    assert effective_dose(beam, PUBLISHED, age_years=18.0).value == adult
+    oldest = effective_dose(beam, PUBLISHED, age_years=15.0).value
+    for age, coefficient in published.items():
+        found = effective_dose(beam, PUBLISHED, age_years=age)
+        assert 1.0 / 1.7 <= found.value / oldest / (coefficient / published[15.0]) <= 1.7, age
+        assert found.low < found.value / 1.7 < found.value * 1.7 < found.high
+    assert child_factor(None) == child_factor(50.0) == 1.0
+    # A site's coefficients are for the site's patients.
+    site = Coefficients.from_mapping({"source": "paediatric room", "effective": {"lumbar": {"ap": 0.9}}})
+    assert effective_dose(beam, site, age_years=5.0).value == pytest.approx(0.9)
 
 
 @pytest.mark.req("REQ-EST-002")

@@ -16,6 +16,7 @@ from fluoroscope.acquisition.event import IrradiationEvent
 from fluoroscope.acquisition.frame import Collimation
 from fluoroscope.beam.technique import RadiationMode
 from fluoroscope.dicom.dose_records import ROUNDED_MGY, DoseEventRecord, DoseObject
+from fluoroscope.dose.coefficient_tables import CHILD_SOURCE
 from fluoroscope.dose.conceptus import ConceptusDose, conceptus_dose
 from fluoroscope.dose.effective_dose import (
     REGIONS,
@@ -23,6 +24,7 @@ from fluoroscope.dose.effective_dose import (
     CoefficientsError,
     EffectiveDose,
     PatientExposure,
+    child_factor,
     effective_dose,
     region_of,
 )
@@ -202,9 +204,9 @@ def exam_estimates(
         exposure_of_event(one, patient.position, patient.region) if isinstance(one, IrradiationEvent) else one
         for one in events
     ]
-    found = effective_dose(exposures, table)
+    found = effective_dose(exposures, table, age_years=patient.age_years)
     conceptus = conceptus_dose(exposures, None, table.conceptus) if patient.pregnant_weeks is not None else None
-    organs = [(name, effective_dose(exposures, table, name)) for name in table.organ_names]
+    organs = [(name, effective_dose(exposures, table, name, patient.age_years)) for name in table.organ_names]
     listed = [
         {"name": name, "mgy": dose.value, "low_mgy": dose.low, "high_mgy": dose.high, "source": _sources(dose)}
         for name, dose in organs
@@ -216,7 +218,7 @@ def exam_estimates(
     return {
         "effective_msv": None if found is None else found.value,
         "effective_spread": None if found is None else [found.low, found.high],
-        "coefficient": None if found is None else _coefficient(found, exposures),
+        "coefficient": None if found is None else _coefficient(found, exposures, child_factor(patient.age_years)),
         "organs": listed,
         "conceptus": None if conceptus is None else _conceptus(conceptus, patient.pregnant_weeks or 0.0),
         "risk": None if found is None else _risk(found, patient, table.risk),
@@ -316,12 +318,14 @@ def _angles(event: DoseEventRecord, position: PatientPosition | None) -> tuple[f
     return angles_of_direction(turned @ beam_direction(*angles))
 
 
-def _coefficient(found: EffectiveDose, exposures: Sequence[PatientExposure]) -> dict[str, Any]:
+def _coefficient(found: EffectiveDose, exposures: Sequence[PatientExposure], child: float) -> dict[str, Any]:
     name = ", ".join(dict.fromkeys(entry.region for entry in found.used))
     source = _sources(found)
     own = all(entry.mark == "site" for entry in found.used)
     if not own and any(one.tube_voltage_kv is not None for one in exposures):
         source += "; brought to direction, voltage and copper by our own Monte Carlo [M]"
+    if child > 1.0 and not own:
+        source += f"; of a child: {CHILD_SOURCE}, here × {child:.2g}"
     return {"name": name, "msv_per_gy_cm2": found.per_kap, "source": source}
 
 

@@ -32,6 +32,14 @@ EFFECTIVE: tuple[tuple[str, float | None, float | None, float | None, float | No
 SPREAD_PERCENT = 40.0
 SPREAD_SOURCE = "effective dose of a reference patient ±40 % (Martin 2007, Br J Radiol 80:639) [K]"
 
+CHILD_AGES_YEARS = (0.0, 1.0, 5.0, 10.0, 15.0, 18.0)
+CHILD_MASSES_KG = (3.5, 10.0, 19.0, 32.0, 54.5, 66.5)
+"""Reference masses, mean of both sexes, ICRP Publication 89; from 18 years on an adult's."""
+CHILD_TIMES = 1.7
+"""How many times more or less a child's coefficient may be besides: published ones of the heart at 0, 1, 5, 10, 15 years,
+3.7, 1.9, 1.0, 0.6, 0.4 mSv/(Gy·cm²) (Karambatsakidou 2009, Br J Radiol 82:748), fall less steeply than 1 / mass."""
+CHILD_SOURCE = "an adult's × adult mass / child's mass (ICRP 89) [V]"
+
 ORGAN_FACTOR = 2.5
 """An organ dose may be so many times more or less (k = 2): a field 3 cm, one vertebra, higher or lower does it [M]."""
 

@@ -10,7 +10,17 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
-from fluoroscope.dose.coefficient_tables import EFFECTIVE, ORGAN_FACTOR, SPREAD_PERCENT, SPREAD_SOURCE
+import numpy as np
+
+from fluoroscope.dose.coefficient_tables import (
+    CHILD_AGES_YEARS,
+    CHILD_MASSES_KG,
+    CHILD_TIMES,
+    EFFECTIVE,
+    ORGAN_FACTOR,
+    SPREAD_PERCENT,
+    SPREAD_SOURCE,
+)
 from fluoroscope.dose.conceptus import ConceptusFactors, ConceptusFactorsError
 from fluoroscope.dose.organ_dose import (
     MONTE_CARLO_SOURCE,
@@ -32,6 +42,7 @@ __all__ = [
     "EffectiveDose",
     "PatientExposure",
     "ProjectionCoefficients",
+    "child_factor",
     "effective_dose",
     "entrance_shares",
     "region_of",
@@ -211,8 +222,21 @@ class EffectiveDose:
         return self.value / self.kap_gy_cm2 if self.kap_gy_cm2 > 0.0 else 0.0
 
 
+def child_factor(age_years: float | None) -> float:
+    """Return how many times an adult's coefficient a child's is: the same energy per KAP in a smaller body.
+
+    1 from 18 years on and where the age is not known.
+    """
+    if age_years is None:
+        return 1.0
+    return CHILD_MASSES_KG[-1] / float(np.interp(age_years, CHILD_AGES_YEARS, CHILD_MASSES_KG))
+
+
 def effective_dose(
-    exposures: Sequence[PatientExposure], coefficients: Coefficients, quantity: str = "effective"
+    exposures: Sequence[PatientExposure],
+    coefficients: Coefficients,
+    quantity: str = "effective",
+    age_years: float | None = None,
 ) -> EffectiveDose | None:
     """Return Σ KAP · coefficient of "effective", mSv, or an organ, mGy; None where no exposure could be counted.
 
@@ -221,9 +245,11 @@ def effective_dose(
     exposures
         Of one exam. Where a direction is not known, the coefficient for a mix stands, and the range goes from the
         smallest to the largest direction.
+    age_years
+        Of a child: coefficients that are not the site's are brought to it by `child_factor`.
     """
     value = low = high = kap = 0.0
-    left_out, used = 0, []
+    left_out, used, child = 0, [], child_factor(age_years)
     for one in exposures:
         if one.kap_gy_cm2 == 0.0:
             continue
@@ -233,8 +259,10 @@ def effective_dose(
             left_out += 1
             continue
         ends = (factor, factor) if one.angles_deg is not None else _extent(entry, one)
-        value, kap = value + one.kap_gy_cm2 * factor, kap + one.kap_gy_cm2
-        low, high = low + one.kap_gy_cm2 * ends[0], high + one.kap_gy_cm2 * ends[1]
+        smaller = one.kap_gy_cm2 * (1.0 if entry.mark == "site" else child)
+        times = CHILD_TIMES if smaller > one.kap_gy_cm2 else 1.0
+        value, kap = value + smaller * factor, kap + one.kap_gy_cm2
+        low, high = low + smaller * ends[0] / times, high + smaller * ends[1] * times
         used.append(entry)
     if not used:
         return None
