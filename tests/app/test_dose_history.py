@@ -6,7 +6,6 @@ import pytest
 
 from fluoroscope.app.dose_memory import DoseMemory
 from fluoroscope.cli import main
-from fluoroscope.monitor.control import RefusedError
 from fluoroscope.records.contents import DoseEvent
 from fluoroscope.records.exam_store import ExamFolder
 from fluoroscope.records.identity import PatientIdentity
@@ -140,23 +139,6 @@ def test_room_knows_next_time_what_it_kept(memory, closed_exam):
     assert (told["cumulative"]["effective_msv"], told["cumulative"]["peak_skin_mgy"]) == (0.4, 12.5)
     assert memory.history("P-1") == told
     assert memory.history("somebody else")["known"] is False
-
-
-@pytest.mark.req("REQ-REG-012")
-def test_exposure_told_in_the_room_is_kept_and_taken_back(memory):
-    with pytest.raises(RefusedError, match="no patient"):
-        memory.outside_add(kind="CT")
-    memory.begin(PatientIdentity("Doe^Jane", "P-1"))
-    number = memory.outside_add(kind="CT", body_part="abdomen", when="2019", confirmed=False)["id"]
-    assert [one["id"] for one in memory.status()["outside"]] == [number]
-    with pytest.raises(RefusedError, match="when is"):
-        memory.outside_add(kind="CT", when="soon")
-    memory.begin(PatientIdentity("Other^One", "P-2"))
-    with pytest.raises(RefusedError, match="not among those of the patient"):
-        memory.outside_remove(id=number)
-    memory.begin(PatientIdentity("Doe^Jane", "P-1"))
-    memory.outside_remove(id=number)
-    assert memory.status()["outside"] == []
 
 
 @pytest.mark.req("REQ-REG-012")

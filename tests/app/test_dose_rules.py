@@ -52,6 +52,9 @@ unit = "min"
 limit = 10
 warn_at = 0.9
 
+[typical]
+own_cases = 12
+
 [typical.facet_injection]
 source = "room 3, 48 cases of 2025"
 kap = { unit = "Gy.cm2", typical = 1.5, reference_level = 2.5 }
@@ -70,6 +73,7 @@ def test_a_file_says_what_holds(tmp_path):
     general, vertebroplasty = rules.budget_of("discography"), rules.budget_of("vertebroplasty")
     assert (general.quantity, general.limit, general.warn_at) == (DoseQuantity.KAP, 5.0, 0.8)
     assert (vertebroplasty.quantity, vertebroplasty.limit) == (DoseQuantity.FLUOROSCOPY_TIME, 600.0)
+    assert (rules.own_cases, DoseRules().own_cases) == (12, 20)
     facet = rules.typical["facet_injection"]
     assert (facet.levels[DoseQuantity.KAP].typical, facet.levels[DoseQuantity.KAP].reference_level) == (1.5, 2.5)
     assert rules.typical["lumbar_epidural"].levels[DoseQuantity.KAP].typical == 2.80
@@ -125,6 +129,9 @@ def test_without_a_file_the_packaged_rules_hold_and_old_level_files_stay_valid(t
         ('[typical.facet_injection]\nsource = "x"\nkap = { unit = "Gy.cm2" }', r"facet_injection.kap\] a level needs"),
         ('[typical.facet_injection]\nsource = "x"\nkap = { unit = "cm", typical = 1 }', "unit must be one of"),
         ('[typical.facet_injection]\nsource = "x"\nskin = 3', r"\[typical.facet_injection\] skin is unknown"),
+        ("[typical]\nown_cases = 4", r"\[typical\] own_cases must be 5 to 1000"),
+        ("[typical]\nown_cases = 7.5", r"\[typical\] own_cases must be a whole number"),
+        ("[typical]\nown_cases = nan", r"\[typical\] own_cases must be a whole number"),
         ("[typical]\nkap = 3", r"\[typical\] kap is unknown"),
         ("[kap]\nfirst = 3", r"needs source"),
         ('source = "x"\n[kap]\nunit = "Gy.cm2"\nfirst = 3000', "kap: first must lie"),

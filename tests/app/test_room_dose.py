@@ -5,6 +5,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from fluoroscope.app.room_history import RoomHistory
 from fluoroscope.app.serving import open_clip_room, open_room
@@ -12,8 +13,10 @@ from fluoroscope.app.setup import RoomSetup
 from fluoroscope.live.journal import read_journal
 from fluoroscope.monitor.control import RefusedError
 from fluoroscope.records.identity import PatientIdentity
-from fluoroscope.registry import RegistryError
-from fluoroscope.registry.keeping import Estimates
+from fluoroscope.registry import Registry, RegistryError
+from fluoroscope.registry.keeping import Estimates, keep_reports, set_procedure
+from fluoroscope.registry.reports import Person, Report, Totals
+from fluoroscope.registry.tables import Outside
 
 RULES = """
 source = "room 3"
@@ -161,6 +164,43 @@ def test_an_exam_and_what_the_patient_told_are_there_next_time(asking, expose, w
         asking.command("outside_remove", {"id": number})
 
 
+@pytest.mark.req("REQ-CTRL-009")
+def test_the_room_s_own_medians_are_the_typical_case_from_enough_exams_on(small_ct, exams, tmp_path, expose, wait_for):
+    rules, place = tmp_path / "rules.toml", tmp_path / "doses.sqlite"
+    rules.write_text('[typical]\nown_cases = 5\n[calibration]\nfactor = 1.1\nsource = "room 3"\n')
+    with Registry(place) as registry:
+        for number in range(1, 5):
+            totals = Totals(10.0 * number, float(number), 100.0 * number)
+            report = Report(
+                f"1.{number}", "fluoroscopy", Person("P-9"), f"2.{number}", header=totals, summed=totals,
+                reference_point="15 cm from Isocenter toward Source", source="own run", simulated=True,
+            )  # fmt: skip
+            keep_reports(registry, [report])
+            set_procedure(registry, report.study_uid, "lumbar_epidural")
+    room = open_room(
+        RoomSetup(str(small_ct), matrix=512, dose_rules=rules, registry=str(place), procedure="lumbar_epidural"),
+        exams,
+        seed=3,
+    )
+    try:
+        assert wait_for(lambda: room.status()["history"] is not None)
+        row = {one["quantity"]: one for one in dose(room)["control"]["pace"]["rows"]}["kap"]
+        assert (row["typical"], row["quartiles"]) == (2.8, None)  # four are too few: what is published holds
+        expose(room, pulses=3)
+        given = dose(room)["kap_gy_cm2"]
+        next_exam(room, wait_for)
+        assert wait_for(lambda: "median of 5 exams here" in dose(room)["control"]["pace"]["source"])
+        rows = {one["quantity"]: one for one in dose(room)["control"]["pace"]["rows"]}
+        # The fifth, of three pulses, is the smallest: the median is the second smallest of the others.
+        assert given < 1.1
+        assert rows["kap"]["typical"] == pytest.approx(1.1 * 2.0)
+        assert rows["kap"]["quartiles"] == pytest.approx([1.1 * 1.0, 1.1 * 3.0])
+        assert rows["fluoroscopy_time"]["typical"] == pytest.approx(200.0)
+        assert "half of them: " in dose(room)["control"]["pace"]["source"]
+    finally:
+        room.close()
+
+
 @pytest.mark.req("REQ-ROOM-006")
 def test_a_registry_that_does_not_answer_stops_no_exposure_and_loses_nothing(
     small_ct, exams, tmp_path, expose, wait_for
@@ -171,8 +211,14 @@ def test_a_registry_that_does_not_answer_stops_no_exposure_and_loses_nothing(
     try:
         assert wait_for(lambda: room.status()["history"] is not None)
         assert room.status()["history"]["trouble"]
-        with pytest.raises(RefusedError, match="registry"):
-            room.command("outside_add", {"kind": "ct"})
+        told = room.command("outside_add", {"kind": "ct", "when": "2019"})["id"]
+        wrong = room.command("outside_add", {"kind": "nuclear medicine"})["id"]
+        assert [(one["id"], one["waiting"]) for one in room.status()["history"]["outside"]] == [
+            (told, True), (wrong, True),
+        ]  # fmt: skip
+        assert "Not yet in the registry: 2 exposures" in room.status()["history"]["trouble"]
+        room.command("outside_remove", {"id": wrong})
+        assert [one["id"] for one in room.status()["history"]["outside"]] == [told]
         expose(room, pulses=3)
         next_exam(room, wait_for)
         assert wait_for(lambda: any("registry" in one["text"] for one in room.status()["messages"]))
@@ -181,8 +227,14 @@ def test_a_registry_that_does_not_answer_stops_no_exposure_and_loses_nothing(
     again = open_room(RoomSetup(str(small_ct), matrix=512, registry=str(tmp_path / "found.sqlite")), exams, seed=3)
     try:
         assert wait_for(lambda: (again.status()["history"] or {}).get("exams") == 1)
+        assert wait_for(lambda: [one["waiting"] for one in again.status()["history"]["outside"]] == [False])
+        assert again.status()["history"]["outside"][0]["id"] == told
+        assert list((exams / "told-waiting").iterdir()) == []
     finally:
         again.close()
+    with Registry(tmp_path / "found.sqlite") as registry, registry.reading() as session:
+        rows = session.execute(select(Outside.kind, Outside.removed).order_by(Outside.id)).all()
+    assert [tuple(one) for one in rows] == [("ct", False), ("nuclear medicine", True)]
 
 
 class SlowMemory:
@@ -209,19 +261,23 @@ class SlowMemory:
     def keep_waiting(self, parent=None) -> list[str]:
         return []
 
+    def hand_over(self, told):
+        return [], []
+
     def close(self) -> None:
         pass
 
 
-def test_a_slow_registry_keeps_nobody_waiting_and_the_first_patients_history_is_not_the_seconds():
+def test_a_slow_registry_keeps_nobody_waiting_and_the_first_patients_history_is_not_the_seconds(tmp_path):
     memory, said = SlowMemory(), []
     history = RoomHistory(lambda: memory, lambda *words: said.append(words))
-    history.begin(PatientIdentity("A", "1"))
-    history.begin(PatientIdentity("B", "2"))
+    history.begin(PatientIdentity("A", "1"), tmp_path)
+    history.begin(PatientIdentity("B", "2"), tmp_path)
     history.keep(Path("exam"), Estimates())
     assert history.status() is None
-    with pytest.raises(RefusedError, match="does not answer"):
-        history.outside_add(kind="ct")
+    told = history.outside_add(kind="ct")["id"]
+    assert (history.status()["patient_id"], history.status()["known"]) == ("2", False)
+    assert [(one["id"], one["waiting"]) for one in history.status()["outside"]] == [(told, True)]
     memory.go.set()
     history.close()
     assert history.status()["patient_id"] == "2"
@@ -251,10 +307,10 @@ class LostMemory(SlowMemory):
         return []
 
 
-def test_a_registry_that_comes_back_is_asked_again_and_takes_what_waited(wait_for):
+def test_a_registry_that_comes_back_is_asked_again_and_takes_what_waited(wait_for, tmp_path):
     memory, said = LostMemory(), []
     history = RoomHistory(lambda: memory, lambda *words: said.append(words), again_after_s=0.01)
-    history.begin(PatientIdentity("A", "1"))
+    history.begin(PatientIdentity("A", "1"), tmp_path)
     history.keep(Path("exam"), Estimates())
     assert wait_for(lambda: said and history.status() is not None)
     assert wait_for(lambda: not history.status()["trouble"] and memory.waited)

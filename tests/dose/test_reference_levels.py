@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fluoroscope.dose.reference_levels import (
@@ -55,17 +55,33 @@ def test_local_values_stand_over_published_ones_one_by_one():
     assert "Kim 2009" in both.source
 
 
+@settings(deadline=None)  # the first quantile loads a library
 @given(st.lists(st.floats(0.01, 1e4), min_size=FEWEST_CASES, max_size=200))
-def test_a_room_s_own_median_and_75th_percentile(values):
-    level = typical_of_cases("discography", {KAP: values}, "room 3").levels[KAP]
+def test_a_room_s_own_median_and_quartiles(values):
+    typical = typical_of_cases("discography", {KAP: values}, "in room 3")
+    level = typical.levels[KAP]
     assert level.typical == pytest.approx(float(np.median(values)), rel=1e-12)
-    assert level.reference_level == pytest.approx(float(np.quantile(values, 0.75)), rel=1e-12)
-    assert f"{len(values)} cases" in level.source
+    assert level.quartiles == pytest.approx(tuple(np.quantile(values, (0.25, 0.75))), rel=1e-12)
+    assert level.reference_level is None
+    assert level.source == f"median of {len(values)} exams in room 3"
+    assert typical.note.startswith("half of them: ")
 
 
 def test_too_few_cases_say_nothing_and_impossible_ones_are_refused():
     few = [1.0] * (FEWEST_CASES - 1)
     assert typical_of_cases("discography", {KAP: few}, "room 3").levels == {}
+    assert typical_of_cases("discography", {KAP: few}, fewest=len(few)).levels[KAP].typical == 1.0
+    assert typical_of_cases("discography", {KAP: [0.0] * 30}).levels == {}
+
+
+def test_a_room_s_own_median_takes_no_reference_level_away():
+    own = typical_of_cases("vertebroplasty", {TIME: [200.0] * 25}).over(PUBLISHED_TYPICAL["vertebroplasty"])
+    assert (own.levels[TIME].typical, own.levels[TIME].reference_level) == (200.0, 1260.0)
+    assert "median of 25 exams here; reference level: " in own.source
+    assert own.levels[KAP].reference_level == 120.0
+
+
+def test_impossible_cases_are_refused():
     with pytest.raises(ValueError, match="0 or more"):
         typical_of_cases("discography", {KAP: [math.nan] * 30}, "room 3")
 

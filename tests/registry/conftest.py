@@ -29,12 +29,21 @@ class Server:
             self._as = ["runuser", "-u", "postgres", "--"]
         data = self.folder / "data"
         self._run("initdb", "-D", data, "-U", "fluoroscope", "-A", "trust", "-E", "UTF8", "--no-sync")
-        options = f"-k {self.folder} -c listen_addresses='' -c fsync=off -c max_connections=20"
-        self._run("pg_ctl", "-D", data, "-w", "-l", self.folder / "log", "-o", options, "start")
+        self.up()
 
     def _run(self, program, *arguments):
         command = [*self._as, str(self._programs / program), *map(str, arguments)]
         subprocess.run(command, check=True, capture_output=True, cwd="/")
+
+    def up(self):
+        """Start it."""
+        options = f"-k {self.folder} -c listen_addresses='' -c fsync=off -c max_connections=20"
+        data, log = self.folder / "data", self.folder / "log"
+        self._run("pg_ctl", "-D", data, "-w", "-l", log, "-o", options, "start")
+
+    def down(self):
+        """Take it away for a while; what it holds stays."""
+        self._run("pg_ctl", "-D", self.folder / "data", "-m", "fast", "-w", "stop")
 
     def new_database(self):
         """Make an empty database and return its URL."""

@@ -51,6 +51,8 @@ class DoseControl:
         Of the C-arm, whose exposure control is held below the rate limit; None where there is none.
     peak_skin_mgy
         Gives the peak skin dose of the exam, mGy; None while nobody knows it.
+    procedure_set
+        Told what is done, whenever it is said.
     """
 
     COMMANDS = (
@@ -69,9 +71,10 @@ class DoseControl:
         clock: Clock,
         console: Console | None = None,
         peak_skin_mgy: Callable[[], float | None] | None = None,
+        procedure_set: Callable[[str], None] | None = None,
     ) -> None:
         self._rules, self._loop, self._clock, self._console = rules, loop, clock, console
-        self._peak_skin_mgy = peak_skin_mgy
+        self._peak_skin_mgy, self._procedure_set = peak_skin_mgy, procedure_set
         self._lock = threading.RLock()
         self._exam = ""
         self._procedure = ""
@@ -150,6 +153,8 @@ class DoseControl:
                 self._budget = self._new_budget(rule)
             told = {"name": name, "budget": _rule_told(self._budget)}
         self._note("procedure", told)
+        if self._procedure_set is not None:
+            self._procedure_set(name)
 
     def set_budget(self, *, quantity: str, limit: float | None) -> None:
         """Set another budget, in the quantity's unit; None is none."""
@@ -225,7 +230,7 @@ class DoseControl:
             self._note("dose budget warning", {"budget": _rule_told(budget), "value": budget.value})
 
     def use_typical(self, typical: TypicalDose) -> None:
-        """Take a room's own medians, over the published ones."""
+        """Take a room's own medians, over those of its rules and the published ones; without any, those hold again."""
         with self._lock:
             self._typical[typical.procedure] = typical.over(self._rules.typical.get(typical.procedure))
 
@@ -300,6 +305,7 @@ class DoseControl:
                     "typical": row.typical,
                     "reference_level": row.reference_level,
                     "fraction_of_typical": row.fraction_of_typical,
+                    "quartiles": None if row.quartiles is None else list(row.quartiles),
                 }
                 for row in known.rows
             ],

@@ -110,6 +110,7 @@ def outside_row(one: OutsideFacts) -> dict[str, Any]:
     """Return an exposure elsewhere JSON-ready."""
     return {
         "id": one.id,
+        "uid": one.told_uid or None,
         "kind": one.kind,
         "body_part": one.body_part or None,
         "place": one.place or None,

@@ -7,23 +7,33 @@ in one line, and `DoseMemory.keep_waiting` takes it in at the next start.
 import threading
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from fluoroscope.app.dose_history import history_facts, nobody
-from fluoroscope.monitor.control import RefusedError
+from fluoroscope.app.told_exposures import ToldExposures, ToldWaiting
 from fluoroscope.patient.stored import PatientFileError
-from fluoroscope.records.exam_store import ExamFileError, exams_folder, load_exam
+from fluoroscope.procedure.catalogue import PROCEDURES
+from fluoroscope.records.exam_store import ExamFileError, ExamRecord, exams_folder, load_exam
 from fluoroscope.records.identity import PatientIdentity
 from fluoroscope.registry import Registry, RegistryError, check_where
 from fluoroscope.registry.history import patient_history
-from fluoroscope.registry.keeping import Estimates, keep_reports, known_objects, set_estimates
-from fluoroscope.registry.outside import ToldExposure, add_outside, remove_outside
+from fluoroscope.registry.keeping import (
+    Estimates,
+    keep_reports,
+    known_objects,
+    set_estimates,
+    set_procedure,
+    without_procedure,
+)
+from fluoroscope.registry.outside import ToldExposure, add_outside, take_back_outside
+from fluoroscope.registry.own_cases import OwnCases, own_cases
 from fluoroscope.registry.people import number_of
 from fluoroscope.registry.reading import read_report
 from fluoroscope.registry.reports import Person
 
-__all__ = ["DoseMemory"]
+__all__ = ["DoseMemory", "check_told"]
 
 _ROOM_WAIT_S = 5.0
 
@@ -112,7 +122,10 @@ class DoseMemory:
             kept = keep_reports(registry, [replace(report, source="own run")])[0]
             if estimates is not None:
                 set_estimates(registry, report.study_uid, estimates)
-        except (PatientFileError, RegistryError, OSError) as fault:
+            procedure = _procedure(load_exam(folder))
+            if procedure:
+                set_procedure(registry, report.study_uid, procedure)
+        except (PatientFileError, ExamFileError, RegistryError, OSError) as fault:
             return f"the exam's dose is not in the registry yet ({fault}); {later}"
         with self._lock:
             self._refresh()
@@ -122,58 +135,61 @@ class DoseMemory:
         """Keep every closed exam that is not in the registry yet; return a line for each that cannot be kept."""
         parent = exams_folder() if parent is None else parent
         waiting: dict[str, Path] = {}
+        performed: set[str] = set()
         for log in sorted(parent.glob("*/exam.json")):
             try:
                 exam = load_exam(log.parent)
             except (ExamFileError, OSError):
                 continue  # `exams list` names it
             if exam.ended is not None:
-                waiting |= {one.sop_instance_uid: log.parent for one in exam.files if one.kind == "dose"}
+                reports = {one.sop_instance_uid: log.parent for one in exam.files if one.kind == "dose"}
+                waiting |= reports
+                performed |= set(reports) if _procedure(exam) else set()
         try:
             known = known_objects(self._registry(), list(waiting))
+            # Exams that were kept before the registry knew procedures: their folders say it.
+            known -= performed & without_procedure(self._registry()) if performed else set()
         except RegistryError as fault:
             return [str(fault)] if waiting else []
         return [line for uid, folder in waiting.items() if uid not in known and (line := self.keep_exam(folder))]
 
-    def add_outside(self, patient: PatientIdentity, told: ToldExposure, told_to: str = "") -> int:
-        """Keep an exposure elsewhere of a patient; return its id."""
-        number = add_outside(self._registry(), _person(patient), told, told_to=told_to)
+    def hand_over(self, told: ToldExposures) -> tuple[list[str], list[ToldWaiting]]:
+        """Take in what patients told while the registry was away; what comes again changes nothing.
+
+        Returns
+        -------
+        lines
+            One for each reason for which something still waits.
+        done
+            What the registry holds now: to be forgotten by ``told``.
+        """
+        lines, done = told.read(), []
+        for one in told.waiting():
+            try:
+                registry = self._registry()
+                if one.told is not None:
+                    at = datetime.fromisoformat(one.at).astimezone(UTC).replace(tzinfo=None)
+                    exposure = ToldExposure(**one.told)
+                    add_outside(
+                        registry, _person(one.patient), exposure, told_to=one.by, told_uid=str(one.uid), told_utc=at
+                    )
+                if one.removed:
+                    take_back_outside(registry, one.in_registry, who=one.removed_by, why=one.removed_why)
+                done.append(one)
+            except (RegistryError, TypeError) as fault:
+                lines.append(
+                    f"what the patient told is not in the registry yet ({fault}); it is kept and handed over later"
+                )
         with self._lock:
             self._refresh()
-        return number
+        return list(dict.fromkeys(lines)), done
 
-    # Commands of the page
-
-    def outside_add(
-        self, *, kind: str, body_part: str = "", place: str = "", when: str = "", confirmed: bool = False, by: str = ""
-    ) -> Mapping[str, Any]:
-        """Keep an exposure elsewhere of the patient on the table."""
-        with self._lock:
-            if self._person is None:
-                raise RefusedError("no patient is on the table")
-            person = self._person
+    def own_cases(self, procedure: str, *, simulated: bool) -> OwnCases:
+        """Return the dose of this room's own exams of a procedure; nothing while the registry does not answer."""
         try:
-            told = ToldExposure(kind, body_part, place, when, bool(confirmed))
-            number = add_outside(self._registry(), person, told, told_to=by)
-        except RegistryError as fault:
-            raise RefusedError(str(fault)) from fault
-        with self._lock:
-            self._refresh()
-        return {"id": number}
-
-    def outside_remove(self, *, id: int, by: str = "", why: str = "") -> Mapping[str, Any]:
-        """Take back an exposure elsewhere of the patient on the table."""
-        with self._lock:
-            told = self._told
-        if told is None or id not in {one["id"] for one in told["outside"]}:
-            raise RefusedError(f"exposure {id} is not among those of the patient on the table")
-        try:
-            remove_outside(self._registry(), id, who=by or "the operator", why=why or "taken back in the room")
-        except RegistryError as fault:
-            raise RefusedError(str(fault)) from fault
-        with self._lock:
-            self._refresh()
-        return {}
+            return own_cases(self._registry(), procedure, simulated=simulated)
+        except RegistryError:
+            return OwnCases()
 
     # Inner works
 
@@ -186,6 +202,21 @@ class DoseMemory:
     def _refresh(self) -> None:
         if self._person is not None:
             self._told = self._history(self._person)
+
+
+def check_told(told: Mapping[str, Any]) -> None:
+    """Raise `RegistryError` when an exposure elsewhere (fields of `ToldExposure`) cannot be kept as it is told."""
+    ToldExposure(**told)
+
+
+def _procedure(exam: ExamRecord) -> str:
+    """Return the procedure of the catalogue that was last set in an exam; "" when none was."""
+    for subject in ("procedure", "pace"):
+        facts = exam.notes.get(subject)
+        name = (facts.get("name") or facts.get("procedure")) if isinstance(facts, dict) else None
+        if isinstance(name, str) and name in PROCEDURES:
+            return name
+    return ""
 
 
 def _person(patient: PatientIdentity) -> Person:

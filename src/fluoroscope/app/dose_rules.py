@@ -19,7 +19,14 @@ from fluoroscope.dose.budget import WARN_AT, BudgetRule, DoseQuantity
 from fluoroscope.dose.effective_dose import Coefficients, CoefficientsError
 from fluoroscope.dose.ledger import NOT_CALIBRATED, Calibration
 from fluoroscope.dose.limits import PUBLISHED_LIMITS, RateLimits
-from fluoroscope.dose.reference_levels import PACE_QUANTITIES, PUBLISHED_TYPICAL, Level, TypicalDose
+from fluoroscope.dose.reference_levels import (
+    FEWEST_CASES,
+    OWN_CASES_RANGE,
+    PACE_QUANTITIES,
+    PUBLISHED_TYPICAL,
+    Level,
+    TypicalDose,
+)
 from fluoroscope.procedure.catalogue import PROCEDURES
 from fluoroscope.procedure.screening import AskUnknown, ScreeningRule
 
@@ -54,6 +61,8 @@ class DoseRules:
         By procedure; under `EVERY_PROCEDURE` for those without their own.
     typical
         Doses by procedure, local over published.
+    own_cases
+        How many exams of a procedure the room must have for its own medians to be the typical doses.
     coefficients
         Of effective and organ doses, as they stand in the file, checked; see ``Coefficients.from_mapping``.
     source
@@ -66,10 +75,14 @@ class DoseRules:
     limits: RateLimits = PUBLISHED_LIMITS
     budgets: Mapping[str, BudgetRule] = field(default_factory=dict)
     typical: Mapping[str, TypicalDose] = field(default_factory=lambda: PUBLISHED_TYPICAL)
+    own_cases: int = FEWEST_CASES
     coefficients: Mapping[str, Any] = field(default_factory=dict)
     source: str = ""
 
     def __post_init__(self) -> None:
+        low, high = OWN_CASES_RANGE
+        if not low <= self.own_cases <= high:
+            raise DoseRulesError(f"[typical] own_cases must be {low} to {high}, not {self.own_cases}")
         for name in ("budgets", "typical", "coefficients"):
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
 
@@ -130,6 +143,8 @@ def dose_rules(tables: Any, source: str = "") -> DoseRules:
         for name, reader in sections.items()
         if name in tables
     }
+    if "typical" in read:
+        read |= read["typical"]
     return DoseRules(
         levels=_levels({name: tables[name] for name in level_names if name in tables}), **read, source=source
     )
@@ -264,9 +279,12 @@ _UNITS: Mapping[DoseQuantity, Mapping[str, float]] = {
 """How many of the quantity's unit one of these is."""
 
 
-def _typical(table: _Table) -> dict[str, TypicalDose]:
-    """Read ``[typical.<procedure>]``: source, and for each quantity its unit, typical and reference_level."""
+def _typical(table: _Table) -> dict[str, Any]:
+    """Read ``own_cases``, and ``[typical.<procedure>]``: source, each quantity's unit, typical and reference_level."""
     typical = dict(PUBLISHED_TYPICAL)
+    own_cases = table.number("own_cases", FEWEST_CASES)
+    if not float(own_cases).is_integer():
+        raise DoseRulesError(f"[{table.name}] own_cases must be a whole number, not {own_cases}")
     for name, one in table.tables().items():
         _known_procedure(one.name, name)
         source, note = one.text("source"), one.text("note")
@@ -277,7 +295,7 @@ def _typical(table: _Table) -> dict[str, TypicalDose]:
                 levels[quantity] = _level(row, quantity, source)
         local = one.make(partial(TypicalDose, name, levels, note), "source", "note", *PACE_QUANTITIES)
         typical[name] = local.over(PUBLISHED_TYPICAL.get(name))
-    return table.make(lambda: typical, *PROCEDURES)
+    return table.make(lambda: {"typical": typical, "own_cases": int(own_cases)}, "own_cases", *PROCEDURES)
 
 
 def _level(table: _Table, quantity: DoseQuantity, source: str) -> Level:

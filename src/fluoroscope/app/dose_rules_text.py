@@ -26,6 +26,7 @@ _HEAD = """\
 #   unit = "mGy"
 #   limit = 50
 #   warn_at = 0.8
+# From own_cases exams of a procedure on, the medians of the room itself are its typical doses.
 """
 
 
@@ -53,7 +54,7 @@ def rules_tables(rules: DoseRules) -> dict[str, Any]:
     budgets = {name: _budget(rule) for name, rule in rules.budgets.items()}
     if budgets:
         tables["budget"] = budgets.pop(EVERY_PROCEDURE, {}) | budgets
-    tables["typical"] = {name: _typical(one) for name, one in rules.typical.items()}
+    tables["typical"] = {"own_cases": rules.own_cases} | {name: _typical(one) for name, one in rules.typical.items()}
     if rules.coefficients:
         tables["coefficients"] = _plain(rules.coefficients)
     return tables

@@ -11,6 +11,7 @@ import numpy as np
 
 from fluoroscope.acquisition.clock import Clock
 from fluoroscope.acquisition.event import IrradiationEvent
+from fluoroscope.acquisition.frame import Provenance
 from fluoroscope.app.bedside import Bedside
 from fluoroscope.app.console import Console
 from fluoroscope.app.dose_control import DoseControl
@@ -22,8 +23,10 @@ from fluoroscope.app.live_skin import LiveSkin
 from fluoroscope.app.room_history import RoomHistory
 from fluoroscope.app.staff_dose import Beam, staff_dose
 from fluoroscope.beam.technique import RadiationMode
+from fluoroscope.dose.budget import DoseQuantity
 from fluoroscope.dose.conceptus import uterus_near
 from fluoroscope.dose.effective_dose import Coefficients, PatientExposure, region_of
+from fluoroscope.dose.reference_levels import typical_of_cases
 from fluoroscope.dose.skin_dose import SkinMap
 from fluoroscope.geometry.pose import CArmPose
 from fluoroscope.geometry.positioner import positioner_angles
@@ -39,6 +42,7 @@ from fluoroscope.sources.pulse import kerma_of
 
 if TYPE_CHECKING:
     from fluoroscope.app.dose_memory import DoseMemory
+    from fluoroscope.registry.own_cases import OwnCases
 
 __all__ = ["RoomDose"]
 
@@ -86,9 +90,9 @@ class RoomDose:
         factor = rules.calibration.factor
         self.skin = None if console is None else LiveSkin(loop, console, bedside, factor)
         peak = None if self.skin is None else self.skin.peak_mgy
-        self.control = DoseControl(rules, loop, clock, console, peak)
+        self.control = DoseControl(rules, loop, clock, console, peak, self._procedure_set)
         self._alerts = LiveAlerts(rules.levels, loop, clock, peak)
-        self._history = None if memory is None else RoomHistory(memory, self._tell)
+        self._history = None if memory is None else RoomHistory(memory, self._tell, take_cases=self._own_cases)
         loop.on_event(self._event_ended)
 
     @property
@@ -121,7 +125,8 @@ class RoomDose:
             self.skin.begin(exam.uid)
         self.control.begin(exam.uid, told)
         if self._history is not None:
-            self._history.begin(patient)
+            self._history.begin(patient, exam.folder.parent)
+        self._procedure_set(self.control.procedure)
 
     def closing(self) -> None:
         """Put what was asked and decided into the log of the exam that is about to be closed."""
@@ -214,6 +219,28 @@ class RoomDose:
     def _tell(self, level: str, text: str) -> None:
         with self._lock:
             self._messages.append((level, text))
+
+    def _procedure_set(self, procedure: str) -> None:
+        """Keep what is done in the exam's log, whence the registry has it, and ask for the room's own cases of it."""
+        if self._console is None:
+            return
+        self._note("procedure", {"name": procedure})
+        if self._history is not None:
+            self._history.follow_cases(procedure, simulated=self._simulated)
+
+    @property
+    def _simulated(self) -> bool:
+        return self._loop.snapshot().source.provenance is Provenance.SIMULATED
+
+    def _own_cases(self, procedure: str, cases: "OwnCases") -> None:
+        """Take the doses of the room's own exams as what is typical, calibrated as the case that is compared."""
+        factor = self._rules.calibration.factor
+        found = {
+            DoseQuantity.AIR_KERMA: [factor * value for value in cases.air_kerma_mgy],
+            DoseQuantity.KAP: [factor * value for value in cases.kap_gy_cm2],
+            DoseQuantity.FLUOROSCOPY_TIME: list(cases.fluoroscopy_time_s),
+        }
+        self.control.use_typical(typical_of_cases(procedure, found, fewest=self._rules.own_cases))
 
     def _set_budget(self, *, quantity: str, limit: float | None = None) -> None:
         self.control.set_budget(quantity=quantity, limit=limit)

@@ -14,6 +14,7 @@ from fluoroscope.dose.budget import DoseQuantity
 
 __all__ = [
     "FEWEST_CASES",
+    "OWN_CASES_RANGE",
     "PACE_QUANTITIES",
     "PUBLISHED_TYPICAL",
     "Level",
@@ -27,6 +28,8 @@ __all__ = [
 PACE_QUANTITIES = (DoseQuantity.AIR_KERMA, DoseQuantity.KAP, DoseQuantity.FLUOROSCOPY_TIME)
 FEWEST_CASES = 20
 """Fewest cases of a room whose median is used: ICRP 135 asks for 20 patients or more, 30 in fluoroscopy."""
+OWN_CASES_RANGE = (5, 1000)
+"""What a site may set instead: quartiles of fewer cases say nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +44,14 @@ class Level:
         75th percentile or DRL.
     source
         Who published it, of how many, mean or median; with [K] where only known at second hand.
+    quartiles
+        25th and 75th percentile of a room's own cases.
     """
 
     typical: float | None
     reference_level: float | None
     source: str
+    quartiles: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         for value in (self.typical, self.reference_level):
@@ -55,6 +61,13 @@ class Level:
             raise ValueError("a level needs a typical value or a reference level")
         if not self.source.strip():
             raise ValueError("a level needs its source")
+
+    def over(self, other: "Level | None") -> "Level":
+        """Return it with the reference level of the ``other`` where it has none of its own."""
+        if other is None or self.reference_level is not None or other.reference_level is None:
+            return self
+        source = f"{self.source}; reference level: {other.source}"
+        return Level(self.typical, other.reference_level, source, self.quartiles)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +101,8 @@ class TypicalDose:
         """Return it, filled up where it is silent with what was ``published``."""
         if published is None:
             return self
-        return TypicalDose(self.procedure, {**published.levels, **self.levels}, self.note or published.note)
+        levels = {name: level.over(published.levels.get(name)) for name, level in self.levels.items()}
+        return TypicalDose(self.procedure, {**published.levels, **levels}, self.note or published.note)
 
 
 _KERMA, _KAP, _TIME = PACE_QUANTITIES
@@ -135,26 +149,30 @@ PUBLISHED_TYPICAL: Mapping[str, TypicalDose] = MappingProxyType({one.procedure: 
 """By procedure; one that is absent has nothing published that could be used."""
 
 
-def typical_of_cases(procedure: str, cases: Mapping[DoseQuantity, Sequence[float]], source: str) -> TypicalDose:
-    """Return the median and 75th percentile of a room's own cases (ICRP 135, linear between ranks).
+def typical_of_cases(
+    procedure: str, cases: Mapping[DoseQuantity, Sequence[float]], place: str = "here", fewest: int = FEWEST_CASES
+) -> TypicalDose:
+    """Return the medians and quartiles of a room's own cases (ICRP 135, linear between ranks).
 
-    A quantity with fewer than `FEWEST_CASES` known values is left out.
+    They are no reference level: that is of many rooms. A quantity with fewer than ``fewest`` known values, or of which
+    at least half are 0, is left out.
 
     Raises
     ------
     ValueError
         A value is negative or not finite.
     """
-    levels = {}
+    levels, halves = {}, []
     for quantity, values in cases.items():
         if not all(math.isfinite(value) and value >= 0.0 for value in values):
             raise ValueError(f"{procedure}: {quantity.words} of a case must be 0 or more")
-        if len(values) < FEWEST_CASES:
+        if len(values) < fewest:
             continue
-        middle, upper = _quantile(sorted(values), 0.5), _quantile(sorted(values), 0.75)
+        low, middle, high = (_quantile(sorted(values), part) for part in (0.25, 0.5, 0.75))
         if middle > 0.0:
-            levels[quantity] = Level(middle, upper, f"{source}, median and 75th percentile of {len(values)} cases")
-    return TypicalDose(procedure, levels)
+            levels[quantity] = Level(middle, None, f"median of {len(values)} exams {place}", (low, high))
+            halves.append(f"{low:.3g} to {high:.3g} {quantity.unit}")
+    return TypicalDose(procedure, levels, f"half of them: {', '.join(halves)}" if halves else "")
 
 
 def _quantile(ordered: Sequence[float], part: float) -> float:
@@ -172,6 +190,7 @@ class PaceRow:
     value: float | None
     typical: float | None
     reference_level: float | None
+    quartiles: tuple[float, float] | None = None
 
     @property
     def fraction_of_typical(self) -> float | None:
@@ -198,6 +217,7 @@ def pace(values: Mapping[DoseQuantity, float | None], typical: TypicalDose | Non
                 values.get(quantity),
                 None if level is None else level.typical,
                 None if level is None else level.reference_level,
+                None if level is None else level.quartiles,
             )
         )
     return Pace(tuple(rows), "nothing is published" if typical is None else typical.source or "nothing is published")
