@@ -7,8 +7,8 @@
 Gives the figures marked M of docs/explanations/patient-and-staff-dose.md. Photoelectric, Compton (Klein-Nishina with
 incoherent scattering functions) and coherent scatter by xraylib's tables; delta tracking in 4 mm voxels; kerma by the
 collision estimator with every tentative collision. Each photon carries the number of its first energy's bin, so that
-one run serves every spectrum. The arms are not there: they lie
-above the head. Lengths cm, energies keV.
+one run serves every spectrum. The arms are not there: they lie above the head; the trunk, 40 cm wide with them, is
+34 cm wide for the scatter that leaves it. Lengths cm, energies keV.
 """
 
 import argparse
@@ -47,7 +47,11 @@ WEIGHTS = {"red marrow": 0.12, "colon": 0.12, "lungs": 0.12, "stomach": 0.12, "b
 """ICRP Publication 103; skin and salivary glands (0.02 together) are left out, the sum is scaled by 1 / 0.98."""
 
 
-def phantom():
+HALF_TRUNK_CM, HALF_WITHOUT_ARMS_CM = 20.0, 17.0
+"""Half the trunk's width with the arms in it (ORNL/TM-8381), and without (CTs of adults at L3: 15 to 17)."""
+
+
+def phantom(half_trunk=HALF_TRUNK_CM):
     """Return organ numbers (0 outside) and materials of every voxel."""
     axes = [LOW[i] + VOXEL_CM * (np.arange(SHAPE[i]) + 0.5) for i in range(3)]
     x, y, z = np.meshgrid(*axes, indexing="ij")
@@ -59,7 +63,7 @@ def phantom():
     def ball(cx, cy, cz, a, b, c):
         return ((x - cx) / a) ** 2 + ((y - cy) / b) ** 2 + ((z - cz) / c) ** 2 <= 1.0
 
-    trunk = ((x / 20) ** 2 + (y / 10) ** 2 <= 1) & (z >= 0) & (z <= 70)
+    trunk = ((x / half_trunk) ** 2 + (y / 10) ** 2 <= 1) & (z >= 0) & (z <= 70)
     neck = ((x / 6) ** 2 + (y / 6) ** 2 <= 1) & (z > 70) & (z <= 78)
     head = ((x / 8) ** 2 + (y / 10) ** 2 <= 1) & (z > 78) & (z <= 94)
     legs = (z < 0) & (x**2 + y**2 <= np.abs(x) * (20 + z / 5)) & (z > -30)
@@ -341,6 +345,7 @@ def scatter(one, beam):
 KEPT = ("effective", "red marrow", "colon", "lungs", "stomach", "breast", "bladder", "liver", "kidneys", "thyroid",
         "ovaries", "testes", "uterus")  # fmt: skip
 VOLTAGES_KV, COPPERS_MM, ALUMINIUM_MM = (60.0, 70.0, 80.0, 100.0, 120.0), (0.0, 0.1, 0.3, 0.6, 0.9), 3.1
+OCTANTS = range(-135, 181, 45)
 DIRECTIONS_DEG = (0, 45, 90, 135, 180, -135, -90, -45)
 
 
@@ -350,7 +355,7 @@ def bake(file, path):
         arrays = {name: archive[name] for name in archive.files}
     volumes = dict(zip(ORGANS, arrays["volumes"], strict=True))
     beams = [(kv, ALUMINIUM_MM, copper) for kv in VOLTAGES_KV for copper in COPPERS_MM]
-    regions = [name for name in TARGETS if name != "uterus"]
+    regions = [name for name in TARGETS if name not in ("uterus", "scatter")]
     organs = np.zeros((len(regions), 4, len(KEPT), len(beams)))
     sphere = np.zeros((len(DIRECTIONS_DEG), len(beams), POLAR, AROUND))
     oblique = np.zeros((len(DIRECTIONS_DEG), len(KEPT), len(beams)))
@@ -361,9 +366,8 @@ def bake(file, path):
                 organs[place, side, :, number] = [dose[name] for name in KEPT]
     for side, angle in enumerate(DIRECTIONS_DEG):
         for number, beam in enumerate(beams):
-            one = Kept(arrays, "lumbar", angle)
-            sphere[side, number] = scatter(one, beam)
-            dose = organ_doses(one, volumes, beam)
+            sphere[side, number] = scatter(Kept(arrays, "scatter", angle), beam)
+            dose = organ_doses(Kept(arrays, "lumbar", angle), volumes, beam)
             oblique[side, :, number] = [dose[name] for name in KEPT]
     shape = (len(VOLTAGES_KV), len(COPPERS_MM))
     np.savez_compressed(
@@ -389,11 +393,14 @@ class Kept:
 
 TARGETS = {
     "cervical": (0, 2.0, 74),
-    "thoracic": (0, 5.5, 50),
-    "lumbar": (0, 5.5, 26),
+    "thoracic": (0, 3.0, 50),
+    "lumbar": (0, 2.0, 26),
     "pelvis": (0, 2, 16),
     "uterus": (0, -2, 14),
+    "scatter": (0, 2.0, 26),
 }
+"""Where beams are aimed. A vertebral body lies 8 cm (lumbar, as in CTs: 80 to 97 mm) and 7 cm (thoracic) from the skin
+of the back, not 4.5 cm as the stylised column does: an eighth of a lateral field about that misses the body."""
 
 
 def main():
@@ -409,14 +416,16 @@ def main():
         bake(*arguments.bake)
         return
     organ, material = phantom()
+    without_arms = phantom(HALF_WITHOUT_ARMS_CM)
     volumes = {name: np.count_nonzero(organ == number) * VOXEL_CM**3 for name, number in NUMBER.items()}
-    model = organ, material, tables()
+    cross_sections = tables()
     began = time.time()
     kept = {}
     places = {"check": ("uterus", "lumbar"), "all": tuple(TARGETS)}.get(arguments.what, (arguments.what,))
     for place in places:
         half = arguments.half_cm
-        angles = {"uterus": (0, 45, 90, 135, 180), "lumbar": range(-135, 181, 45)}.get(place, (0, 90, 180, -90))
+        angles = {"uterus": (0, 45, 90, 135, 180), "lumbar": OCTANTS, "scatter": OCTANTS}.get(place, (0, 90, 180, -90))
+        model = (*(without_arms if place == "scatter" else (organ, material)), cross_sections)
         for angle in angles:
             x, y, z = TARGETS[place]
             aim = (x, y, z + arguments.shift_cm)

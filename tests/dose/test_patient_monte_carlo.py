@@ -56,7 +56,26 @@ def test_a_fresh_run_gives_the_packaged_tables(program, model):
         assert dose[organ] == pytest.approx(per_kap(organ, "lumbar", "ap", 80.0, 0.1), rel=tolerance), organ
     tables = monte_carlo()
     baked = tables["usv_per_gy_cm2"][list(tables["angles_deg"]).index(180.0), 2, 1]
+    without_arms = (*program.phantom(program.HALF_WITHOUT_ARMS_CM), model[2])
+    one = program.Run(without_arms, 180, program.TARGETS["scatter"], 150_000, seed=7)
     assert program.scatter(one, BEAM).mean() == pytest.approx(float(baked.mean()), rel=0.02)
+
+
+def test_a_lateral_lumbar_field_lies_in_the_body(program, model):
+    """It was aimed at the stylised column, 4.5 cm deep: an eighth of it missed the body, and a third of the dose."""
+    _, y_cm, _ = program.TARGETS["lumbar"]
+    half_cm = 6.0
+    assert 10.0 - y_cm >= half_cm
+    right, left = (
+        program.organ_doses(
+            program.Run(model, angle, program.TARGETS["lumbar"], 100_000, seed=3), volumes(program, model[0]), BEAM
+        )["effective"]
+        for angle in (90, -90)
+    )
+    beside = program.organ_doses(
+        program.Run(model, 90, (0.0, 5.5, 26.0), 100_000, seed=3), volumes(program, model[0]), BEAM
+    )["effective"]
+    assert beside < 0.75 * right < 0.75 * left * 1.1
 
 
 def test_no_more_energy_is_left_in_the_patient_than_came_in(program, model):

@@ -17,15 +17,17 @@ from fluoroscope.dose.scatter_map import (
 )
 from fluoroscope.dose.staff_settings import StaffSettings
 from fluoroscope.geometry.pose import CArmPose, beam_axes
-from fluoroscope.geometry.table import PatientPosition, TablePose
+from fluoroscope.geometry.table import PatientPosition, TablePose, patient_from_equipment
 
 __all__ = ["Beam", "Protection", "staff_dose", "staff_rows", "three_digits", "tube_side"]
 
 Array = NDArray[np.float64]
 
 DETECTOR_SIDE_MM = 400.0
-HALF_TABLE_MM, TABLE_TOP_BELOW_MM = 250.0, 130.0
-"""Half the width of the table, and how far its top lies below the isocentre when it stands at zero."""
+HALF_TABLE_MM, HALF_TABLE_LENGTH_MM, TABLE_TOP_BELOW_MM = 250.0, 1000.0, 130.0
+"""Half the table's width and length, and how far its top lies below the isocentre when it stands at zero."""
+STEEPEST = 0.2
+"""Cosine to the tabletop's normal below which the way through it grows no longer."""
 HALF_MAP_MM = (2000.0, 3000.0)
 STEP_MM = 100.0
 """The map goes so far across and along the table, in such steps."""
@@ -72,10 +74,27 @@ class _Stand:
         return self.settings.apron[self.worn.apron] if self.height in ("trunk", "gonads") else 1.0
 
     def usv_per_gy_cm2(self, x_mm: Array, z_mm: Array) -> Array:
-        """Scatter at places of the present height, per Gy·cm², before what is worn."""
+        """Scatter at places of the present height, per displayed Gy·cm², before what is worn."""
         y_mm = np.full(len(x_mm), 10.0 * (self.settings.isocenter_height_cm - self.height_cm))
         scatter = scatter_field(self.pose, self.table, self.position, self.beam.tube_voltage_kv, self.beam.copper_mm)
-        return scatter_usv_per_gy_cm2(scatter, np.column_stack([x_mm, y_mm, z_mm]), self._shields())
+        bare = scatter_usv_per_gy_cm2(scatter, np.column_stack([x_mm, y_mm, z_mm]), [self._tabletop, *self._shields()])
+        return bare * self._beam_through_table
+
+    @property
+    def _tabletop(self) -> Shield:
+        x, z = self.table.lateral_mm, self.table.longitudinal_mm
+        corner = (x - HALF_TABLE_MM, TABLE_TOP_BELOW_MM - self.table.height_mm, z - HALF_TABLE_LENGTH_MM)
+        across, along = (2.0 * HALF_TABLE_MM, 0.0, 0.0), (0.0, 0.0, 2.0 * HALF_TABLE_LENGTH_MM)
+        return _rectangle("table", corner, across, along, self.settings.table)
+
+    @property
+    def _beam_through_table(self) -> float:
+        """What the tabletop leaves of a beam that comes through it: KAP is displayed before it."""
+        middle, d = np.array(self.pose.isocenter_mm), beam_axes(self.pose).d
+        source = middle - self.pose.source_to_isocenter_mm * d
+        if not self._tabletop.between(source, middle[np.newaxis])[0]:
+            return 1.0
+        return float(self.settings.table ** (1.0 / max(abs(float(d[1])), STEEPEST)))
 
     def _shields(self) -> list[Shield]:
         """Return the detector, and what hangs at the table on both sides when it is used."""
@@ -242,9 +261,18 @@ def _advice(stand: _Stand, rate_gy_cm2_min: float) -> str:
         return f"both sides get the same, the tube is {where}: a step back from 0.5 m to 1 m takes away most"
     whose = "the detector's side" if side != tube and "table" not in tube else "that side"
     return (
-        f"stand on the {side} ({whose}), the tube is {where}: "
+        f"stand on the {side} of the table, {_patients_side(stand, side)} ({whose}), the tube is {where}: "
         f"{three_digits(less)} µSv/h instead of {three_digits(more)}"
     )
+
+
+def _patients_side(stand: _Stand, side: str) -> str:
+    """Which side of the patient lies at a side of the table: of one who lies prone, the other than of one supine."""
+    toward = np.array([1.0 if side == "left" else -1.0, 0.0, 0.0])
+    toward = patient_from_equipment(stand.table, stand.position)[:3, :3] @ toward
+    axis = int(np.argmax(np.abs(toward)))
+    words = (("left", "right"), ("back", "front"), ("head", "feet"))[axis]
+    return f"the patient's {words[0] if toward[axis] > 0.0 else words[1]}"
 
 
 def tube_side(pose: CArmPose) -> str:

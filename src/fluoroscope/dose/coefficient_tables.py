@@ -36,8 +36,8 @@ CHILD_AGES_YEARS = (0.0, 1.0, 5.0, 10.0, 15.0, 18.0)
 CHILD_MASSES_KG = (3.5, 10.0, 19.0, 32.0, 54.5, 66.5)
 """Reference masses, mean of both sexes, ICRP Publication 89; from 18 years on an adult's."""
 CHILD_TIMES = 1.7
-"""How many times more or less a child's coefficient may be besides: published ones of the heart at 0, 1, 5, 10, 15 years,
-3.7, 1.9, 1.0, 0.6, 0.4 mSv/(Gy·cm²) (Karambatsakidou 2009, Br J Radiol 82:748), fall less steeply than 1 / mass."""
+"""How many times more or less a child's coefficient may be besides: published ones of the heart, 3.7, 1.9, 1.0, 0.6,
+0.4 mSv/(Gy·cm²) at 0, 1, 5, 10, 15 years (Karambatsakidou 2009, Br J Radiol 82:748), fall less than 1 / mass."""
 CHILD_SOURCE = "an adult's × adult mass / child's mass (ICRP 89) [V]"
 
 ORGAN_FACTOR = 2.5

@@ -25,8 +25,8 @@ SCATTER_PERCENT = 60.0
 
 ORIGIN_DEPTH_MM = 50.0
 """Scatter that gets out comes from about this depth behind the skin of entry; the tables are about that point."""
-_TRUNK_MM = (200.0, 100.0)
-_SPINE_BEHIND_MM = 55.0
+_TRUNK_MM = (170.0, 100.0)
+_SPINE_BEHIND_MM = 20.0
 """Half axes of the trunk, and how far the isocentre (the spine) lies behind its middle."""
 NEAREST_MM = 300.0
 """Nearer to the scattering volume than this, it is no point any more: the dose does not grow further."""
