@@ -13,6 +13,7 @@ from fluoroscope.dose.skin_map import (
     ImplausibleSkinDoseError,
     Lying,
     SkinEvent,
+    SkinPlace,
     event_beams,
     lay,
     lay_at,
@@ -336,3 +337,50 @@ def test_cells_passed_over_in_blocks_are_those_the_beam_does_not_meet(name):
         assert whole.add(beam) == pytest.approx(other.add(beam), abs=1e-12)
         np.testing.assert_allclose(other.dose_mgy, whole.dose_mgy[shuffled], rtol=1e-12, atol=0.0)
         assert other.peak_mgy == pytest.approx(whole.peak_mgy, rel=1e-12)
+
+
+def test_a_table_that_moved_spreads_the_dose_along_its_way():
+    far = replace(EVENT.table, longitudinal_mm=EVENT.table.longitudinal_mm + 200.0)
+    phantom, top = skin_phantom("plane"), Lying()
+    moved = skin_map(phantom, top, [replace(EVENT, end_table=far)])
+    stood = skin_map(phantom, top, [EVENT])
+    beams = event_beams(replace(EVENT, end_table=far), lay(phantom, top))
+    assert len(beams) == 21
+    assert sum(beam.air_kerma_mgy for beam in beams) == pytest.approx(EVENT.air_kerma_mgy)
+    assert moved.peak_mgy < 0.65 * stood.peak_mgy
+    integral = [found.dose_mgy @ phantom.areas_mm2 for found in (moved, stood)]
+    assert integral[0] == pytest.approx(integral[1], rel=0.02)
+
+
+def test_a_path_is_the_sum_of_its_places():
+    phantom, top, table = skin_phantom("adult"), Lying(), EVENT.table
+    there = replace(table, longitudinal_mm=table.longitudinal_mm + 60.0)
+    path = (SkinPlace(0.25, (0.0, 0.0), table), SkinPlace(0.75, (40.0, 10.0), there))
+    found = skin_map(phantom, top, [replace(EVENT, path=path, end_angles_deg=(80.0, 0.0))])
+    parts = [
+        replace(EVENT, air_kerma_mgy=2.5),
+        replace(EVENT, air_kerma_mgy=7.5, angles_deg=(40.0, 10.0), table=there),
+    ]
+    np.testing.assert_allclose(found.dose_mgy, skin_map(phantom, top, parts).dose_mgy, rtol=1e-12)
+
+
+def test_a_table_end_that_cannot_be_costs_little():
+    absurd = replace(EVENT.table, longitudinal_mm=1e9)
+    assert len(event_beams(replace(EVENT, end_table=absurd), lay(skin_phantom("plane"), Lying()))) < 500
+
+
+def test_bounds_of_an_event_that_turned_have_less_on_one_place_and_the_same_at_most():
+    still, turned = skin_bounds([EVENT]), skin_bounds([replace(EVENT, end_angles_deg=(90.0, 0.0))])
+    assert turned.lower_mgy < 0.5 * still.lower_mgy
+    assert turned.estimate_mgy < 0.5 * still.estimate_mgy
+    assert turned.upper_mgy == still.upper_mgy
+
+
+def test_bounds_are_the_largest_group_of_like_angles():
+    angles = [(0.0, 0.0)] * 3 + [(10.0, 0.0)] * 2 + [(24.0, 0.0), (60.0, 0.0)]
+    found, one = skin_bounds([replace(EVENT, angles_deg=pair) for pair in angles]), skin_bounds([EVENT])
+    # 10° has both neighbours within 15°: 3 + 2 + 1.
+    assert found.lower_mgy == pytest.approx(6.0 * one.lower_mgy)
+    assert found.estimate_mgy == pytest.approx(6.0 * one.estimate_mgy)
+    silent = skin_bounds([replace(EVENT, angles_deg=None)] * 4)
+    assert (silent.lower_mgy, silent.estimate_mgy) == pytest.approx((one.lower_mgy, 4.0 * one.estimate_mgy))

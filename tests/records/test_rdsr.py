@@ -10,8 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fluoroscope.acquisition.event import BeamPlace
 from fluoroscope.acquisition.frame import Collimation, Provenance
 from fluoroscope.beam.technique import Filtration, RadiationMode, Technique
+from fluoroscope.dicom.dose_objects import read_dose_object
 from fluoroscope.dose.skin_factors import half_value_layer_mm_al
 from fluoroscope.geometry.pose import CArmPose
 from fluoroscope.geometry.table import PatientPosition, TablePose
@@ -349,6 +351,29 @@ def test_a_c_arm_that_was_pushed_is_said(report, make_event):
     (words,) = [one.TextValue for one in items(item, "121106")]
     assert "source to detector 1200.0 to 1100.0 mm" in words
     assert "isocenter by 0.0, 0.0, 80.0 mm" in words
+
+
+@pytest.mark.req("REQ-REC-006")
+def test_where_a_press_stopped_is_said_and_read_again(tmp_path, make_event, make_exam):
+    low, high = TablePose(10.0, -20.0, 30.0), TablePose(10.0, 60.0, 30.0)
+    begun = make_event().first_pose
+    ended = replace(begun, primary_deg=50.0)
+    path = (BeamPlace(0.25, begun, low), BeamPlace(0.75, ended, high))
+    event = make_event(last_pose=ended, table=high, path=path)
+    angles = PatientAngles(20.0, 5.0), PatientAngles(50.0, 5.0)
+    DoseReport(make_exam()).write(tmp_path / "dose.dcm", [DoseEvent(event, *angles, angles)], ended=event.ended)
+    (item,) = items(pydicom.dcmread(tmp_path / "dose.dcm"), "113706")
+    assert [number(item, code)[0] for code in ("113751", "113752", "113753")] == [10, -20, -30]
+    assert [number(item, code)[0] for code in ("113759", "113760", "113761")] == [10, 60, -30]
+    # End angles are for rotational acquisitions only.
+    assert items(item, "113739") == items(item, "113740") == []
+    (read,) = read_dose_object(tmp_path / "dose.dcm").events
+    assert [place.share for place in read.places] == [0.25, 0.75]
+    assert [place.primary_deg for place in read.places] == [20.0, 50.0]
+    assert [place.table[1] for place in read.places] == [-20.0, 60.0]
+    assert (read.table_lateral_mm, read.table_lateral_end_mm) == (-20.0, 60.0)
+    with pytest.raises(ValueError, match="one each"):
+        DoseEvent(event, *angles, angles[:1])
 
 
 @pytest.mark.req("REQ-REC-001")

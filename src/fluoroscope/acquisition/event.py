@@ -8,7 +8,24 @@ from fluoroscope.beam.technique import Technique
 from fluoroscope.geometry.pose import CArmPose
 from fluoroscope.geometry.table import TablePose
 
-__all__ = ["IrradiationEvent"]
+__all__ = ["BeamPlace", "IrradiationEvent"]
+
+
+@dataclass(frozen=True, slots=True)
+class BeamPlace:
+    """Where C-arm and table stood for a part of a press.
+
+    Attributes
+    ----------
+    share
+        Of the press's air kerma, 0 to 1; of its pulses where no kerma is known.
+    pose, table
+        Where they stood; ``table`` None where the source does not know.
+    """
+
+    share: float
+    pose: CArmPose
+    table: TablePose | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +51,9 @@ class IrradiationEvent:
     mean_tube_voltage_kv, mean_tube_current_ma, mean_pulse_width_ms
         Mean over the pulses.
     first_pose, last_pose, table, technique, collimation
-        At the first and last pulse; None where a source does not know.
+        Poses at the first and last pulse, the others at the last; None where a source does not know.
+    path
+        Where the pulses were given, in order, when C-arm or table moved; empty when they stood or nobody knows.
     """
 
     uid: str
@@ -56,3 +75,4 @@ class IrradiationEvent:
     table: TablePose | None
     technique: Technique | None
     collimation: Collimation | None
+    path: tuple[BeamPlace, ...] = ()

@@ -110,9 +110,13 @@ def _event(event: DoseEventRecord) -> dict[str, Any]:
 
 
 def _cell(value: Any) -> Any:
-    if isinstance(value, list | tuple):
-        return "; ".join(
-            f"{one['material']} {one['minimum_mm']}-{one['maximum_mm']} mm" if isinstance(one, dict) else f"{one:g}"
-            for one in value
-        )
-    return value
+    return "; ".join(map(_part, value)) if isinstance(value, list | tuple) else value
+
+
+def _part(one: Any) -> str:
+    """Return one of several in a cell: a filter, a place of the beam, or a number."""
+    if not isinstance(one, dict):
+        return f"{one:g}"
+    if "share" in one:
+        return f"{one['share']:g} at {one['primary_deg']:g}/{one['secondary_deg']:g} deg"
+    return f"{one['material']} {one['minimum_mm']}-{one['maximum_mm']} mm"

@@ -33,13 +33,21 @@ def described_run(
 
 
 def dose_event(event: IrradiationEvent, position: PatientPosition) -> DoseEvent:
-    """Return ``event`` with the patient angles of its first and last pulse."""
-    table = event.table or TablePose()
+    """Return ``event`` with the patient angles of its first and last pulse, and of where it stopped on its way."""
 
-    def angles(pose: Any) -> PatientAngles | None:
-        return None if pose is None or position is None else PatientAngles(*positioner_angles(pose, table, position))
+    def angles(pose: Any, table: TablePose | None) -> PatientAngles | None:
+        if pose is None or position is None:
+            return None
+        return PatientAngles(*positioner_angles(pose, table or TablePose(), position))
 
-    return DoseEvent(event, angles(event.first_pose), angles(event.last_pose))
+    along = [angles(place.pose, place.table) for place in event.path]
+    begun = event.path[0].table if event.path else event.table
+    return DoseEvent(
+        event,
+        angles(event.first_pose, begun),
+        angles(event.last_pose, event.table),
+        tuple(one for one in along if one is not None),
+    )
 
 
 def frame_angles(frames: Sequence[Frame], position: PatientPosition) -> tuple[PatientAngles, ...]:

@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from fluoroscope.dicom.beam_path import PlaceRecord
 from fluoroscope.dicom.dose_records import DoseEventRecord, Notes
 from fluoroscope.dose.skin_machines import TableFrame
-from fluoroscope.dose.skin_map import INHERENT_ALUMINIUM_MM, SkinEvent
+from fluoroscope.dose.skin_map import INHERENT_ALUMINIUM_MM, SkinEvent, SkinPlace
 from fluoroscope.geometry.pose import angles_of_direction, beam_direction
 from fluoroscope.geometry.table import PatientPosition, TablePose, patient_from_equipment
 
@@ -62,27 +63,62 @@ def skin_events(
     areas = [_field_cm2(record, reference) for record, reference in zip(records, known, strict=True)]
     said = [area for area in areas if area]
     usual = float(np.median(said)) if said else None
-    events, numbers = [], []
+    events, numbers, moved = [], [], []
     for number, (record, reference, area) in enumerate(zip(records, known, areas, strict=True)):
         if not area and record.kap_gy_cm2 and usual:
             notes.add("field_assumed", "a field that is not said is taken as the median of the other events'")
         event = _skin_event(record, reference, area or usual, notes)
         if event is not None:
-            angles, ends = (
-                _patient_angles(primary, secondary, recorded, position)
-                for primary, secondary in (
-                    (record.primary_deg, record.secondary_deg),
-                    (record.primary_end_deg, record.secondary_end_deg),
-                )
-            )
-            placed = replace(event, angles_deg=angles, end_angles_deg=ends, table=_table(record, frame))
+            placed = _moving(event, record, frame, recorded, position)
+            ends = (placed.end_table, placed.end_angles_deg)
+            if record.kind != "rotational" and not placed.path and ends != (None, None):
+                moved.append(number + 1)
             if frame.filters_include_tube:
                 inherent = min(INHERENT_ALUMINIUM_MM, placed.added_aluminium_mm)
                 rest = placed.added_aluminium_mm - inherent
                 placed = replace(placed, inherent_aluminium_mm=inherent, added_aluminium_mm=rest)
             events.append(replace(placed, turns_with_table=frame.turns_with_table))
             numbers.append(number)
+    if moved:
+        listed = ", ".join(map(str, moved[:10])) + (" …" if len(moved) > 10 else "")
+        notes.add(
+            "moved_evenly",
+            f"events {listed} moved: their dose is spread evenly from begin to end, where they stopped is not said",
+        )
     return events, numbers
+
+
+def _moving(
+    event: SkinEvent,
+    record: DoseEventRecord,
+    frame: TableFrame,
+    recorded: PatientPosition | None,
+    position: PatientPosition,
+) -> SkinEvent:
+    """Give an event where it stood, or its way: the whole path where the report has it, else begin and end."""
+
+    def angles(primary: float | None, secondary: float | None) -> tuple[float, float] | None:
+        return _patient_angles(primary, secondary, recorded, position)
+
+    begin, table = angles(record.primary_deg, record.secondary_deg), _table(record, frame)
+    ends = [record.primary_end_deg, record.secondary_end_deg]
+    end = None
+    if any(value is not None for value in ends):  # one that is not said stays as it was
+        begun = (record.primary_deg, record.secondary_deg)
+        end = angles(*(was if now is None else now for was, now in zip(begun, ends, strict=True)))
+    places = []
+    for place in record.places:
+        toward, stood = angles(place.primary_deg, place.secondary_deg), _table_of_place(place, frame)
+        if toward is not None and stood is not None:
+            places.append(SkinPlace(place.share, toward, stood))
+    return replace(
+        event,
+        angles_deg=begin,
+        end_angles_deg=None if end == begin else end,
+        table=table,
+        end_table=None if table is None else _end_table(record, frame, table),
+        path=tuple(places) if len(places) == len(record.places) else (),
+    )
 
 
 def _skin_event(record: DoseEventRecord, reference: float, area_cm2: float | None, notes: Notes) -> SkinEvent | None:
@@ -171,16 +207,42 @@ def _patient_angles(
 
 def _table(record: DoseEventRecord, frame: TableFrame) -> TablePose | None:
     """Return the table in our terms; where its zero is not known, as DICOM counts from anywhere."""
-    across, along = record.table_longitudinal_mm, record.table_lateral_mm
+    longitudinal, lateral = record.table_longitudinal_mm, record.table_lateral_mm
+    if longitudinal is None or lateral is None or not record.table_height_mm:
+        return None
+    shifts = (longitudinal, lateral, float(np.mean(record.table_height_mm)))
+    turns = (record.table_tilt_deg or 0.0, record.table_rotation_deg or 0.0, record.table_cradle_deg or 0.0)
+    return _table_pose(shifts, turns, frame)
+
+
+def _end_table(record: DoseEventRecord, frame: TableFrame, table: TablePose) -> TablePose | None:
+    """Return where the table has come to at the end; None where it stayed or nobody says."""
+    begun = (record.table_longitudinal_mm, record.table_lateral_mm, float(np.mean(record.table_height_mm)))
+    ends = (record.table_longitudinal_end_mm, record.table_lateral_end_mm, record.table_height_end_mm)
+    longitudinal, lateral, height = (was if now is None else now for was, now in zip(begun, ends, strict=True))
+    if longitudinal is None or lateral is None or height is None:
+        return None
+    end = _table_pose((longitudinal, lateral, height), (table.tilt_deg, table.yaw_deg, table.cradle_deg), frame)
+    return None if end == table else end
+
+
+def _table_of_place(place: PlaceRecord, frame: TableFrame) -> TablePose | None:
+    return None if place.table is None else _table_pose(place.table[:3], place.table[3:], frame)
+
+
+def _table_pose(
+    shifts_mm: tuple[float, float, float], turns_deg: tuple[float, float, float], frame: TableFrame
+) -> TablePose:
+    """Return longitudinal, lateral, height and tilt, rotation, cradle of a report in our terms."""
+    across, along, height = shifts_mm
     if frame.along == "longitudinal":
         across, along = along, across
-    if across is None or along is None or not record.table_height_mm:
-        return None
+    tilt, rotation, cradle = turns_deg
     return TablePose(
         lateral_mm=frame.across_sign * across + frame.middle_mm,
         longitudinal_mm=frame.along_sign * along + frame.head_end_mm,
-        height_mm=frame.tabletop_mm - frame.height_sign * float(np.mean(record.table_height_mm)),
-        tilt_deg=record.table_tilt_deg or 0.0,
-        cradle_deg=record.table_cradle_deg or 0.0,
-        yaw_deg=record.table_rotation_deg or 0.0,
+        height_mm=frame.tabletop_mm - frame.height_sign * height,
+        tilt_deg=tilt,
+        cradle_deg=cradle,
+        yaw_deg=rotation,
     )

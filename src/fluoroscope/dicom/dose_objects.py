@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from fluoroscope.dicom.beam_path import PlaceRecord, path_of_words
 from fluoroscope.dicom.dose_records import DoseEventRecord, DoseObject, DoseTotals, Filter, Notes, check_object, sum_of
 from fluoroscope.dicom.safe_parsing import read_header
 from fluoroscope.dicom.sr_tree import CodedConcept, SRDocument, SRItem, read_sr
@@ -257,7 +258,18 @@ def _event(item: SRItem, notes: Notes) -> DoseEventRecord:
         orientation_modifier=modifier,
         table_relationship=_first_text(item, "113745"),
         protocol=_first_text(item, "125203"),
+        table_longitudinal_end_mm=_number(item, "113759", "length", notes),
+        table_lateral_end_mm=_number(item, "113760", "length", notes),
+        table_height_end_mm=_number(item, "113761", "length", notes),
+        places=_places(item, notes),
     )
+
+
+def _places(item: SRItem, notes: Notes) -> tuple[PlaceRecord, ...]:
+    path = path_of_words(_first_text(item, "121106"))
+    if path is None:
+        notes.add("path_unreadable", "the comment of an event begins a path of the C-arm that is not whole: left out")
+    return path or ()
 
 
 def _event_kind(code: CodedConcept | None) -> str:

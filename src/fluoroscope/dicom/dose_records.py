@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fluoroscope.dicom.beam_path import PlaceRecord
+
 __all__ = ["DoseEventRecord", "DoseObject", "DoseTotals", "DoseWarning", "Filter", "Notes", "check_object", "sum_of"]
 
 LARGEST_MGY = 1e5
@@ -54,7 +56,8 @@ class DoseEventRecord:
     """One irradiation event; None where the object is silent.
 
     Lengths mm, angles deg as the object gives them, ``kvp`` and ``tube_current_ma`` every value listed, durations s,
-    ``rate_per_s`` pulses a second, ``reference_point`` in words.
+    ``rate_per_s`` pulses a second, ``reference_point`` in words. ``places`` are where the beam stood during the event,
+    where the object says it: this program's own does.
     """
 
     uid: str
@@ -92,6 +95,10 @@ class DoseEventRecord:
     orientation_modifier: str
     table_relationship: str
     protocol: str
+    table_longitudinal_end_mm: float | None = None
+    table_lateral_end_mm: float | None = None
+    table_height_end_mm: float | None = None
+    places: tuple[PlaceRecord, ...] = ()
 
     @property
     def is_fluoroscopy(self) -> bool:

@@ -28,6 +28,7 @@ __all__ = [
     "SkinBounds",
     "SkinEvent",
     "SkinMap",
+    "SkinPlace",
     "event_beams",
     "lay",
     "lay_at",
@@ -54,14 +55,25 @@ MAP_UNCERTAINTY_PERCENT = float(2.0 * np.sqrt(np.square(_PARTS_PERCENT).sum()))
 """Expanded (k = 2) uncertainty of a peak on a map: the dosemeter's tolerance is nearly all of it."""
 
 _OWN_SKIN_PERCENT = 2.0  # the patient's own skin is known to a voxel, where he lies to some millimetres
-_ROTATION_STEP_DEG = 3.0
+_ROTATION_STEP_DEG, _SHIFT_STEP_MM = 3.0, 10.0
 _LONGEST_ROTATION_DEG = 270.0
+_MOST_STEPS = 400  # a table's end that is written wrong must not cost minutes
 _SAME_PLACE_DEG = 15.0
+_AT_ONCE = 1024
 _THIN_BODY_MM = 200.0
 
 
 class ImplausibleSkinDoseError(ValueError):
     """A skin dose above what the air kerma can give at the smallest distance a machine allows."""
+
+
+@dataclass(frozen=True, slots=True)
+class SkinPlace:
+    """Where the beam stood for a share (0 to 1) of an event's air kerma: angles as in `SkinEvent`, and the table."""
+
+    share: float
+    angles_deg: tuple[float, float]
+    table: TablePose
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +92,11 @@ class SkinEvent:
         None when nobody says.
     angles_deg, end_angles_deg
         Primary (LAO positive) and secondary (cranial positive) in the patient's terms, detector side.
-    table
-        Where the table stands, or None.
+    table, end_table
+        Where the table stands, and where it has come to at the end; None when nobody says.
+    path
+        Where the beam stood on its way, when that is known: angles and tables above are not looked at then. Without it
+        the dose is spread evenly from begin to end.
     inherent_aluminium_mm
         Of the tube: comes on top of the added filters.
     turns_with_table
@@ -102,6 +117,8 @@ class SkinEvent:
     table: TablePose | None = None
     inherent_aluminium_mm: float = INHERENT_ALUMINIUM_MM
     turns_with_table: bool = False
+    end_table: TablePose | None = None
+    path: tuple[SkinPlace, ...] = ()
 
     def __post_init__(self) -> None:
         numbers = (self.air_kerma_mgy, self.reference_mm, *self.field_mm, self.tube_voltage_kv)
@@ -215,7 +232,9 @@ def skin_map(
 
 
 def event_beams(event: SkinEvent, placed: Placed, penumbra: Penumbra | None = None) -> list[SkinBeam]:
-    """Return the beams of an event in the patient's coordinates: one, or a step every 3° of a rotation.
+    """Return the beams of an event in the patient's coordinates: one where nothing moved.
+
+    One for every place of its path; without a path a step every 3° or 10 mm from begin to end, of equal dose.
 
     Raises
     ------
@@ -224,40 +243,49 @@ def event_beams(event: SkinEvent, placed: Placed, penumbra: Penumbra | None = No
     """
     if event.table is None or event.angles_deg is None or event.source_to_isocenter_mm is None:
         raise ValueError("a skin map needs the table's position, the angles and the isocentre of every event")
-    first = np.array(event.angles_deg)
-    last = first if event.end_angles_deg is None else np.array(event.end_angles_deg)
-    over = last - first
-    if abs(over[0]) > _LONGEST_ROTATION_DEG:  # past 180°, where the count begins again
-        over[0] -= np.copysign(360.0, over[0])
-    steps = int(np.ceil(np.abs(over).max() / _ROTATION_STEP_DEG)) + 1
-    from_equipment = placed.patient_from_equipment(event.table)
-    # Back to the equipment's frame: with the table's turns, or as if it were not turned.
-    turned = from_equipment if event.turns_with_table else placed.patient_from_table
-    to_isocenter, width, height = event.source_to_isocenter_mm, *event.field_mm
-    blades = Collimation(*(max(side / 2.0, 1e-9) for side in (width, width, height, height)))
+    to_isocenter = event.source_to_isocenter_mm
+    # The blades are given at the reference distance: the detector is put there.
+    to_detector = max(2.0 * to_isocenter, event.reference_mm)
+    right, down = (max(side / 2.0, 1e-9) * to_detector / event.reference_mm for side in event.field_mm)
+    blades, quality = Collimation(right, right, down, down), event.quality
     beams = []
-    for part in np.linspace(0.0, 1.0, steps):
-        toward = beam_direction(*(first + part * over)) @ turned[:3, :3]
-        # The blades are given at the reference distance: the detector is put there.
-        pose = CArmPose(*angles_of_direction(toward), to_isocenter, max(2.0 * to_isocenter, event.reference_mm))
-        scaled = _at_detector(blades, pose.source_to_detector_mm / event.reference_mm)
-        beam = beam_of_pose(
-            pose,
-            scaled,
-            event.air_kerma_mgy / steps,
-            event.reference_mm,
-            event.quality,
-            from_equipment,
-            placed.tabletop,
-        )
+    for place in event.path or _even_path(event, event.angles_deg, event.table):
+        from_equipment = placed.patient_from_equipment(place.table)
+        # Back to the equipment's frame: with the table's turns, or as if it were not turned.
+        turned = from_equipment if event.turns_with_table else placed.patient_from_table
+        toward = beam_direction(*place.angles_deg) @ turned[:3, :3]
+        pose = CArmPose(*angles_of_direction(toward), to_isocenter, to_detector)
+        kerma_mgy = event.air_kerma_mgy * place.share
+        beam = beam_of_pose(pose, blades, kerma_mgy, event.reference_mm, quality, from_equipment, placed.tabletop)
         beams.append(beam if penumbra is None else replace(beam, penumbra=penumbra))
     return beams
 
 
-def _at_detector(blades: Collimation, scale: float) -> Collimation:
-    return Collimation(
-        blades.left_mm * scale, blades.right_mm * scale, blades.upper_mm * scale, blades.lower_mm * scale
-    )
+def _even_path(event: SkinEvent, angles_deg: tuple[float, float], table: TablePose) -> list[SkinPlace]:
+    """Return even steps from begin to end; one where nothing moved."""
+    first = np.array(angles_deg)
+    last = first if event.end_angles_deg is None else np.array(event.end_angles_deg)
+    over = last - first
+    if abs(over[0]) > _LONGEST_ROTATION_DEG:  # past 180°, where the count begins again
+        over[0] -= np.copysign(360.0, over[0])
+    end = event.end_table or table
+    shift = np.array([
+        end.lateral_mm - table.lateral_mm, end.longitudinal_mm - table.longitudinal_mm, end.height_mm - table.height_mm
+    ])  # fmt: skip
+    wanted = max(np.abs(over).max() / _ROTATION_STEP_DEG, np.linalg.norm(shift) / _SHIFT_STEP_MM)
+    steps = min(int(np.ceil(wanted)), _MOST_STEPS) + 1
+    places = []
+    for part in np.linspace(0.0, 1.0, steps):
+        primary, secondary = first + part * over
+        across, along, up = part * shift
+        moved = replace(
+            table,
+            lateral_mm=table.lateral_mm + across,
+            longitudinal_mm=table.longitudinal_mm + along,
+            height_mm=table.height_mm + up,
+        )
+        places.append(SkinPlace(1.0 / steps, (primary, secondary), moved))
+    return places
 
 
 def map_uncertainty_percent(phantom: SkinPhantom) -> float:
@@ -283,42 +311,66 @@ def skin_bounds(events: Sequence[SkinEvent], minimum_skin_mm: float = 300.0) -> 
 
     Lower: the largest group of like angles (without angles, the largest event), skin as far as a body of 200 mm
     against the detector, behind the table. Estimate: the largest group (without angles, all events) with skin at the
-    reference point and no table. Upper: all events on one spot at the smallest distance.
+    reference point and no table. Upper: all events on one spot at the smallest distance. Of an event that moved, every
+    angle has its share.
     """
     if not events:
         return SkinBounds(0.0, 0.0, 0.0)
-
-    def dose(event: SkinEvent, distance_mm: float, table: bool) -> float:
-        quality = event.quality
-        kv, hvl = quality.tube_voltage_kv, quality.hvl_mm_al
-        side = float(np.sqrt(event.field_mm[0] * event.field_mm[1])) / 10.0 * distance_mm / event.reference_mm
-        behind = quality.table if table else 1.0
-        factors = float(inverse_square(event.reference_mm, distance_mm) * backscatter(kv, hvl, side)) * quality.medium
-        return event.air_kerma_mgy * factors * behind
-
-    def far(event: SkinEvent) -> float:
-        if event.source_to_detector_mm is None:
-            return event.reference_mm + 150.0
-        return max(event.source_to_detector_mm - _THIN_BODY_MM, event.reference_mm)
-
-    groups = [
-        [other for other in events if _same_place(event, other)] if event.angles_deg is not None else [event]
-        for event in events
-    ]
-    lower = max(sum(dose(one, far(one), True) for one in group) for group in groups)
+    low = [_free_dose_mgy(event, _far_mm(event)) * event.quality.table for event in events]
+    usual = [_free_dose_mgy(event, event.reference_mm) for event in events]
     known = all(event.angles_deg is not None for event in events)
-    together = groups if known else [list(events)]
-    estimate = max(sum(dose(one, one.reference_mm, False) for one in group) for group in together)
+    # Of the events without angles each is a place of its own.
+    alone = [dose for event, dose in zip(events, low, strict=True) if event.angles_deg is None]
+    lower, estimate = _largest_group(events, np.column_stack([low, usual]))
+    if not known:
+        lower, estimate = max([lower, *alone]), sum(usual)
     upper = max(plausible_limit_mgy(events, minimum_skin_mm), estimate)
     return SkinBounds(lower, estimate, upper)
 
 
-def _same_place(one: SkinEvent, other: SkinEvent) -> bool:
-    if one.angles_deg is None or other.angles_deg is None:
-        return False
-    return bool(
-        beam_direction(*one.angles_deg) @ beam_direction(*other.angles_deg) >= np.cos(np.deg2rad(_SAME_PLACE_DEG))
-    )
+def _free_dose_mgy(event: SkinEvent, distance_mm: float) -> float:
+    """Return skin dose at a distance from the source without a table."""
+    quality = event.quality
+    side_cm = float(np.sqrt(event.field_mm[0] * event.field_mm[1])) / 10.0 * distance_mm / event.reference_mm
+    scattered = backscatter(quality.tube_voltage_kv, quality.hvl_mm_al, side_cm) * quality.medium
+    return event.air_kerma_mgy * float(inverse_square(event.reference_mm, distance_mm) * scattered)
+
+
+def _far_mm(event: SkinEvent) -> float:
+    if event.source_to_detector_mm is None:
+        return event.reference_mm + 150.0
+    return max(event.source_to_detector_mm - _THIN_BODY_MM, event.reference_mm)
+
+
+def _largest_group(events: Sequence[SkinEvent], doses_mgy: Array) -> tuple[float, float]:
+    """Return the largest sum of each column of ``doses_mgy`` (events, 2) over directions like one of them.
+
+    Equal directions are counted once: a press held still is one direction in ten thousand events.
+    """
+    sums: dict[tuple[float, float], Array] = {}
+    for event, doses in zip(events, doses_mgy, strict=True):
+        for angles, share in _directions(event):
+            sums[angles] = sums.get(angles, np.zeros(2)) + share * doses
+    if not sums:
+        return 0.0, 0.0
+    toward, of_each = np.array([beam_direction(*angles) for angles in sums]), np.array(list(sums.values()))
+    largest, alike = np.zeros(2), np.cos(np.deg2rad(_SAME_PLACE_DEG))
+    for first in range(0, len(toward), _AT_ONCE):
+        near = toward[first : first + _AT_ONCE] @ toward.T >= alike
+        largest = np.maximum(largest, (near @ of_each).max(axis=0))
+    return float(largest[0]), float(largest[1])
+
+
+def _directions(event: SkinEvent) -> list[tuple[tuple[float, float], float]]:
+    """Return the angles of an event, each with its share of the dose; none where nobody says them."""
+    if event.angles_deg is None:
+        return []
+    if event.path:
+        return [(place.angles_deg, place.share) for place in event.path]
+    if event.end_angles_deg is None:
+        return [(event.angles_deg, 1.0)]
+    still = replace(event, end_table=None)
+    return [(place.angles_deg, place.share) for place in _even_path(still, event.angles_deg, TablePose())]
 
 
 def lay(phantom: SkinPhantom, lying: Lying) -> Placed:

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from fluoroscope.acquisition.event import IrradiationEvent
+from fluoroscope.acquisition.event import BeamPlace, IrradiationEvent
 from fluoroscope.acquisition.frame import Collimation, PulseKerma
 from fluoroscope.beam.technique import Filtration, RadiationMode, Technique
 from fluoroscope.geometry.pose import CArmPose
@@ -116,5 +116,13 @@ def event_from_json(data: Json) -> IrradiationEvent:
             "table": table_from_json(data["table"]),
             "technique": technique_from_json(data["technique"]),
             "collimation": collimation_from_json(data["collimation"]),
+            "path": tuple(_place_from_json(place) for place in data.get("path", ())),
         }
     )
+
+
+def _place_from_json(data: Json) -> BeamPlace:
+    pose = pose_from_json(data["pose"])
+    if pose is None:
+        raise ValueError("a place of a press needs its pose")
+    return BeamPlace(data["share"], pose, table_from_json(data["table"]))

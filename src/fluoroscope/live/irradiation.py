@@ -8,6 +8,7 @@ from fluoroscope.beam.technique import RadiationMode, Technique
 from fluoroscope.dose.ledger import KermaLedger
 from fluoroscope.geometry.pose import CArmPose
 from fluoroscope.geometry.table import TablePose
+from fluoroscope.live.beam_path import BeamPath
 
 __all__ = ["IrradiationBuilder"]
 
@@ -56,6 +57,7 @@ class IrradiationBuilder:
         self._last_pose: CArmPose | None = None
         self._table: TablePose | None = None
         self._collimation: Collimation | None = None
+        self._path = BeamPath()
         self._last_ns = pressed_ns
 
     @property
@@ -92,6 +94,7 @@ class IrradiationBuilder:
         self._pulses += 1
         self._last_ns = acquired_ns
         self._last_pose, self._table, self._collimation = pose, table, collimation
+        self._path.add(pose, table, 0.0 if kerma is None else kerma.air_kerma_mgy)
         if technique is not None:
             self._technique = technique
             self._with_technique += 1
@@ -136,4 +139,5 @@ class IrradiationBuilder:
             table=self._table,
             technique=self._technique,
             collimation=self._collimation,
+            path=self._path.places(),
         )

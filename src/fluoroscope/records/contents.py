@@ -18,11 +18,21 @@ __all__ = ["DoseCalibration", "DoseEvent", "DoseImage", "XARun"]
 
 @dataclass(frozen=True, slots=True)
 class DoseEvent:
-    """One irradiation event and the patient angles at its first and last pulse (None when not known)."""
+    """One irradiation event and the patient angles at its first and last pulse (None when not known).
+
+    ``path_angles`` are those of every place of the event's path: as many, or none where they are not known.
+    """
 
     event: IrradiationEvent
     angles: PatientAngles | None = None
     end_angles: PatientAngles | None = None
+    path_angles: tuple[PatientAngles, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.path_angles) not in (0, len(self.event.path)):
+            raise ValueError(
+                f"a path of {len(self.event.path)} places has {len(self.path_angles)} angles; give one each"
+            )
 
     @property
     def mode(self) -> RadiationMode:

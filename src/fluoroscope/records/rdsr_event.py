@@ -12,6 +12,7 @@ from pydicom.uid import XRayAngiographicImageStorage
 from fluoroscope.acquisition.event import IrradiationEvent
 from fluoroscope.acquisition.frame import Provenance
 from fluoroscope.beam.technique import Filtration, RadiationMode
+from fluoroscope.dicom.beam_path import PlaceRecord, path_words
 from fluoroscope.geometry.pose import CArmPose
 from fluoroscope.geometry.table import PatientPosition, TablePose
 from fluoroscope.records.content_items import code, composite, container, known, moment, number, text, uid_reference
@@ -45,6 +46,15 @@ _TUNGSTEN = Code("105874009", "SCT", "Tungsten or Tungsten compound")
 _ROTATION_DEG = 5.0
 # What counts as moved, as in XA images.
 _MOVED_DEG, _MOVED_MM = 0.05, 0.05
+_TABLE_ITEMS = (
+    (_DCM.TableLongitudinalPosition, "mm"),
+    (_DCM.TableLateralPosition, "mm"),
+    (_DCM.TableHeightPosition, "mm"),
+    (_DCM.TableHeadTiltAngle, "deg"),
+    (_DCM.TableHorizontalRotationAngle, "deg"),
+    (_DCM.TableCradleTiltAngle, "deg"),
+)
+_TABLE_ENDS = (_DCM.TableLongitudinalEndPosition, _DCM.TableLateralEndPosition, _DCM.TableHeightEndPosition)
 _ORIENTATION = {
     "S": _SCT.Supine,
     "P": _SCT.Prone,
@@ -83,7 +93,7 @@ def event_item(dose_event: DoseEvent, exam: ExamIdentity, image_uids: Sequence[s
             for uid in image_uids
         ),
     ]
-    moved = movement(dose_event)
+    moved = ". ".join(words for words in (movement(dose_event), path_words(_path(dose_event))) if words)
     if moved:
         children.append(text("CONTAINS", _DCM.Comment, moved))
     return container("CONTAINS", _DCM.IrradiationEventXRayData, children, template="10003")
@@ -122,7 +132,8 @@ def movement(dose_event: DoseEvent) -> str:
     """Return how the C-arm moved during the press, where the template has no item for it; "" when it stood.
 
     End angles are only for rotational acquisitions (TID 10003C), and a press is one event whatever moves: the angles
-    and distances of the event are those of its first pulse, and the last pulse's stand in these words.
+    and distances of the event are those of its first pulse, and the last pulse's stand in these words. The table's end
+    position has items of its own (CID 10008).
     """
     first, last = dose_event.angles, dose_event.end_angles
     parts = []
@@ -143,6 +154,19 @@ def movement(dose_event: DoseEvent) -> str:
             x, y, z = shifts
             parts.append(f"isocenter by {x:.1f}, {y:.1f}, {z:.1f} mm (toward LAO, down, toward cranial)")
     return "" if not parts else f"C-arm moved during the press, first to last pulse: {'; '.join(parts)}"
+
+
+def _path(dose_event: DoseEvent) -> list[PlaceRecord]:
+    """Return where the beam stood during the press, in the terms of the event's items."""
+    return [
+        PlaceRecord(
+            place.share,
+            angles.primary_deg,
+            angles.secondary_deg,
+            None if place.table is None else _table_numbers(_from_isocenter(place.table, place.pose)),
+        )
+        for place, angles in zip(dose_event.event.path, dose_event.path_angles, strict=False)
+    ]
 
 
 def _half_value_layer_mm(event: IrradiationEvent, exam: ExamIdentity) -> float | None:
@@ -215,8 +239,20 @@ def _geometry(dose_event: DoseEvent) -> list[Dataset]:
         items.append(number(_DCM.DistanceSourceToIsocenter, pose.source_to_isocenter_mm, "mm"))
         to_reference = pose.source_to_isocenter_mm - REFERENCE_FROM_ISOCENTER_MM
         items.append(number(_DCM.DistanceSourceToReferencePoint, to_reference, "mm"))
-    if dose_event.event.table is not None:
-        items += _table(_from_isocenter(dose_event.event.table, pose))
+    return items + _tables(dose_event.event)
+
+
+def _tables(event: IrradiationEvent) -> list[Dataset]:
+    """Where the table stood at the first pulse, and where it did at the last if that is elsewhere."""
+    begun = event.path[0].table if event.path else event.table
+    if begun is None:
+        return []
+    first = _table_numbers(_from_isocenter(begun, event.first_pose))
+    items = [number(concept, value, unit) for (concept, unit), value in zip(_TABLE_ITEMS, first, strict=True)]
+    if event.table is not None:
+        last = _table_numbers(_from_isocenter(event.table, event.last_pose))
+        if max(abs(now - was) for was, now in zip(first[:3], last[:3], strict=True)) > _MOVED_MM:
+            items += [number(concept, value, "mm") for concept, value in zip(_TABLE_ENDS, last[:3], strict=True)]
     return items
 
 
@@ -233,21 +269,15 @@ def _from_isocenter(table: TablePose, pose: CArmPose | None) -> TablePose:
     )
 
 
-def _table(table: TablePose) -> list[Dataset]:
+def _table_numbers(table: TablePose) -> tuple[float, float, float, float, float, float]:
     """Table position in DICOM's words: longitudinal across toward LAO, lateral toward the head, height down.
 
     Named as by an operator at the table's side and signed for a head-first supine patient, as our equipment
-    frame is (PS3.16 annex D, PS3.3 C.8.19.6.11). Real angiography units write it so too.
+    frame is (PS3.16 annex D, PS3.3 C.8.19.6.11). Real angiography units write it so too. DICOM counts the table's
+    rotation clockwise seen from above; ours is right-handed about y, which points down: the same.
     """
-    return [
-        number(_DCM.TableLongitudinalPosition, table.lateral_mm, "mm"),
-        number(_DCM.TableLateralPosition, table.longitudinal_mm, "mm"),
-        number(_DCM.TableHeightPosition, -table.height_mm, "mm"),
-        number(_DCM.TableHeadTiltAngle, table.tilt_deg, "deg"),
-        # DICOM counts clockwise seen from above; ours is right-handed about y, which points down: the same.
-        number(_DCM.TableHorizontalRotationAngle, table.yaw_deg, "deg"),
-        number(_DCM.TableCradleTiltAngle, table.cradle_deg, "deg"),
-    ]
+    shifts = (table.lateral_mm, table.longitudinal_mm, -table.height_mm)
+    return (*shifts, table.tilt_deg, table.yaw_deg, table.cradle_deg)
 
 
 def _patient_on_table(position: PatientPosition) -> list[Dataset]:
