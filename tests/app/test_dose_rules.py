@@ -137,6 +137,9 @@ def test_without_a_file_the_packaged_rules_hold_and_old_level_files_stay_valid(t
         ('source = "x"\n[kap]\nunit = "Gy.cm2"\nfirst = 3000', "kap: first must lie"),
         ("[coefficients]\nnonsense = 3", r"\[coefficients\]"),
         ("[screening", "cannot be read as dose rules"),
+        ("[limits]\nrate_mgy_min = 1" + 400 * "0", r"\[limits\] rate_mgy_min is too large"),
+        ("[budget]", r"\[budget\] quantity must be one of air_kerma"),
+        ("source = 3", "source must be a text: who"),
     ],
 )
 def test_a_wrong_rule_is_refused_by_file_section_and_key(tmp_path, text, why):
@@ -146,6 +149,37 @@ def test_a_wrong_rule_is_refused_by_file_section_and_key(tmp_path, text, why):
         read_rules(path)
     assert str(refused.value).startswith(f"{path}: ")
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.req("REQ-CTRL-008")
+def test_a_number_of_the_site_does_not_bear_the_name_of_a_regulation(tmp_path):
+    path = tmp_path / "rules.toml"
+    path.write_text("[limits]\nrate_mgy_min = 50\n[screening]\nfrom_years = 10\n")
+    rules, packaged = read_rules(path), DoseRules()
+    assert (rules.limits.source, rules.screening.source) == ("the site", "the site")
+    path.write_text(f"[limits]\nrate_mgy_min = {packaged.limits.normal_mgy_min}\n[screening]\nask = true\n")
+    rules = read_rules(path)
+    assert (rules.limits, rules.screening) == (packaged.limits, packaged.screening)
+
+
+@pytest.mark.req("REQ-CTRL-008")
+def test_a_file_as_other_editors_write_it(tmp_path):
+    path = tmp_path / "rules.toml"
+    path.write_text("[limits]\nrate_mgy_min = 50\n", encoding="utf-8-sig")
+    assert read_rules(path).limits.normal_mgy_min == 50.0
+    twice = tmp_path / "rules.json"
+    twice.write_text('{"limits": {"rate_mgy_min": 50, "rate_mgy_min": 60}}')
+    with pytest.raises(DoseRulesError, match="rate_mgy_min stands there twice"):
+        read_rules(twice)
+
+
+@pytest.mark.req("REQ-CTRL-008")
+@pytest.mark.parametrize("name", ["none.toml", "folder"])
+def test_what_is_no_file_is_said_with_what_to_do(tmp_path, name):
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(DoseRulesError, match=r"fluoroscope dose rules") as refused:
+        read_rules(tmp_path / name)
+    assert "Errno" not in str(refused.value)
 
 
 @given(

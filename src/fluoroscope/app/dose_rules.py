@@ -35,6 +35,8 @@ __all__ = ["DoseRules", "DoseRulesError", "dose_rules", "read_rules"]
 T = TypeVar("T")
 
 MOST_BYTES = 1_000_000
+THE_SITE = "the site"
+"""Source of a number that is not the published one, where the file names none."""
 EVERY_PROCEDURE = ""
 """Key of the budget that holds where a procedure has none of its own."""
 
@@ -104,9 +106,13 @@ def read_rules(path: Path | None) -> DoseRules:
     try:
         if path.stat().st_size > MOST_BYTES:
             raise DoseRulesError(f"{path}: over {MOST_BYTES} bytes are no rules")
-        text = path.read_text(encoding="utf-8")
-        tables = loads(text) if path.suffix.lower() == ".json" else tomllib.loads(text)
-    except (OSError, ValueError, RecursionError) as fault:
+        # Some editors put a byte order mark before everything.
+        text = path.read_text(encoding="utf-8-sig")
+        tables = loads(text, object_pairs_hook=_once) if path.suffix.lower() == ".json" else tomllib.loads(text)
+    except OSError as fault:
+        why = fault.strerror or str(fault)
+        raise DoseRulesError(f"{path}: {why}; give a file such as fluoroscope dose rules prints") from fault
+    except (ValueError, RecursionError) as fault:
         if isinstance(fault, DoseRulesError):
             raise
         raise DoseRulesError(f"{path}: cannot be read as dose rules: {' '.join(str(fault).split())}") from fault
@@ -114,6 +120,15 @@ def read_rules(path: Path | None) -> DoseRules:
         return dose_rules(tables, str(path))
     except DoseRulesError as fault:
         raise DoseRulesError(f"{path}: {fault}") from fault
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object, refused where a key stands twice: one of the two would not be heard."""
+    found = dict(pairs)
+    for name in found:
+        if sum(name == one for one, _ in pairs) > 1:
+            raise ValueError(f"{name} stands there twice")
+    return found
 
 
 def dose_rules(tables: Any, source: str = "") -> DoseRules:
@@ -174,7 +189,10 @@ class _Table:
             return None
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise DoseRulesError(f"[{self.name}] {key} must be a number, not {value!r}")
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError as fault:
+            raise DoseRulesError(f"[{self.name}] {key} is too large") from fault
 
     def flag(self, key: str, default: bool) -> bool:
         value = self._left.pop(key, default)
@@ -211,6 +229,8 @@ class _Table:
 
 
 def _levels(tables: Mapping[str, Any]) -> tuple[LevelRule, ...]:
+    if not isinstance(tables.get("source", ""), str):
+        raise DoseRulesError("source must be a text: who set the local levels and why")
     if not any(name in tables for name in Quantity):
         return PUBLISHED_LEVELS
     try:
@@ -224,7 +244,8 @@ def _screening(table: _Table) -> ScreeningRule:
     ask = table.flag("ask", usual.ask)
     low, high = table.number("from_years", usual.from_years), table.number("to_years", usual.to_years)
     unknown = AskUnknown(table.choice("unknown", usual.unknown, tuple(AskUnknown)))
-    source = table.text("source", usual.source)
+    changed = (ask, low, high, unknown) != (usual.ask, usual.from_years, usual.to_years, usual.unknown)
+    source = table.text("source", THE_SITE if changed else usual.source)
     return table.make(
         lambda: ScreeningRule(ask, low, high, unknown, source), "ask", "from_years", "to_years", "unknown", "source"
     )
@@ -238,7 +259,8 @@ def _calibration(table: _Table) -> Calibration:
 def _limits(table: _Table) -> RateLimits:
     normal = table.number("rate_mgy_min", PUBLISHED_LIMITS.normal_mgy_min)
     high = table.number("high_level_mgy_min", PUBLISHED_LIMITS.high_level_mgy_min)
-    source = table.text("source", PUBLISHED_LIMITS.source)
+    changed = (normal, high) != (PUBLISHED_LIMITS.normal_mgy_min, PUBLISHED_LIMITS.high_level_mgy_min)
+    source = table.text("source", THE_SITE if changed else PUBLISHED_LIMITS.source)
     return table.make(lambda: RateLimits(normal, high, source), "rate_mgy_min", "high_level_mgy_min", "source")
 
 
@@ -249,7 +271,7 @@ def _budgets(table: _Table) -> dict[str, BudgetRule]:
         _known_procedure(one.name, name)
         budgets[name] = _budget(one)
     rest = table.rest()
-    if rest:
+    if rest or not budgets:
         budgets[EVERY_PROCEDURE] = _budget(_Table(table.name, rest))
     return budgets
 
@@ -262,7 +284,7 @@ def _budget(table: _Table) -> BudgetRule:
     limit = table.optional("limit")
     if limit is None:
         raise DoseRulesError(f"[{table.name}] needs limit, in {unit}")
-    source, warn_at = table.text("source", "the site"), table.number("warn_at", WARN_AT)
+    source, warn_at = table.text("source", THE_SITE), table.number("warn_at", WARN_AT)
     limit *= _UNITS[quantity][unit]
     return table.make(
         lambda: BudgetRule(quantity, limit, source, warn_at), "quantity", "unit", "limit", "warn_at", "source"
