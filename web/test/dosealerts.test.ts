@@ -22,9 +22,9 @@ describe("dose alerts in the dose bar", () => {
   });
 
   it("puts the gravest first and counts the others", () => {
-    expect(alertWords({ count: 1, up_to: "", open: [kerma] })?.headline).toBe("Air kerma 25.0 mGy");
+    expect(alertWords({ count: 1, up_to: "", open: [kerma] })?.headline).toBe("Air kerma 25.0 mGy reached");
     const words = alertWords({ count: 5, up_to: "", open: [kerma, time, kap] });
-    expect(words?.headline).toBe("KAP 500 Gy·cm²: substantial, 4 more");
+    expect(words?.headline).toBe("KAP 500 Gy·cm² reached: substantial, 4 more");
     expect(words?.substantial).toBe(true);
     expect(words?.whole).toContain("air kerma at the reference point: 25.0 mGy, next level (room 3)");
   });

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 
 import type { Budget, DoseControl, DoseEstimates, History, Pace, PaceRow, Screening } from "../src/link/dose";
 import type { Status } from "../src/link/types";
-import { adviceText, amountText, budgetText, effectiveText, forbidden, historyLines, leadingRow, nextAlertText, outsideText, paceLevel, paceMarks, paceText, skinText } from "../src/room/dosewords";
+import { adviceText, amountText, budgetText, effectiveText, forbidden, historyLines, leadingRow, nextAlertText, outsideText, paceLevel, paceMarks, paceText, saidOnce, skinText } from "../src/room/dosewords";
 import { belongsToFocus, type KeyPress } from "../src/room/keys";
 import { nextStep } from "../src/room/nextstep";
 import { wantedTone } from "../src/room/tone";
@@ -53,6 +53,12 @@ describe("what comes", () => {
   it("cuts advice to what to do and what it saves", () => {
     expect(adviceText({ text: "take 3.75 pulses a second: 50 % less air kerma; slower motion is seen less well", saving_percent: 50, command: null })).toEqual({ what: "Take 3.75 pulses a second", saves: "saves 50 %" });
     expect(adviceText({ text: "let the pedal go; the image is held", saving_percent: null, command: null })).toEqual({ what: "Let the pedal go", saves: "" });
+  });
+
+  it("says a clause once", () => {
+    const both = saidOnce(["1 in 26 000; for comparing; 1 in 9 000; for comparing", "an estimate; for comparing"]);
+    expect(both).toEqual(["1 in 26 000; for comparing; 1 in 9 000", "an estimate"]);
+    expect(saidOnce(["", "alone"])).toEqual(["", "alone"]);
   });
 
   it("says how much of a budget is spent, and who overruled it", () => {

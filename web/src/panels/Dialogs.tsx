@@ -10,7 +10,8 @@ export function Dialog({ title, onClose, children }: { title: string; onClose: (
   const box = useRef<HTMLDivElement>(null);
   useEffect(() => {
     const before = document.activeElement;
-    box.current?.querySelector<HTMLElement>("button, [href], input")?.focus();
+    // What is asked comes first; a box that asks nothing is closed.
+    (box.current?.querySelector<HTMLElement>("input:not(:disabled), select:not(:disabled)") ?? box.current?.querySelector<HTMLElement>("button"))?.focus();
     return () => {
       if (before instanceof HTMLElement) before.focus();
     };

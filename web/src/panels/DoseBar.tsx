@@ -61,7 +61,7 @@ function NextStep() {
   const step = nextStep({ connected: s.connected.value, narrow: s.narrow.value, status: s.status.value, moved: s.movedSinceLive.value || s.handledSinceLive.value });
   if (s.status.value?.dose.five_minute_signal === true) return <FiveMinutes />;
   if (step.kind === "none") return <div class="next next-none" aria-live="polite">{step.text}</div>;
-  if (step.kind === "pedal") return <HoldButton className="next next-act">{step.text}</HoldButton>;
+  if (step.kind === "pedal") return <HoldButton className="next next-act">{s.typing.value ? "SPACE types now. Hold here for X-ray" : step.text}</HoldButton>;
   return <button type="button" class="next next-act" onClick={() => take(step.act)}>{step.text}</button>;
 }
 

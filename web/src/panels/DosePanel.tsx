@@ -4,7 +4,7 @@ import { signal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 
 import type { Advice, DoseEstimates, Pace } from "../link/dose";
-import { effectiveText, skinText } from "../room/dosewords";
+import { effectiveText, saidOnce, skinText } from "../room/dosewords";
 import { adaptive, fixed, UNKNOWN } from "../room/format";
 import { act } from "../room/room";
 import { exposing, mayAct, monitors, readable, status } from "../room/state";
@@ -41,14 +41,16 @@ export function DosePanel() {
   if (now === null || live === null) return null;
   const { dose } = now;
   const control = live.dose.control ?? null;
+  // The figures at the pace of the bar: the same quantity never reads differently in two places.
+  const pace = dose.control?.pace ?? null;
   const history = live.history ?? null;
   const estimates = dose.estimates ?? null;
   const skin = skinText(dose.skin);
   if (control === null && history === null && dose.skin === undefined) return <p class="hint">A recorded clip: it gives no dose here. What its file says stands in fluoroscope dose read.</p>;
   return (
     <div class="dose-panel">
-      {control?.screening?.needed === true && monitors.live.value.painted !== null && <ScreeningCard screening={control.screening} />}
-      {control?.pace && <Part id="case" title="This case" value={control.pace.label}><Case pace={control.pace} advice={control.advice} /></Part>}
+      {control?.screening?.needed === true && (monitors.live.value.painted !== null || !control.screening.blocks) && <ScreeningCard screening={control.screening} />}
+      {control !== null && pace !== null && <Part id="case" title="This case" value={pace.label}><Case pace={pace} advice={control.advice} /></Part>}
       <Part id="skin" title="Skin" value={skin.value === UNKNOWN ? UNKNOWN : `${skin.value} mGy ${skin.note}`}><SkinMap /></Part>
       <Part id="estimates" title="Estimates" value={estimates === null ? UNKNOWN : `${adaptive(estimates.effective_msv)} mSv effective`}><Estimates estimates={estimates} /></Part>
       {live.room !== null && <Part id="staff" title="Staff" value="scatter"><StaffMap /></Part>}
@@ -65,8 +67,8 @@ export function DosePanel() {
 
 function historyValue(history: { readonly exams: number; readonly outside: readonly unknown[]; readonly trouble?: string }): string {
   if ((history.trouble ?? "") !== "") return "not reachable";
-  const outside = history.outside.length === 0 ? "" : `, ${history.outside.length} elsewhere`;
-  return `${history.exams} exam${history.exams === 1 ? "" : "s"}${outside}`;
+  const outside = history.outside.length === 0 ? "" : `, ${history.outside.length}\u00a0elsewhere`;
+  return `${history.exams}\u00a0exam${history.exams === 1 ? "" : "s"}${outside}`;
 }
 
 function Case({ pace, advice }: { pace: Pace; advice: Advice | null }) {
@@ -80,22 +82,28 @@ function Case({ pace, advice }: { pace: Pace; advice: Advice | null }) {
         }}>{pace.choices.map(({ name, label }) => <option key={name} value={name}>{label}</option>)}</select>
       </label>
       <PaceRows pace={pace} />
-      {advice !== null && <p class="advice-whole"><strong>Advice</strong> {advice.text}</p>}
+      <p class="advice-whole"><strong>Advice:</strong> {advice === null ? "nothing to save now." : advice.text}</p>
       {pace.source !== "" && <p class="hint source">Typical values: {pace.source}</p>}
     </>
   );
 }
 
+/** How well a source is known. */
+const MARKS = [["[K]", "not yet checked against its source"], ["[M]", "modelled here"]] as const;
+
 function Estimates({ estimates }: { estimates: DoseEstimates | null }) {
   if (estimates === null) return <p class="hint">No X-ray in this exam yet.</p>;
   const { coefficient, conceptus, risk, organs } = estimates;
+  const [effective = "", range] = effectiveText(estimates).split(/ (?=[(±])/);
+  const [riskText = "", note = ""] = saidOnce([risk?.text ?? "", estimates.note]);
+  const marks = MARKS.filter(([mark]) => [coefficient?.source, conceptus?.text, riskText, note].some((text) => text?.includes(mark) === true));
   return (
     <div class="estimates">
-      <p class="line"><span>Effective dose, estimate</span><strong>{effectiveText(estimates)}</strong></p>
+      <p class="line"><span>Effective dose, estimate</span><strong>{effective} <small>{range}</small></strong></p>
       {coefficient !== null && <p class="hint">{coefficient.name}: {adaptive(coefficient.msv_per_gy_cm2)} mSv per Gy·cm² ({coefficient.source})</p>}
       {conceptus !== null && (
         <>
-          <p class="line"><span>Conceptus, estimate</span><strong>{adaptive(conceptus.mgy)} mGy <small>{adaptive(conceptus.low_mgy)} to {adaptive(conceptus.high_mgy)}</small></strong></p>
+          <p class="line"><span>Conceptus, estimate</span><strong>{adaptive(conceptus.mgy)} mGy <small>({adaptive(conceptus.low_mgy)} to {adaptive(conceptus.high_mgy)})</small></strong></p>
           <p class="hint">{conceptus.band}: {conceptus.text}</p>
         </>
       )}
@@ -107,10 +115,11 @@ function Estimates({ estimates }: { estimates: DoseEstimates | null }) {
       {risk !== null && (
         <>
           <p class="line"><span>Nominal risk</span><strong>{risk.per_million === null ? UNKNOWN : `${adaptive(risk.per_million)} in a million`}</strong></p>
-          <p class="hint">{risk.model}: {risk.text}</p>
+          <p class="hint">{riskText.includes(risk.model) ? riskText : `${risk.model}: ${riskText}`}</p>
         </>
       )}
-      {estimates.note !== "" && <p class="hint">{estimates.note}</p>}
+      {note !== "" && <p class="hint">{note}</p>}
+      {marks.length > 0 && <p class="hint">{marks.map(([mark, meaning]) => `${mark} ${meaning}`).join("; ")}</p>}
     </div>
   );
 }

@@ -8,6 +8,7 @@ import { historyLines, outsideText } from "../room/dosewords";
 import { act, command } from "../room/room";
 import { doseDialog, mayAct, status } from "../room/state";
 import { Dialog } from "./Dialogs";
+import { TypesHint } from "./Signature";
 import { Choice } from "./Sliders";
 
 /** Taken away a moment ago, and of whom: it can be put back. */
@@ -66,7 +67,7 @@ function OutsideForm({ onDone }: { onDone: () => void }) {
   const [fault, setFault] = useState("");
   const change = (part: Partial<typeof told>): void => setTold({ ...told, ...part });
   const field = (name: "body_part" | "place" | "when", label: string, placeholder: string) => (
-    <label class="field"><span>{label}</span>
+    <label class="field"><span>{label} <TypesHint /></span>
       <input type="text" maxLength={name === "when" ? 40 : 200} placeholder={placeholder} value={told[name]} onInput={(event) => change({ [name]: event.currentTarget.value })} />
     </label>
   );

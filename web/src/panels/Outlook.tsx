@@ -6,6 +6,7 @@ import { adviceText, BUDGET_NEAR, budgetText, leadingRow, nextAlertText, paceTex
 import { act } from "../room/room";
 import * as s from "../room/state";
 import { PaceBar } from "./Pace";
+import { TypesHint } from "./Signature";
 
 export function Outlook() {
   const dose = s.readable.value?.dose ?? null;
@@ -42,8 +43,7 @@ function Saving({ advice }: { advice: Advice | null }) {
   const { what, saves } = adviceText(advice);
   return (
     <p class="outlook-advice" title={advice.text}>
-      <span class="advice-text">{what}</span>
-      {saves !== "" && <strong>{saves}</strong>}
+      <span class="advice-text">{what}{saves !== "" && <>: <strong>{saves}</strong></>}</span>
       {command !== null && (
         <button type="button" aria-label={`Do it: ${what}`} disabled={!s.mayAct.value} onClick={(event) => {
           act(command.name, command.args);
@@ -69,6 +69,7 @@ function Alert({ headline, whole, substantial, upTo }: { headline: string; whole
         <input type="text" aria-label="Your name" placeholder="Your name" maxLength={64} required pattern=".*\S.*"
           value={s.who.value} onInput={(event) => { s.who.value = event.currentTarget.value; }} />
         <button type="submit" aria-label="Acknowledge the dose alert" disabled={!s.mayAct.value}>Acknowledge</button>
+        <TypesHint />
       </span>
     </form>
   );

@@ -32,7 +32,7 @@ export function PaceRows({ pace }: { pace: Pace }) {
           <span class="pace-name">{shortName(row.quantity, row.words)}</span>
           <span class="pace-value">{amountText(row.value, row.unit)}</span>
           {(row.typical !== null || row.reference_level !== null) && <PaceBar row={row} />}
-          <span class="pace-words">{row.typical === null && row.reference_level === null ? "no typical value known" : `${paceText(row).replace(`${shortName(row.quantity, row.words)} `, "")}: ${rangeText(row)}`}</span>
+          <span class="pace-words">{row.typical === null && row.reference_level === null ? "no typical value known" : `${paceText(row).replace(`${shortName(row.quantity, row.words)} `, "")}; ${rangeText(row)}`}</span>
         </li>
       ))}
     </ul>

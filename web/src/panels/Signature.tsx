@@ -6,6 +6,11 @@ import { useId, useRef, useState } from "preact/hooks";
 import { command } from "../room/room";
 import { mayAct, who } from "../room/state";
 
+/** Seen beside a field while the focus is in it. */
+export function TypesHint() {
+  return <em class="types-hint" aria-hidden="true"><kbd>SPACE</kbd> types</em>;
+}
+
 interface SignatureProps {
   readonly label: string;
   /** Asked for beside the name; left out where a name is enough. */
@@ -49,12 +54,12 @@ export function Signature({ label, reason, nameLabel = "Your name", choices, onD
   };
   return (
     <div class="signature" role="group" aria-label={label}>
-      <label class="field"><span>{nameLabel}</span>
+      <label class="field"><span>{nameLabel} <TypesHint /></span>
         <input ref={name} type="text" maxLength={64} value={who.value} aria-invalid={fault?.at === "by"} aria-describedby={`${id}-fault`}
           onInput={(event) => (who.value = event.currentTarget.value)} />
       </label>
       {reason !== undefined && (
-        <label class="field"><span>{reason}</span>
+        <label class="field"><span>{reason} <TypesHint /></span>
           <input ref={because} type="text" maxLength={300} value={why} aria-invalid={fault?.at === "reason"} aria-describedby={`${id}-fault`}
             onInput={(event) => setWhy(event.currentTarget.value)} />
         </label>

@@ -14,6 +14,11 @@ import { turnToPeak } from "./SkinOnBody";
 import "../styles/dosemaps.css";
 
 const MOST_HEIGHT_PX = 440;
+/** Of the map before its first answer: that of a lumbar CT. */
+const EXPECTED_SHARE = 0.47;
+const LEAST_HEIGHT_PX = 152;
+/** The map's last height, kept free while one is fetched: what stands below keeps its place. */
+let lastHeightPx = 0;
 /** What is in the middle: as chosen, else the side of the peak. */
 const middleChoice = signal<Middle | null>(null);
 
@@ -43,14 +48,13 @@ function Known({ skin }: { skin: SkinStatus & { readonly cut?: boolean } }) {
   return (
     <>
       <dl class="dosemap-figures">
-        <dt>Peak {skin.estimate && <span class="dosemap-estimate">estimate</span>}</dt>
-        <dd class="dosemap-peak">{peakText(skin)}</dd>
-        <dt>Where</dt><dd>{skin.where || UNKNOWN}</dd>
-        <dt>KAP on patient</dt><dd>{share === null ? UNKNOWN : `${fixed(100 * share, 0)} %`}</dd>
-        <dt>Body</dt><dd>{skin.phantom}</dd>
+        <div><dt>Peak {skin.estimate && <span class="dosemap-estimate">estimate</span>}</dt><dd class="dosemap-peak">{peakText(skin)}</dd></div>
+        <div><dt>Where</dt><dd>{skin.where || UNKNOWN}</dd></div>
+        <div><dt>KAP on patient</dt><dd>{share === null ? UNKNOWN : `${fixed(100 * share, 0)} %`}</dd></div>
+        <div><dt>Body</dt><dd>{skin.phantom}</dd></div>
       </dl>
       {skin.cut === true && <p class="hint">A part of the body lies outside the CT: there the skin is where the CT ends.</p>}
-      {known === null ? <p class="hint">{skin.peak_mgy > 0 ? "The map is being fetched." : "No dose on the skin yet."}</p> : <Flat skin={skin} />}
+      {known === null && !(skin.peak_mgy > 0) ? <p class="hint">No dose on the skin yet.</p> : <Flat skin={skin} />}
     </>
   );
 }
@@ -80,12 +84,12 @@ function Flat({ skin }: { skin: SkinStatus }) {
     if (canvas === null || flat === null || doses === null) return;
     canvas.width = Math.round(flat.layout.canvasWidth * ratio);
     canvas.height = Math.round(flat.layout.canvasHeight * ratio);
-    canvas.style.height = `${flat.layout.canvasHeight}px`;
+    lastHeightPx = flat.layout.canvasHeight;
     const context = canvas.getContext("2d");
     context?.scale(ratio, ratio);
     if (context) flat.draw(context, doses, chosen);
   }, [flat, doses, chosen, ratio]);
-  if (shape === null || doses === null) return null;
+  const heightPx = flat?.layout.canvasHeight ?? (lastHeightPx || Math.max(LEAST_HEIGHT_PX, EXPECTED_SHARE * width));
   const point = (event: PointerEvent): void => {
     const box = canvasRef.current?.getBoundingClientRect();
     if (box === undefined || flat === null) return;
@@ -94,22 +98,22 @@ function Flat({ skin }: { skin: SkinStatus }) {
   return (
     <>
       <div class="dosemap-flat">
-        <canvas ref={canvasRef} class="dosemap-canvas" role="img" aria-label={`Skin laid flat, head up. Peak ${peakText(skin)}, ${skin.where}.`}
+        <canvas ref={canvasRef} class="dosemap-canvas" style={{ height: `${heightPx}px` }} role="img" aria-label={`Skin laid flat, head up. Peak ${peakText(skin)}, ${skin.where}.`}
           onPointerMove={point} onPointerDown={point}
           onPointerLeave={(event) => {
             if (event.pointerType === "mouse") setChosen(null);
           }} />
         {/* A slider, so that the arrows are the map's while it has the focus, and the pedal's key stays the pedal's. */}
-        <input type="range" class="dosemap-keys" min={0} max={doses.dose_mgy.length - 1} value={chosen ?? doses.peak_index ?? 0}
+        {shape !== null && doses !== null && <input type="range" class="dosemap-keys" min={0} max={doses.dose_mgy.length - 1} value={chosen ?? doses.peak_index ?? 0}
           aria-label="Place on the skin: arrow keys go cell by cell, HOME to the peak" aria-valuetext={cellText(shape, doses, chosen ?? doses.peak_index ?? 0)}
           onKeyDown={(event) => {
             const cell = flat === null ? null : steppedCell(flat.layout.flat, event.key, chosen ?? doses.peak_index ?? 0, doses.peak_index ?? 0);
             if (cell === null || event.ctrlKey || event.altKey || event.metaKey) return;
             event.preventDefault();
             setChosen(cell);
-          }} />
+          }} />}
       </div>
-      <p class="dosemap-read" aria-live="polite">{chosen === null ? "Point at the skin, or use the arrow keys, to read a place." : cellText(shape, doses, chosen)}</p>
+      <p class="dosemap-read" aria-live="polite">{shape === null || doses === null ? "The map is being fetched." : chosen === null ? "Point at the skin, or use the arrow keys, to read a place." : cellText(shape, doses, chosen)}</p>
       <div class="views" role="group" aria-label="Middle of the map">
         {(["front", "back"] as const).map((side) => (
           <button type="button" key={side} class={middle === side ? "is-on" : ""} aria-pressed={middle === side} onClick={() => (middleChoice.value = side)}>
@@ -118,9 +122,9 @@ function Flat({ skin }: { skin: SkinStatus }) {
         ))}
       </div>
       <div class="views" role="group" aria-label="The map elsewhere">
-        <button type="button" onClick={turnToPeak}>On the body</button>
-        <button type="button" onClick={() => savePicture(skin, middle)}>PNG</button>
-        <button type="button" onClick={() => saveTable(skin)}>CSV</button>
+        <button type="button" disabled={known === null} onClick={turnToPeak}>On the body</button>
+        <button type="button" disabled={known === null} onClick={() => savePicture(skin, middle)}>PNG</button>
+        <button type="button" disabled={known === null} onClick={() => saveTable(skin)}>CSV</button>
       </div>
     </>
   );

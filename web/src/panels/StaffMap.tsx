@@ -11,10 +11,17 @@ import "../styles/dosemaps.css";
 const EVERY_MS = 1000;
 const AGAIN_MS = 3000;
 const MOST_HEIGHT_PX = 560;
+/** Height of all that is said here, kept free while it is asked for: what stands below keeps its place. */
+const EXPECTED_HEIGHT_PX = 1100;
+let lastHeightPx = EXPECTED_HEIGHT_PX;
 
 export function StaffMap() {
   const place = useRef<HTMLElement>(null);
-  const [staff, setStaff] = useState<StaffDose | null>(null);
+  /** Undefined until the first answer. */
+  const [staff, setStaff] = useState<StaffDose | null | undefined>(undefined);
+  useEffect(() => {
+    if (staff && place.current !== null) lastHeightPx = place.current.offsetHeight;
+  });
   useEffect(() => (place.current === null ? undefined : followStaff(place.current, setStaff)), []);
   const now = readable.value;
   const standing = (now?.room ?? null) !== null && (now?.table ?? null) !== null;
@@ -22,6 +29,7 @@ export function StaffMap() {
     <section class="staffmap" aria-label="Scatter to the staff" ref={place}>
       <h3>Staff: scatter around the table</h3>
       {!standing ? <p class="hint">No C-arm stands here: a recorded clip does not say where people were.</p>
+        : staff === undefined ? <p class="hint" style={{ minHeight: `${lastHeightPx}px` }}>The scatter is being asked for.</p>
         : staff === null ? <p class="hint">This room does not tell the scatter.</p> : <Known staff={staff} />}
     </section>
   );

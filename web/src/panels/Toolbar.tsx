@@ -41,7 +41,7 @@ export function Toolbar() {
   return (
     <div class="toolbar" role="toolbar" aria-label="X-ray and picture">
       <HoldButton className="pedal">
-        <span>{s.pedalDown.value ? "Release to stop" : recorded ? "Hold to play" : "Hold for X-ray"}</span><kbd>SPACE</kbd>
+        <span>{s.pedalDown.value ? "Release to stop" : recorded ? "Hold to play" : "Hold for X-ray"}</span><kbd class={s.typing.value ? "is-off" : ""}>SPACE</kbd>
       </HoldButton>
       <button type="button" class="tool stop" title="Stop any exposure" aria-description="Stop any exposure" disabled={!s.connected.value} onClick={stop}>
         <span>Stop</span><kbd>ESC</kbd>

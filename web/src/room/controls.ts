@@ -6,7 +6,7 @@ import { flipped, turned } from "../picture/orientation";
 import { deleteSelected, toggleMeasuring, undo } from "../tools/measurements";
 import { act, command, link } from "./room";
 import { keepThumbnail } from "./thumbnails";
-import { belongsToFocus, intention, type Axis, type Blade, type Intention, type KeyPress, type NeedleAxis } from "./keys";
+import { belongsToFocus, intention, takesText, worksUnderBox, type Axis, type Blade, type Focus, type Intention, type KeyPress, type NeedleAxis } from "./keys";
 import { FINE, joined, limitReached, Movement, NUDGE_MS, summed, throttled } from "./movement";
 import { fixed } from "./format";
 import { Pedal, releaseWhenUnwatched } from "./pedal";
@@ -223,23 +223,41 @@ function pressOf(event: KeyboardEvent): KeyPress {
   return { code: event.code, key: event.key, shift: event.shiftKey, ctrl: event.ctrlKey, alt: event.altKey, meta: event.metaKey };
 }
 
-function focusOf(target: EventTarget | null): { tag: string; type: string; editable: boolean } | null {
+function focusOf(target: EventTarget | null): Focus | null {
   if (!(target instanceof HTMLElement)) return null;
   return { tag: target.tagName, type: target instanceof HTMLInputElement ? target.type : "", editable: target.isContentEditable };
 }
 
 const REPEATED = new Set<Intention["do"]>(["blades", "stored"]);
+const boxOpen = (): boolean => helpOpen.peek() || patientsOpen.peek() || s.doseDialog.peek() !== null;
+
+/** Know whether text is typed; a field that is taken away with the focus in it says nothing, so look now and then. */
+function watchTyping(): void {
+  const look = (): void => void (s.typing.value = takesText(focusOf(document.activeElement)));
+  document.addEventListener("focusin", look);
+  document.addEventListener("focusout", () => queueMicrotask(look));
+  setInterval(look, 250);
+}
+
+/** Somebody holds SPACE in a field as if it were the pedal: one blank, and a word. */
+function heldWhileTyping(event: KeyboardEvent): boolean {
+  if (event.code !== "Space" || !event.repeat || !takesText(focusOf(event.target))) return false;
+  event.preventDefault();
+  tell("SPACE types in this field: ESC or TAB leaves it, then SPACE is the pedal", "warning");
+  return true;
+}
 
 export function listenToKeys(): void {
   let jHeld = false;
   let nHeld = false;
+  watchTyping();
   window.addEventListener("keydown", (event) => {
     const press = pressOf(event);
     if (event.code === "KeyJ" && !event.ctrlKey && !event.metaKey) jHeld = true;
     if (event.code === "KeyN" && !event.ctrlKey && !event.metaKey) nHeld = true;
-    if (belongsToFocus(press, focusOf(event.target))) return;
+    if (heldWhileTyping(event) || belongsToFocus(press, focusOf(event.target))) return;
     const wanted = intention(press, jHeld, nHeld);
-    if (wanted === null) return;
+    if (wanted === null || (boxOpen() && !worksUnderBox(wanted))) return;
     event.preventDefault();
     if (wanted.do === "pedal") {
       if (!event.repeat) pedal.pressBy("key");
@@ -248,6 +266,8 @@ export function listenToKeys(): void {
       if (patientsOpen.peek()) patientsOpen.value = false;
       s.doseDialog.value = null;
       s.placing.value = null;
+      // The keys are the pedal's again.
+      if (document.activeElement instanceof HTMLElement && takesText(focusOf(document.activeElement))) document.activeElement.blur();
       stop();
     } else if (wanted.do === "move") moveBy(event.code, wanted.axis, wanted.sign, wanted.fine, event.repeat);
     else if (!event.repeat || REPEATED.has(wanted.do)) perform(wanted);

@@ -32,7 +32,7 @@ export function alertWords(alerts: DoseAlerts | null | undefined): AlertWords | 
   const more = alerts.count > 1 ? `, ${alerts.count - 1} more` : "";
   const substantial = gravest.kind === "substantial";
   return {
-    headline: `${name} ${levelText(gravest)}${substantial ? ": substantial" : ""}${more}`,
+    headline: `${name} ${levelText(gravest)} reached${substantial ? ": substantial" : ""}${more}`,
     whole: alerts.open.map((one) => `${one.words}: ${levelText(one)}, ${one.kind} level (${one.source})`).join("; "),
     substantial,
   };

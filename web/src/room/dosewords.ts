@@ -73,6 +73,12 @@ export function skinText(skin: SkinStatus | null | undefined): { readonly value:
   return { value: adaptive(skin.peak_mgy), note: `± ${fixed(skin.uncertainty_percent, 0)} %${skin.estimate ? ", estimate" : ""}` };
 }
 
+/** Texts made of clauses, each clause once: what was said before is left out. */
+export function saidOnce(texts: readonly string[]): string[] {
+  const said = new Set<string>();
+  return texts.map((text) => text.split("; ").filter((clause) => !said.has(clause) && said.add(clause)).join("; "));
+}
+
 /** Whether X-ray is forbidden now, and by what. */
 export function forbidden(control: DoseControl | null | undefined): "screening" | "budget" | null {
   if (control?.screening?.blocks === true) return "screening";

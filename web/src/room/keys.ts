@@ -85,12 +85,24 @@ export function intention(press: KeyPress, jHeld: boolean, nHeld = false): Inten
   return SIMPLE[letter] ?? null;
 }
 
+export interface Focus {
+  readonly tag: string;
+  readonly type: string;
+  readonly editable: boolean;
+}
+
+/** Whether what has the focus takes text. */
+export function takesText(focus: Focus | null): boolean {
+  return focus !== null && (focus.editable || focus.tag === "TEXTAREA" || (focus.tag === "INPUT" && ["text", "search", "password"].includes(focus.type)));
+}
+
+/** What still works while a box lies over the room: nothing moves behind it. */
+export const worksUnderBox = (wanted: Intention): boolean => ["pedal", "stop", "help"].includes(wanted.do);
+
 /** Whether the key goes to what has the focus rather than to the room. */
-export function belongsToFocus(press: KeyPress, focus: { tag: string; type: string; editable: boolean } | null): boolean {
+export function belongsToFocus(press: KeyPress, focus: Focus | null): boolean {
   if (focus === null) return false;
-  const typing =
-    focus.editable || focus.tag === "TEXTAREA" || (focus.tag === "INPUT" && ["text", "search", "password"].includes(focus.type));
-  if (typing) return press.code !== "Escape";
+  if (takesText(focus)) return press.code !== "Escape";
   if (press.code === "Space" || press.code === "Escape") return false;
   if (focus.tag === "INPUT" && focus.type === "number") return press.key !== "?";
   // A letter chooses in a list; the C-arm must not turn meanwhile.

@@ -53,6 +53,8 @@ export function updateMonitor(channel: Channel, change: Partial<MonitorState>): 
 export const orientation = signal<Orientation>(UPRIGHT);
 export const invert = signal(false);
 export const pedalDown = signal(false);
+/** Whether what has the focus takes text: SPACE is a blank there, and no pedal. */
+export const typing = signal(false);
 export const everExposed = signal(readFlag("fluoroscope.exposed"));
 export const helpOpen = signal(false);
 export const patientsOpen = signal(false);
