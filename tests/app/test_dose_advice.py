@@ -69,7 +69,11 @@ CASES = [
     ("dose_level", "mobile-flat-panel", {"dose_level": "high"}),
     ("collimation", "mobile-flat-panel", {}),
     ("collimation", "angiography-room", {}),
+    ("copper", "angiography-room", {"copper_mm": 0.2}),
     ("detector", "angiography-room", {}),
+    ("pulse_rate", "mobile-large", {"pulse_rate_hz": 15.0}),
+    ("dose_level", "mobile-large", {"dose_level": "normal"}),
+    ("collimation", "mobile-large", {}),
 ]
 
 
