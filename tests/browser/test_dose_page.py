@@ -1,6 +1,7 @@
 """The dose on the page: asked before X-ray, watched while it is on, remembered after. Chromium on the drawn room."""
 
 import json
+import threading
 
 import pytest
 
@@ -102,6 +103,104 @@ def test_the_bar_shows_rate_sums_next_alert_pace_and_advice_and_stays_where_it_i
     # The keys are the pedal's again.
     window.expose()
     assert bar.bounding_box()["height"] == 72
+
+
+CUT = """() => [...document.querySelectorAll('.dose *, .side *')].filter(one => {
+  if (one.offsetParent === null) return false;
+  const box = one.getBoundingClientRect(), around = one.closest('.panel, .side, .dose').getBoundingClientRect();
+  const hides = one.children.length === 0 && getComputedStyle(one).overflowX !== 'visible' && one.tagName !== 'INPUT';
+  return box.right > around.right + 1 || (hides && one.scrollWidth > one.clientWidth + 1);
+}).map(one => one.className + ': ' + one.textContent)"""
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (1920, 1080)])
+@pytest.mark.req("REQ-PAGE-004")
+def test_no_word_of_the_dose_is_cut_and_long_advice_is_read_whole(served, width, height):
+    window = served.open(width=width, height=height)
+    page = window.page
+    page.get_by_role("tab", name="Dose").click()
+    window.expose()
+    for part in ("Estimates", "Staff", "Limits", "Budget", "Before this exam", "How it is measured"):
+        window.open_part(part)
+    page.locator(".staff-table").first.wait_for()
+    page.locator(".dosemap-keys").wait_for(state="attached")
+    assert page.evaluate(CUT) == []
+    # The longest sentence that is advised.
+    what = "The pedal is down for 120 s in this view: let it go and look at the held picture"
+    page.evaluate("text => { document.querySelector('.advice-text').textContent = text; }", what)
+    inside = page.evaluate(
+        "() => { const [words, bar] = ['.advice-text', '.dose'].map(one => document.querySelector(one)"
+        ".getBoundingClientRect()); return words.bottom <= bar.bottom && words.top > bar.top + 34; }"
+    )
+    assert inside
+    assert page.evaluate(CUT) == []
+
+
+@pytest.mark.req("REQ-PAGE-011")
+def test_the_map_keeps_its_place_while_it_is_fetched(served):
+    window = served.open()
+    page = window.page
+    page.get_by_role("tab", name="Dose").click()
+    below = page.get_by_role("button", name="Estimates")
+    window.expose()
+    page.locator(".dosemap-keys").wait_for(state="attached")
+    served.room.command("close_exam", {})
+    page.locator(".skinmap", has_text="No X-ray yet").wait_for()
+    held, free = [], threading.Event()
+    page.route("**/room/skin-dose.json", lambda route: route.continue_() if free.is_set() else held.append(route))
+    window.expose()
+    page.locator(".skinmap", has_text="The map is being fetched.").wait_for()
+    first = below.bounding_box()["y"]
+    free.set()
+    for route in held:
+        route.continue_()
+    page.locator(".dosemap-keys").wait_for(state="attached")
+    assert abs(below.bounding_box()["y"] - first) <= 1
+
+
+@pytest.mark.req("REQ-PAGE-012")
+def test_where_space_types_the_page_says_so_and_escape_gives_the_pedal_back(served):
+    window = served.open()
+    page = window.page
+    served.room.alerts = {"count": 1, "up_to": "kap 5", "open": [KAP | {"at_event": 1, "source": "room 3"}]}
+    name = page.get_by_label("Your name")
+    name.fill("Ann")
+    expect(page.locator(".dose-alert .types-hint")).to_be_visible()
+    expect(page.locator(".pedal kbd.is-off")).to_be_visible()
+    expect(page.locator(".next")).to_contain_text("SPACE types now")
+    # Held as a pedal, it types one blank and is explained.
+    for _ in range(4):
+        page.keyboard.down("Space")
+    page.keyboard.up("Space")
+    assert name.input_value() == "Ann "
+    expect(page.locator(".message-warning")).to_contain_text("SPACE types in this field")
+    assert sent(served.room, "pedal") == []
+    page.keyboard.press("Escape")
+    expect(page.locator(".pedal kbd.is-off")).to_have_count(0)
+    expect(page.locator(".dose-alert .types-hint")).to_be_hidden()
+    window.expose()
+
+
+@pytest.mark.req("REQ-PAGE-012")
+def test_the_focus_goes_on_where_a_question_comes_and_nothing_moves_behind_a_box(served):
+    served.room.ask_screening()
+    window = served.open()
+    page = window.page
+    page.get_by_role("button", name="Emergency: X-ray without the answer…").press("Enter")
+    page.wait_for_function("() => document.activeElement.matches('.screening-override input')")
+    page.get_by_role("button", name="Back").press("Enter")
+    page.wait_for_function("() => document.activeElement.matches('.screening-emergency')")
+    page.get_by_role("button", name="Add an exposure elsewhere…").press("Enter")
+    page.get_by_role("dialog").wait_for()
+    page.wait_for_function("() => document.activeElement.matches('.outside-form select')")
+    page.get_by_role("button", name="Close").focus()
+    page.keyboard.press("l")
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("Escape")
+    page.get_by_role("dialog").wait_for(state="detached")
+    page.wait_for_function("() => document.activeElement.matches('.history .link')")
+    assert sent(served.room, "view") == []
+    assert sent(served.room, "nudge_joints") == []
 
 
 @pytest.mark.req("REQ-PAGE-005")
