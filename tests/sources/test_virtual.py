@@ -2,6 +2,7 @@
 
 import itertools
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -342,13 +343,22 @@ def test_one_setup_per_pulse_while_another_thread_moves() -> None:
         assert frame.pose in [*steps, MODEL.pose({})]
 
 
-def test_preparing_gives_no_x_ray_and_changes_no_picture() -> None:
+@pytest.mark.parametrize("prepare", [VirtualCArm.prepare, VirtualCArm.prepare_view, VirtualCArm.prepare_beside])
+def test_preparing_gives_no_x_ray_and_changes_no_picture(prepare: Callable[[VirtualCArm], None]) -> None:
     told: list[GroundTruth] = []
     plain, prepared = carm(), carm(told=told)
-    prepared.prepare()
+    prepare(prepared)
     assert told == []
     for one, other in zip(expose(plain, 3), expose(prepared, 3), strict=True):
         np.testing.assert_array_equal(one.pixels, other.pixels)
+
+
+@pytest.mark.req("REQ-START-002")
+def test_other_views_are_prepared_beside_and_not_after_closing() -> None:
+    before, source = set(threading.enumerate()), carm()
+    source.prepare_beside()
+    source.close()
+    assert set(threading.enumerate()) <= before
 
 
 def test_render_pulse_is_a_function_of_its_arguments() -> None:

@@ -126,7 +126,7 @@ def _xray(patient: Patient) -> tuple[NDArray[np.uint16], float, float]:
     setup = RoomSetup(position=patient.record.position.value, carm="angiography-room", matrix=512)
     clock = SteppedClock(datetime(2026, 1, 1, tzinfo=UTC))
     carm = virtual_carm(setup, patient, clock, seed=0)
-    carm.prepare()
+    carm.prepare_view()
     carm.press(carm.control.technique(7.5), "card")
     chain = ImageChain()
     for number, frame in enumerate(carm.frames()):

@@ -34,6 +34,7 @@ from fluoroscope.records.coding import CoderProcess
 from fluoroscope.records.contents import DoseCalibration, XARun
 from fluoroscope.records.exam_store import ExamFolder, disk_room, exams_folder, is_open
 from fluoroscope.records.identity import ExamIdentity
+from fluoroscope.records.loading import load_records
 
 __all__ = ["ExamRecording", "recover_exams"]
 
@@ -327,6 +328,7 @@ class ExamRecording:
         self._work.put(_Work(urgency, next(self._numbers), task))
 
     def _write(self) -> None:
+        load_records()
         while (task := self._work.get().task) is not None:
             try:
                 task()

@@ -1,6 +1,5 @@
 """Opens the room: patient, C-arm, live loop, records and the page behind one door."""
 
-import importlib
 import os
 import signal
 import sys
@@ -36,6 +35,7 @@ from fluoroscope.monitor.server import MonitorServer, check_door
 from fluoroscope.patient.library import Patient
 from fluoroscope.records.contents import DoseCalibration
 from fluoroscope.records.exam_store import exams_folder
+from fluoroscope.records.loading import load_records
 from fluoroscope.records.uids import new_uid
 from fluoroscope.sources.clip import ClipSource
 from fluoroscope.sources.virtual import VirtualCArm
@@ -154,7 +154,7 @@ def _opened(setup: RoomSetup, exams: Path | None, seed: int | None) -> Fluorosco
         chosen, laid = _chosen(table, following), None
         if following.patient is not None:
             laid = _laid_down(chosen, clock, seed)
-            laid[1].prepare()
+            laid[1].prepare_beside()
         identity = exam_identity(chosen.setup, chosen.patient, new_uid(), clock.utc_now())
         details = exam_details(chosen.setup, chosen.patient)
         exam = ExamRecording(identity, details, chosen.status(), exams, _calibration(rules))
@@ -178,7 +178,7 @@ def _opened(setup: RoomSetup, exams: Path | None, seed: int | None) -> Fluorosco
         return exam
 
     loop.start()
-    _prepare(carm)
+    carm.prepare_beside()
     first = open_exam(NextExam())
     if setup.procedure:
         dose.control.set_procedure(name=setup.procedure)
@@ -208,13 +208,6 @@ def _chosen(table: "_OnTheTable", following: NextExam) -> "_OnTheTable":
     return table
 
 
-def _prepare(carm: VirtualCArm) -> None:
-    """Make ready for the first picture, before the exam begins and with it the work on skin and history."""
-    carm.prepare()
-    # The exam's writer and the registry's thread both need pydicom, which two threads cannot load at once.
-    importlib.import_module("fluoroscope.records.rdsr")
-
-
 def _memory(where: str | None) -> "Callable[[], DoseMemory]":
     """Return what opens the registry; an address somebody gave is checked now, the database's libraries load later."""
     if where is not None or os.environ.get("FLUOROSCOPE_REGISTRY"):
@@ -223,6 +216,7 @@ def _memory(where: str | None) -> "Callable[[], DoseMemory]":
         check_where(where)
 
     def opened() -> "DoseMemory":
+        load_records()
         from fluoroscope.app.dose_memory import DoseMemory
 
         return DoseMemory(where)

@@ -22,6 +22,7 @@ from fluoroscope.patient.named import parameters_to_json, teaching_patients
 from fluoroscope.patient.parts import Articulation
 from fluoroscope.patient.tissues import load_tissues
 from fluoroscope.procedure.catalogue import PROCEDURES
+from fluoroscope.records.loading import load_records
 
 __all__ = ["MATRICES", "RoomSetup", "describe_patient", "load_patient", "patient_rows"]
 
@@ -188,6 +189,7 @@ def _movement(articulation: Articulation | None) -> dict[str, Any]:
 
 def _folder_reader(series: str | None) -> Any:
     def read(folder: Path, *, progress: Progress | None = None) -> ImportedCT:
+        load_records()  # another exam may be open, and its writer loading pydicom
         from fluoroscope.dicom.ct_series import read_patient_folder
 
         return read_patient_folder(folder, series=series, progress=progress)
@@ -196,6 +198,7 @@ def _folder_reader(series: str | None) -> Any:
 
 
 def _read_segmentation(path: Path, ct: Any) -> Any:
+    load_records()
     from fluoroscope.dicom.segmentation import read_segmentation
 
     return read_segmentation(path, ct)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fluoroscope.beam.materials import MATERIALS, Material, linear_attenuation_per_mm
+from fluoroscope.beam.spline import CubicSpline
 from fluoroscope.beam.technique import Filtration
 
 __all__ = ["DEFAULT_ANODE_DEG", "Spectrum", "spectra_provenance", "tube_spectrum"]
@@ -117,13 +118,11 @@ def _thickness_to(fraction: float, mu: Array, kerma: Array) -> float:
 @lru_cache(maxsize=8)
 def _kerma_gy_mm2_per_photon(energies: bytes) -> Array:
     """Return air kerma per photon/mm², Gy·mm²: cubic spline through ln μen/ρ of NIST over ln E."""
-    from scipy.interpolate import CubicSpline
-
     path = resources.files("fluoroscope.beam").joinpath("data/muen_air.csv")
     with path.open(encoding="utf-8") as file:
         table = np.loadtxt((line for line in file if line[0].isdigit()), delimiter=",")
     kev = np.frombuffer(energies, dtype=np.float64)
-    muen = np.exp(CubicSpline(np.log(table[:, 0]), np.log(table[:, 1]))(np.log(kev)))
+    muen = np.exp(CubicSpline.through(np.log(table[:, 0]), np.log(table[:, 1]))(np.log(kev)))
     kerma: Array = kev * muen * _GY_PER_KEV_CM2_PER_G * 100.0
     kerma.setflags(write=False)
     return kerma

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from fluoroscope.beam.materials import MATERIALS
 from fluoroscope.beam.technique import RadiationMode
+from fluoroscope.detector.exponential_integral import exponential_integral_2
 
 __all__ = ["DetectorModel", "DetectorResponse", "detected_energy"]
 
@@ -127,7 +128,6 @@ def detected_energy(model: DetectorModel, energies: bytes) -> DetectorResponse:
     doi:10.1088/0031-9155/28/5/010).
     """
     import xraylib
-    from scipy.special import expn
 
     kev = np.frombuffer(energies, dtype=np.float64)
     fractions = MATERIALS["csi"].mass_fractions
@@ -150,7 +150,9 @@ def detected_energy(model: DetectorModel, energies: bytes) -> DetectorResponse:
         for line in (xraylib.KA_LINE, xraylib.KB_LINE):
             line_kev = xraylib.LineEnergy(z, line)
             mu_line = sum(w * xraylib.CS_Photo(other, line_kev) for other, w in elements.items())
-            out = 0.5 * (expn(2, mu_line * depth) + expn(2, mu_line * (thickness - depth)))
+            out = 0.5 * (
+                exponential_integral_2(mu_line * depth) + exponential_integral_2(mu_line * (thickness - depth))
+            )
             escapes = k_photons * xraylib.RadRate(z, line) * (profile @ out)
             mean -= escapes * line_kev
             square += escapes * ((kev - line_kev) ** 2 - kev**2)

@@ -42,8 +42,9 @@ def spread(kernel: Callable[..., None], count: int, *arguments: Any, least: int 
     if parts == 1:
         kernel(0, count, *arguments)
         return
-    edges = np.linspace(0, count, parts + 1).astype(int)
-    with ThreadPoolExecutor(parts) as pool:
-        running = [pool.submit(kernel, int(a), int(b), *arguments) for a, b in itertools.pairwise(edges)]
+    *others, last = itertools.pairwise(np.linspace(0, count, parts + 1).astype(int).tolist())
+    with ThreadPoolExecutor(parts - 1) as pool:
+        running = [pool.submit(kernel, a, b, *arguments) for a, b in others]
+        kernel(*last, *arguments)
         for one in running:
             one.result()

@@ -17,6 +17,8 @@ __all__ = ["PreparedVolume", "prepare"]
 
 PAD = 32
 MAX_CHUNKS = 61
+WORTH_A_THREAD = 1 << 19
+"""Voxels."""
 LARGEST, LARGEST_SIGNED = 32767, 16383
 AXIS_ORDER = ((0, 1, 2), (1, 0, 2), (2, 0, 1))
 """(slice, row, column) axes of the copy for each dominant axis."""
@@ -148,7 +150,7 @@ def prepare(volume: Volume | BasisVolume, *, air_skip: bool = True) -> PreparedV
     gains, units = [], []
     for array in arrays:
         ranges, boxes = np.empty((shape[0], 3)), np.empty((shape[0], 4), np.int64)
-        spread(partial(kernels_copy.survey, array), shape[0], ranges, boxes)
+        spread(partial(kernels_copy.survey, array), shape[0], ranges, boxes, least=_least(shape[1] * shape[2]))
         if ranges[:, 2].any():
             slab = int(np.flatnonzero(ranges[:, 2])[0])
             raise ValueError(
@@ -170,6 +172,11 @@ def prepare(volume: Volume | BasisVolume, *, air_skip: bool = True) -> PreparedV
     prepared = PreparedVolume(volume, arrays, tuple(gains), tuple(units), first, kept, air_skip)
     prepared.describe()
     return prepared
+
+
+def _least(voxels: int) -> int:
+    """Return how many slices of so many voxels are worth a thread: to start one takes as long as a small bone."""
+    return max(1, WORTH_A_THREAD // max(voxels, 1))
 
 
 def as_kernel_type(values: NDArray[np.generic]) -> NDArray[np.generic]:
@@ -209,7 +216,7 @@ def make_copy(prepared: PreparedVolume, axis: int) -> AxisCopy:
         bits = np.zeros((k, int(row[plan.B_GROUPS])), np.int64)
         values = channel[box].transpose(order)
         marks = (axis == 2, planes, int(row[plan.B_CHUNK]), not prepared.air_skip, bits, copy.boxes)
-        spread(partial(kernels_copy.lay_out, values), k, np.float64(gain), *marks)
+        spread(partial(kernels_copy.lay_out, values), k, np.float64(gain), *marks, least=_least(r * i))
         copy.buffers.append(buffer)
         copy.occupancy.append(bits)
     row[plan.B_OCC0] = copy.occupancy[0].ctypes.data

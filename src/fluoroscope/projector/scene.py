@@ -55,10 +55,9 @@ class SceneProjector:
             known = self._prepared[id(volume)] = prepare(volume)
         return known
 
-    def ready(self, scene: Scene, axes: tuple[int, ...] = (0, 1, 2)) -> None:
-        """Make the copies of every body for these dominant axes ahead of time."""
-        for body in scene.bodies:
-            self.prepared(body.volume).ready(axes)
+    def volumes(self, scene: Scene) -> tuple[PreparedVolume, ...]:
+        """Return the volumes of the scene's bodies, made ready; their copies may be made in any thread."""
+        return tuple(self.prepared(body.volume) for body in scene.bodies)
 
     def project(
         self, scene: Scene, geometry: ProjectionGeometry, out: NDArray[np.float32] | None = None

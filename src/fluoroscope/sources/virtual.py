@@ -112,6 +112,7 @@ class VirtualCArm:
         self._dropped = 0
         self._frame_number = 0
         self._closed = False
+        self._preparing: threading.Thread | None = None
 
     # FrameSource, Exposable
 
@@ -188,6 +189,8 @@ class VirtualCArm:
         self.release()
         with self._lock:
             self._closed = True
+        if self._preparing is not None:
+            self._preparing.join()
 
     # Positionable and all that moves
 
@@ -299,12 +302,31 @@ class VirtualCArm:
     # Inner works
 
     def prepare(self) -> None:
-        """Compile, copy and tabulate what pulses need, in the background if wished. Gives no X-ray."""
-        beam = self.beam
+        """Compile, copy and tabulate what pulses need. Gives no X-ray."""
+        self.prepare_view()
+        self._prepare_others()
+
+    def prepare_beside(self) -> None:
+        """Prepare what the first pulse from here needs, and go on with the rest in a thread, which `close` ends."""
+        self.prepare_view()
+        self._preparing = threading.Thread(target=self._prepare_others, name="other views", daemon=True)
+        self._preparing.start()
+
+    def _prepare_others(self) -> None:
+        """Copy and tabulate for every other view and voltage; a pulse that needs one before makes it itself."""
         self._control.prepare()
         with self._rendering:
+            volumes = self._projector.volumes(self._scene.at(self._scene_time_s(self._clock.monotonic_ns())))
+        for volume in volumes:
+            if self._closed:
+                return
+            volume.ready()
+
+    def prepare_view(self) -> None:
+        """Compile, copy and tabulate what the first pulse from here needs. Gives no X-ray."""
+        beam = self.beam
+        with self._rendering:
             scene = self._scene.at(self._scene_time_s(self._clock.monotonic_ns()))
-            self._projector.ready(scene)
             work = self._work(beam)
             technique = self._control.displayed(15.0)
             render_pulse(self._projector, self._detector, scene, beam, technique, 0, work)
