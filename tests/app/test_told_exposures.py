@@ -1,6 +1,7 @@
 """What a patient told outlives a registry that is away, a program that is killed, and comes to the registry once."""
 
 import json
+import os
 
 import pytest
 from sqlalchemy import text
@@ -98,8 +99,13 @@ def test_a_damaged_file_is_named_kept_and_stops_nothing(told, memory, content):
 def test_a_half_written_file_is_no_exposure(told):
     uid = told.add(JANE, CT, "Ann")
     whole = (told.folder / f"{uid}.json").read_bytes()
-    (told.folder / f".{uid + 1}.json.77.partial").write_bytes(whole[:40])
+    half = told.folder / f".{uid + 1}.json.77.partial"
+    half.write_bytes(whole[:40])
     assert [one.uid for one in ToldExposures(told.folder).waiting()] == [uid]
+    assert half.exists()  # another room may be writing it
+    os.utime(half, (1.0, 1.0))
+    assert [one.uid for one in ToldExposures(told.folder).waiting()] == [uid]
+    assert not half.exists()
     assert json.loads(whole)["patient"]["patient_id"] == "P-1"
 
 

@@ -81,7 +81,7 @@ def test_file_of_something_else_is_refused(tmp_path):
         ("mysql://x/y", "not known"),
         ("nonsense://x", "not known"),
         ("sqlite://", "not known"),
-        ("postgresql://nobody:secret@127.0.0.1:1/none", "check the database"),
+        ("postgresql://nobody:secret@127.0.0.1:1/none", "the server does not answer"),
     ],
 )
 def test_url_that_cannot_be_is_one_line_without_the_password(url, said):

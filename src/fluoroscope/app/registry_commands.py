@@ -79,7 +79,8 @@ def outside_list(patient: Patient, registry: RegistryOption = None, json_output:
         print_json({"outside": rows})
     else:
         columns = ["id", "kind", "body_part", "place", "when", "confirmed", "effective_msv", "effective_source"]
-        print_table(patient, columns, [[_cell(row[name]) for name in columns] for row in rows])
+        heads = ["id", "kind", "body part", "place", "when", "confirmed", "mSv", "source of it"]
+        print_table(patient, heads, [[_cell(row[name]) for name in columns] for row in rows])
 
 
 @outside_app.command("confirm")
@@ -146,7 +147,9 @@ def correct(
 
 
 def merge(
-    patient: Annotated[str | None, typer.Argument(metavar="PATIENT", help="Who is shown; id, or #number.")] = None,
+    patient: Annotated[
+        str | None, typer.Argument(metavar="PATIENT", help="Who is shown; id, or '#number', in quotes.")
+    ] = None,
     other: Annotated[str | None, typer.Argument(metavar="OTHER", help="Who is the same person.")] = None,
     undo: Annotated[
         int | None, typer.Option(metavar="NUMBER", help="Take the two of this merge apart again; see --list.")
@@ -175,7 +178,7 @@ def merge(
             _print(asdict(undone), line, json_output)
         elif patient is not None and other is not None:
             number = merge_patients(opened, patient, other, who=by or _user(), why=why)
-            line = f"{other} is {patient} from now on; merge {number}, to undo:  fluoroscope dose merge --undo {number}"
+            line = f"{other} is {patient} from now on; back:  fluoroscope dose merge --undo {number} --why …"
             _print({"merge": number}, line, json_output)
 
 

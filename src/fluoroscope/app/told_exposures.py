@@ -4,9 +4,11 @@ A file stands in the folder from when it was told, or taken back, until the regi
 its UID, so that a program that is ended between the two hands it over once more and nothing is there twice.
 """
 
+import contextlib
 import json
 import secrets
 import threading
+import time
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -25,6 +27,8 @@ FIRST_UID = 1 << 51
 
 _FORMAT = 1
 _MOST_BYTES = 100_000
+_HALF_WRITTEN_S = 60.0
+"""Older ones are of programs that were killed, not of another room that is writing now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,7 @@ class ToldExposures:
         self.folder = folder
         self._lock = threading.Lock()
         self._entries: dict[int, ToldWaiting] = {}
+        _sweep(folder)
         self.read()
 
     def read(self) -> list[str]:
@@ -126,6 +131,14 @@ class ToldExposures:
         with whole_file(self.folder / f"{one.uid}.json") as file:
             file.write(json.dumps(facts, ensure_ascii=False, indent=1).encode())
         self._entries[one.uid] = one
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what a killed program had half written: nobody was told that it is kept, and it may name a patient."""
+    for half in folder.glob(".*.partial"):
+        with contextlib.suppress(OSError):
+            if time.time() - half.stat().st_mtime > _HALF_WRITTEN_S:
+                half.unlink()
 
 
 def _read(path: Path) -> ToldWaiting:

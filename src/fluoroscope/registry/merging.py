@@ -82,7 +82,7 @@ def undo_merge(registry: Registry, number: int, *, who: str, why: str) -> Undone
         if merge is None:
             raise RegistryError(f"merge {number}: not in the registry; see  fluoroscope dose merge --list")
         if merge.undone_utc is not None:
-            raise RegistryError(f"merge {number}: {merge.undone_who} undid it on {merge.undone_utc:%Y-%m-%d}")
+            raise RegistryError(f"merge {number}: undone already, on {merge.undone_utc:%Y-%m-%d} by {merge.undone_who}")
         _refuse_later(session, merge)
         corrected = _corrected_since(session, merge)
         for row_id, before in merge.moved:

@@ -32,6 +32,7 @@ _ADVICE = (
     ("malformed", "the file is damaged; restore it from a backup"),
     ("readonly", "it may not be written to; change the rights of the file and its folder"),
     ("unable to open", "it cannot be opened; check that the folder exists and may be written to"),
+    ("connection to server", "the server does not answer; start it, or check host, port and user of the address"),
     ("disk I/O error", "the disk cannot be read or written; check it and its space, what was kept before stays"),
 )
 
@@ -73,7 +74,7 @@ class Registry:
 
     def __init__(self, where: str | Path | None = None, *, wait_s: float = 30.0) -> None:
         url = _url(default_url() if where is None else str(where))
-        self.shown = url.database or "memory" if _is_file(url) else url.render_as_string(hide_password=True)
+        self.shown = url.database or "memory" if _is_file(url) else _shown(url)
         self._wait_s = wait_s
         if _is_file(url):
             self.path: Path | None = Path(url.database or "")
@@ -192,6 +193,10 @@ def _url(where: str) -> URL:
             "postgresql://USER@HOST/DATABASE"
         )
     return url
+
+
+def _shown(url: URL) -> str:
+    return url.set(drivername="postgresql").render_as_string(hide_password=True).replace("%2F", "/")
 
 
 def _is_file(url: URL) -> bool:
