@@ -17,7 +17,8 @@ from pydicom.uid import (
     generate_uid,
 )
 
-from fluoroscope.dicom.dose_objects import read_dose_object, to_unit
+from fluoroscope.dicom.dose_objects import read_dose_object
+from fluoroscope.dicom.dose_units import to_unit
 from fluoroscope.patient.stored import PatientFileError
 
 REAL = {
@@ -162,6 +163,147 @@ def test_lists_missing_values_and_repeated_items_are_kept(tmp_path):
     assert {"kvp_list", "kerma_rounded", "no_angles", "no_table", "no_kvp", "unnamed_device"} <= codes_of(found)
 
 
+@pytest.mark.parametrize(
+    ("kind", "unit", "factor"),
+    [("kap", "µGy·m²", 0.01), ("kap", "μGym2", 0.01), ("kap", "cGy*cm^2", 0.01), ("kap", "mGycm2", 1e-3),
+     ("kap", "dGy cm2", 0.1), ("kap", "Gy-cm2", 1.0), ("kap", "GY.M2", 1e4), ("kerma", "µGy", 1e-3),
+     ("time", "min", 60.0), ("time", "sec", 1.0), ("rate", "{pulse}/s", 1.0), ("rate", "pulse/min", 1 / 60),
+     ("angle", "rad", 57.29578), ("voltage", "V", 1e-3), ("voltage", "", 1.0), ("current", "A", 1e3)],
+)  # fmt: skip
+def test_more_spellings(kind, unit, factor):
+    assert to_unit(kind, 1.0, unit) == pytest.approx(factor, rel=1e-6)
+
+
+@pytest.mark.parametrize("unit", ["mGy", "mGy.cm", "Gy", "s", "", "Sv.m2"])
+def test_a_unit_of_another_quantity_is_none(tmp_path, unit):
+    found = read_dose_object(write(tmp_path / "a.dcm", totals(kap_unit=unit), event(kap_unit=unit)))
+    assert (found.total.kap_gy_cm2, found.summed.kap_gy_cm2) == (None, None)
+    assert found.total.air_kerma_mgy == pytest.approx(4.0)
+    (said,) = [one.text for one in found.warnings if one.code == "unknown_unit"]
+    assert "Gy·cm²" in said
+
+
+@pytest.mark.parametrize("written", ["0,16", "10.50/ 15.00", "n/a", "1_0"])
+def test_a_number_that_cannot_be_read_costs_only_itself(tmp_path, written):
+    path = write(tmp_path / "a.dcm", totals(), event(kap="0.1234567890123"))
+    path.write_bytes(path.read_bytes().replace(b"0.1234567890123", written.encode().ljust(15)))
+    found = read_dose_object(path)
+    assert found.events[0].kap_gy_cm2 is None
+    assert found.events[0].air_kerma_mgy == pytest.approx(2.0)
+    assert "unreadable_number" in codes_of(found)
+
+
+def test_words_where_codes_and_numbers_belong(tmp_path):
+    one = item(
+        "113706", "CONTAINER",
+        item("113769", "UIDREF", value="1.2.3"), item("113721", "TEXT", value="Pulsed Fluoroscopy"),
+        item("113764", "TEXT", value="Plane A"), item("122130", "TEXT", value="0.0001 Gy.m2"),
+        item("113738", "TEXT", value="2 mGy"), item("113742", "TEXT", value="a while"),
+    )  # fmt: skip
+    found = read_dose_object(write(tmp_path / "a.dcm", totals(), one))
+    (first,) = found.events
+    assert (first.kind, first.plane, first.kap_gy_cm2) == ("fluoroscopy", "Plane A", pytest.approx(1.0))
+    assert (first.air_kerma_mgy, first.duration_s) == (pytest.approx(2.0), None)
+    assert "unreadable_number" in codes_of(found)
+
+
+def test_the_same_code_in_a_vendors_own_scheme_is_another_thing(tmp_path):
+    own = item("122130", "NUM", value="77", unit="Gy.m2")
+    own.ConceptNameCodeSequence[0].CodingSchemeDesignator = "99ACME"
+    one = event()
+    one.ContentSequence.insert(0, own)
+    assert read_dose_object(write(tmp_path / "a.dcm", totals(), one)).events[0].kap_gy_cm2 == pytest.approx(1.0)
+
+
+def test_totals_and_events_deeper_than_they_belong_are_found(tmp_path):
+    found = read_dose_object(write(tmp_path / "a.dcm", item("x", "CONTAINER", totals(), event(), event())))
+    assert (found.total.kap_gy_cm2, found.summed.kap_gy_cm2) == pytest.approx((2.0, 2.0))
+
+
+def test_an_accumulated_part_that_stands_there_twice_counts_once(tmp_path):
+    found = read_dose_object(write(tmp_path / "a.dcm", totals(), totals(), event(), event()))
+    assert found.total.kap_gy_cm2 == pytest.approx(2.0)
+    assert "repeated_totals" in codes_of(found)
+    found = read_dose_object(write(tmp_path / "b.dcm", totals(), totals("0.0001"), event()))
+    assert found.total.kap_gy_cm2 == pytest.approx(3.0)
+    assert "repeated_totals" in codes_of(found)
+
+
+def test_a_sum_of_some_events_only_is_said(tmp_path):
+    found = read_dose_object(write(tmp_path / "a.dcm", totals(), event(), event(kap=None)))
+    assert found.summed.kap_gy_cm2 == pytest.approx(1.0)
+    assert {"partial_kap_gy_cm2", "sum_kap_gy_cm2"} <= codes_of(found)
+
+
+def test_an_event_that_stands_there_twice_counts_once_and_one_of_another_plane_does_not(tmp_path):
+    one = event(uid="1.2.3")
+    other = event(item("113764", "CODE", value=code("113621")), uid="1.2.3")
+    found = read_dose_object(write(tmp_path / "a.dcm", totals(), one, one, other))
+    assert (len(found.events), found.summed.kap_gy_cm2) == (3, pytest.approx(2.0))
+    assert "repeated_event" in codes_of(found)
+
+
+@pytest.mark.parametrize(
+    ("child", "warning"),
+    [(("113733", "80000", "kV"), "implausible_kvp"), (("113733", "0", "kV"), "no_kvp"),
+     (("113742", "-4", "s"), "implausible_time"), (("113742", "90000", "s"), "implausible_time"),
+     (("112012", "183", "deg"), "implausible_angle")],
+)  # fmt: skip
+def test_numbers_no_machine_gives_are_named(tmp_path, child, warning):
+    concept, value, unit = child
+    path = write(tmp_path / "a.dcm", totals(), event(item(concept, "NUM", value=value, unit=unit)))
+    assert warning in codes_of(read_dose_object(path))
+
+
+def test_a_duration_in_another_unit_than_it_says(tmp_path):
+    parts = [item("113768", "NUM", value="7", unit="1"), item("113791", "NUM", value="7.5", unit="{pulse}/s")]
+    slow, right = (item("113742", "NUM", value=value, unit="s") for value in ("80.7", "0.807"))
+    found = read_dose_object(write(tmp_path / "a.dcm", totals(), event(*parts, slow)))
+    assert {"implausible_time", "sum_fluoroscopy_time_s"} <= codes_of(found)
+    assert "implausible_time" not in codes_of(read_dose_object(write(tmp_path / "b.dcm", event(*parts, right))))
+
+
+@pytest.mark.parametrize(("kap", "kerma"), [("-1", "1"), ("100", "0.004"), ("0.0002", "4000"), ("1e300", "1e300")])
+def test_totals_that_cannot_be_are_named(tmp_path, kap, kerma):
+    found = read_dose_object(write(tmp_path / "a.dcm", totals(kap, kerma), event()))
+    assert codes_of(found) & {"implausible_total", "unknown_unit"}
+    assert all(np.isfinite(value) for value in (found.total.kap_gy_cm2, found.total.air_kerma_mgy) if value is not None)
+
+
+def test_a_radiograph_of_a_machine_for_both_is_no_fluoroscopy(tmp_path):
+    part = totals()
+    part.ContentSequence[-1].MeasuredValueSequence[0].NumericValue = "0"
+    found = read_dose_object(write(tmp_path / "a.dcm", part, event(kind="113611")))
+    assert found.kind == "radiography"
+    assert not {"no_table", "no_angles"} & codes_of(found)
+    found = read_dose_object(write(tmp_path / "b.dcm", part, event()))
+    assert found.kind == "fluoroscopy"
+    assert "no_fluoroscopy_time" in codes_of(found)
+
+
+def test_points_that_differ_and_events_out_of_order_are_said(tmp_path):
+    def at(uid, clock, value):
+        started = item("111526", "DATETIME")
+        started.DateTime = clock
+        return event(started, item("113780", "CODE", value=code(value)), uid=uid)
+
+    parts = (at("1.1", "20260102120000", "113860"), at("1.2", "20260102110000", "113861"))
+    assert {"reference_points", "order"} <= codes_of(read_dose_object(write(tmp_path / "a.dcm", totals(), *parts)))
+
+
+def test_a_dose_report_under_another_class_is_read_and_named(tmp_path):
+    found = read_dose_object(write(tmp_path / "a.dcm", totals(), event(), sop_class=XRayAngiographicImageStorage))
+    assert (found.kind, found.total.kap_gy_cm2) == ("fluoroscopy", pytest.approx(2.0))
+    assert "other_class" in codes_of(found)
+
+
+def test_a_report_without_content_is_refused_when_it_is_a_dose_report_and_named_otherwise(tmp_path):
+    found = read_dose_object(write(tmp_path / "a.dcm", sop_class=BasicTextSRStorage))
+    assert (found.kind, codes_of(found)) == ("not a dose object", {"not_dose"})
+    with pytest.raises(PatientFileError, match="without content"):
+        read_dose_object(write(tmp_path / "b.dcm"))
+
+
 def test_an_event_told_twice_is_said(tmp_path):
     uid = generate_uid()
     found = read_dose_object(write(tmp_path / "a.dcm", totals(), event(uid=uid), event(uid=uid)))
@@ -203,6 +345,16 @@ def test_the_header_of_an_image_speaks_for_itself_only(tmp_path):
     assert (found.kind, found.total.kap_gy_cm2) == ("xa header", pytest.approx(0.15))
     assert found.events[0].kvp == (81.0,)
     assert codes_of(found) == {"header_only"}
+
+
+@pytest.mark.parametrize(("setting", "kind"), [("SC", "fluoroscopy"), ("GR", "stationary"), ("", "unknown")])
+def test_a_header_with_several_values_or_none(tmp_path, setting, kind):
+    """Pulsed is how a run is made too: only the setting tells fluoroscopy from a run."""
+    path = write(tmp_path / "a.dcm", sop_class="1.2.840.10008.5.1.4.1.1.12.3", title="", KVP=["81", "82"],
+                 RadiationMode="PULSED", RadiationSetting=setting, ImageAndFluoroscopyAreaDoseProduct="-3")  # fmt: skip
+    found = read_dose_object(path)
+    assert (found.kind, found.events[0].kvp, found.events[0].kind) == ("xa header", (81.0,), kind)
+    assert codes_of(found) == {"header_only", "implausible"}
 
 
 @pytest.mark.parametrize("name", ["empty", "truncated", "nested", "bomb", "noise"])

@@ -19,7 +19,8 @@ from pydicom.uid import (
     XRayRadiationDoseSRStorage,
 )
 
-from fluoroscope.dicom import sr_tree
+from fluoroscope.dicom import sr_file, sr_tree
+from fluoroscope.dicom.dose_objects import read_dose_object
 from fluoroscope.dicom.sr_bytes import UnusualError, walk_report
 from fluoroscope.dicom.sr_tree import read_sr
 from fluoroscope.patient.stored import PatientFileError
@@ -87,14 +88,68 @@ def test_our_own_reports_are_the_same_in_every_encoding(tmp_path, ours, syntax, 
     assert read_sr(path).root == read_sr(source).root
 
 
-def test_big_endian_is_left_to_the_library_and_deflated_is_refused(tmp_path, ours):
+def test_big_endian_is_left_to_the_library(tmp_path, ours):
     path = as_written(tmp_path / "big.dcm", ours(), ExplicitVRBigEndian, undefined=False)
     with pytest.raises(UnusualError):
         walk_report(path.read_bytes())
     assert read_sr(path).root == read_sr(ours()).root
+
+
+def test_deflated_is_read_and_refused_when_it_is_cut_damaged_or_unpacks_to_too_much(tmp_path, ours, monkeypatch):
     path = as_written(tmp_path / "small.dcm", ours(), DeflatedExplicitVRLittleEndian, undefined=False)
-    with pytest.raises(PatientFileError, match="deflated"):
+    found = read_sr(path)
+    assert (found.root, found.header) == (read_sr(ours()).root, read_sr(ours()).header)
+    whole, damaged = path.read_bytes(), tmp_path / "damaged.dcm"
+    damaged.write_bytes(whole[:-200])
+    with pytest.raises(PatientFileError, match="cut short"):
+        read_sr(damaged)
+    damaged.write_bytes(whole[:-600] + bytes(600))
+    with pytest.raises(PatientFileError, match="damaged"):
+        read_sr(damaged)
+    monkeypatch.setattr(sr_file, "MAX_UNPACKED", 4000)
+    with pytest.raises(PatientFileError, match="unpacks to more"):
         read_sr(path)
+
+
+@pytest.mark.parametrize("syntax", [*SYNTAXES, ExplicitVRBigEndian], ids=["implicit", "explicit", "big"])
+def test_without_preamble_and_without_meta_information(tmp_path, ours, syntax):
+    whole = as_written(tmp_path / "whole.dcm", ours(), syntax, undefined=False).read_bytes()
+    content = 132 + 12 + struct.unpack_from("<I", whole, 140)[0]
+    bare = tmp_path / "bare.dcm"
+    for begin in (132, content):
+        bare.write_bytes(whole[begin:])
+        assert read_sr(bare).root == read_sr(ours()).root
+    bare.write_bytes(b"\x08\x00\x05\x00 a text that begins like one")
+    assert read_sr(bare) is None
+
+
+@pytest.mark.parametrize("undefined", [False, True], ids=["lengths", "delimiters"])
+def test_cut_at_any_byte_is_refused(tmp_path, ours, undefined):
+    whole = as_written(tmp_path / "whole.dcm", ours(2), ExplicitVRLittleEndian, undefined).read_bytes()
+    path = tmp_path / "cut.dcm"
+    for size in range(133, len(whole), 97):
+        path.write_bytes(whole[:size])
+        with pytest.raises(PatientFileError, match="cut"):
+            read_dose_object(path)
+
+
+@pytest.mark.parametrize("within", ["content", "code"])
+def test_millions_of_items_are_refused_before_they_are_built(tmp_path, ours, within):
+    whole = ours(1).read_bytes()
+    head = whole[: whole.index(b"\x40\x00\x30\xa7")]
+    opened = struct.pack("<HH2sHI", 0x0040, 0xA730, b"SQ", 0, 0xFFFFFFFF)
+    if within == "code":
+        opened += struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF)
+        opened += struct.pack("<HH2sHI", 0x0040, 0xA043, b"SQ", 0, 0xFFFFFFFF)
+    path = tmp_path / "many.dcm"
+    path.write_bytes(head + opened + struct.pack("<HHI", 0xFFFE, 0xE000, 0) * 3_000_000)
+    tracemalloc.start()
+    try:
+        with pytest.raises(PatientFileError, match="more than"):
+            read_sr(path)
+        assert tracemalloc.get_traced_memory()[1] < 100e6
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize(
@@ -222,7 +277,7 @@ def test_deep_files_are_refused_without_recursion_in_little_memory(tmp_path, our
     size = path.stat().st_size
     tracemalloc.start()
     try:
-        with pytest.raises(PatientFileError, match="deeper than 32"):
+        with pytest.raises(PatientFileError, match=r"deeper than 32|more than"):
             read_sr(path)
         assert tracemalloc.get_traced_memory()[1] < 2 * size + 10e6
     finally:

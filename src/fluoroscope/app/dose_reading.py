@@ -3,12 +3,12 @@
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from fluoroscope.dicom.dose_objects import read_dose_object
-from fluoroscope.dicom.dose_records import DoseEventRecord, DoseObject, DoseTotals
+from fluoroscope.dicom.dose_records import DoseEventRecord, DoseObject, DoseTotals, DoseWarning
 from fluoroscope.patient.stored import PatientFileError, Progress, silent
 
 __all__ = ["dose_csv", "dose_facts", "dose_rows", "read_dose_objects"]
@@ -43,7 +43,30 @@ def read_dose_objects(paths: Sequence[Path], progress: Progress = silent) -> tup
             objects.append(found)
     if not objects and not faults:
         raise PatientFileError(f"{', '.join(map(str, paths))}: no DICOM file found; give dose reports or their folder")
-    return objects, faults
+    return _compared(objects), faults
+
+
+def _compared(objects: Sequence[DoseObject]) -> list[DoseObject]:
+    """Warn of what stands in several of the files: added up, it would count twice."""
+    told: dict[str, Path] = {}
+    studies: dict[str, Path] = {}
+    found = []
+    for one in objects:
+        more = []
+        before = told.get(one.sop_instance_uid)
+        if before is not None:
+            more.append(DoseWarning("same_object", f"the same object as {before}: count it once"))
+        elif first := next((told[event.uid] for event in one.events if event.uid in told), None):
+            shared = sum(event.uid in told for event in one.events)
+            more.append(DoseWarning("shared_events", f"{shared} events stand in {first} too: do not add the two up"))
+        elif one.total != DoseTotals() and one.kind != "xa header" and (first := studies.get(one.study_uid)):
+            more.append(DoseWarning("same_study", f"of the same study as {first}: totals may be cumulative"))
+        found.append(replace(one, warnings=(*one.warnings, *more)) if more else one)
+        for uid in filter(None, (one.sop_instance_uid, *(event.uid for event in one.events))):
+            told.setdefault(uid, one.path)
+        if one.study_uid and one.total != DoseTotals() and one.kind != "xa header":
+            studies.setdefault(one.study_uid, one.path)
+    return found
 
 
 def dose_facts(one: DoseObject) -> dict[str, Any]:
@@ -110,6 +133,9 @@ def _event(event: DoseEventRecord) -> dict[str, Any]:
 
 
 def _cell(value: Any) -> Any:
+    if isinstance(value, str):
+        # A spreadsheet would take it for a formula.
+        return f"'{value}" if value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
     return "; ".join(map(_part, value)) if isinstance(value, list | tuple) else value
 
 

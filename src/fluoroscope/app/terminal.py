@@ -18,20 +18,27 @@ def print_json(value: Any) -> None:
 
 def warn(line: str) -> None:
     """Print one line on stderr."""
-    sys.stderr.write(line + "\n")
+    sys.stderr.write(_printable(line) + "\n")
+
+
+def _printable(words: str) -> str:
+    """Return words, some from foreign files, without what moves a cursor or cannot be encoded."""
+    return "".join(letter if letter.isprintable() or letter == "\n" else " " for letter in words)
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table on stdout."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(*columns, title=title, title_justify="left")
+    # Plain text: words of a foreign file are no markup.
+    table = Table(*columns, title=Text(_printable(title), "table.title"), title_justify="left")
     # An id or a path that is cut cannot be used.
     for column in table.columns:
         column.overflow = "fold"
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(Text(_printable(cell)) for cell in row))
     Console().print(table)
 
 

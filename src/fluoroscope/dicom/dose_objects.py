@@ -4,27 +4,22 @@ Everything is found by code, never by words or by where it stands. What an objec
 is kept as it is written and said in a `DoseWarning`.
 """
 
+import math
+import re
+from collections import deque
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from fluoroscope.dicom.beam_path import PlaceRecord, path_of_words
-from fluoroscope.dicom.dose_records import DoseEventRecord, DoseObject, DoseTotals, Filter, Notes, check_object, sum_of
+from fluoroscope.dicom.dose_checks import check_object
+from fluoroscope.dicom.dose_headers import IMAGE_TAGS, class_name, object_of_header
+from fluoroscope.dicom.dose_records import DoseEventRecord, DoseObject, DoseTotals, Filter, Notes, sum_of
+from fluoroscope.dicom.dose_units import OUR_UNIT, to_unit
 from fluoroscope.dicom.safe_parsing import read_header
-from fluoroscope.dicom.sr_tree import CodedConcept, SRDocument, SRItem, read_sr
+from fluoroscope.dicom.sr_tree import Measurement, SRDocument, SRItem, read_sr
+from fluoroscope.patient.stored import PatientFileError
 
-__all__ = ["UNITS", "dose_object", "read_dose_object", "to_unit"]
-
-_KAP_GY_CM2 = {
-    "gy.m2": 1e4, "gym2": 1e4, "dgy.cm2": 0.1, "dgycm2": 0.1, "gy.cm2": 1.0, "gycm2": 1.0, "cgy.cm2": 0.01,
-    "mgy.cm2": 1e-3, "ugy.m2": 0.01, "ugym2": 0.01, "ugy.cm2": 1e-6, "mgy.m2": 10.0,
-}  # fmt: skip
-_KERMA_MGY = {"gy": 1e3, "dgy": 100.0, "cgy": 10.0, "mgy": 1.0, "ugy": 1e-3}
-_TIME_S = {"s": 1.0, "ms": 1e-3, "min": 60.0, "h": 3600.0}
-_LENGTH_MM = {"mm": 1.0, "cm": 10.0, "m": 1e3}
-_AREA_CM2 = {"m2": 1e4, "cm2": 1.0, "mm2": 0.01}
-UNITS = {"kap": _KAP_GY_CM2, "kerma": _KERMA_MGY, "time": _TIME_S, "length": _LENGTH_MM, "area": _AREA_CM2}
-"""Factors to Gy·cm², mGy, s, mm and cm², by unit in lower case without "^"."""
+__all__ = ["dose_object", "read_dose_object"]
 
 FLUOROSCOPY = frozenset({"P5-06000", "44491008"})
 ROTATIONAL = frozenset({"113613"})
@@ -41,14 +36,16 @@ _REFERENCE_POINTS = {
     "113865": "entrance exposure at 4.2 cm breast thickness",
 }
 _COPPER, _ALUMINIUM = frozenset({"C-127F9", "105837005", "66925006"}), frozenset({"C-120F9", "105830007", "12503006"})
-_X_RAY_IMAGES = frozenset({"1.2.840.10008.5.1.4.1.1.12.1", "1.2.840.10008.5.1.4.1.1.12.2"})
-_IMAGE_TAGS = (
-    "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "PatientID", "Manufacturer", "ManufacturerModelName",
-    "KVP", "XRayTubeCurrent", "ExposureTime", "RadiationMode", "CineRate", "NumberOfFrames", "PositionerPrimaryAngle",
-    "PositionerSecondaryAngle", "DistanceSourceToDetector", "ImageAndFluoroscopyAreaDoseProduct",
-    "IrradiationEventUID", "AcquisitionDateTime", "BodyPartExamined", "ProtocolName",
-)  # fmt: skip
 _PHILIPS = "99PHI-IXR-XPER"
+_ENHANCED = "1.2.840.10008.5.1.4.1.1.88.76"
+_REPORT_CLASSES = frozenset("1.2.840.10008.5.1.4.1.1.88." + end for end in ("22", "33", "34", "35", "67"))
+"""SR classes in which X-ray dose reports are written, the general ones by older machines."""
+_OTHER_DOSE = {
+    "ct": "a CT dose report (CTDI, DLP)", "mammography": "a mammography dose report (glandular dose)",
+    "nuclear medicine": "a dose report of nuclear medicine", "patient dose": "a Patient Radiation Dose SR",
+    "enhanced dose report": "an Enhanced X-Ray Radiation Dose SR (TID 10040)",
+}  # fmt: skip
+_IN_WORDS = re.compile(r"\s*([-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?)\s*(\D.*)?")
 
 
 def read_dose_object(path: Path) -> DoseObject | None:
@@ -64,33 +61,45 @@ def read_dose_object(path: Path) -> DoseObject | None:
     document = read_sr(path)
     if document is not None:
         return dose_object(document)
-    header = read_header(path, _IMAGE_TAGS)
-    return None if header is None else _of_header(path, header)
-
-
-def to_unit(kind: str, number: float, unit: str) -> float | None:
-    """Return a number in our unit of ``kind`` (a key of `UNITS`), or None when the unit is unknown."""
-    factor = UNITS[kind].get(unit.replace("^", "").replace("*", ".").replace("·", ".").replace(" ", "").lower())
-    return None if factor is None else number * factor
+    header = read_header(path, IMAGE_TAGS)
+    if header is None:
+        return None
+    if not str(header.get("SOPClassUID", "") or ""):
+        raise PatientFileError(f"{path}: a DICOM file that does not say what it is, or is cut short; copy it again")
+    return object_of_header(path, header)
 
 
 def dose_object(document: SRDocument) -> DoseObject:
     """Return what a structured report says of dose; see `DoseObject.kind` for what it may turn out to be."""
     notes = Notes()
     root = document.root
-    events = tuple(_event(item, notes) for item in root.named("113706"))
-    accumulated = list(root.named("113702"))
+    written = _anywhere(root, "113706")
+    events = tuple(_event(item, notes) for item in written)
+    accumulated = _anywhere(root, "113702")
     total = _totals(accumulated, notes)
     kind = _kind(document, events, total)
     if kind == "legacy report":
         total = _legacy_totals(root)
         notes.add("legacy", "an older report, not TID 10001: totals only, without events")
-    point = _reference_point([*accumulated, *root.named("113706")])
+    point = _reference_point([*accumulated, *written])
     summed = sum_of(events)
     manufacturer = document.header["Manufacturer"] or _first_text(root, "121014")
     model = document.header["ManufacturerModelName"] or _first_text(root, "121015")
+    sop_class = document.header["SOPClassUID"]
     if kind in ("fluoroscopy", "radiography"):
-        check_object(events, total, summed, point, notes)
+        check_object(kind, events, total, summed, point, notes)
+        points = {point, *(one.reference_point for one in events)}
+        points.discard("")
+        if len(points) > 1:
+            notes.add("reference_points", f"air kerma is stated at several points: {', '.join(sorted(points))}")
+        if sop_class not in _REPORT_CLASSES:
+            notes.add("other_class", f"a dose report under another class: {class_name(sop_class)}")
+    elif kind in _OTHER_DOSE:
+        notes = Notes()
+        notes.add("other_dose", f"{_OTHER_DOSE[kind]}: named, its dose is not read")
+    elif kind == "not a dose object":
+        notes = Notes()
+        notes.add("not_dose", f"{class_name(sop_class)}: no dose object")
     if not (manufacturer and model):
         notes.add("unnamed_device", "maker or model is not said")
     return DoseObject(
@@ -100,52 +109,6 @@ def dose_object(document: SRDocument) -> DoseObject:
     )  # fmt: skip
 
 
-def _of_header(path: Path, header: Any) -> DoseObject:
-    """Return what the header of an image says: of its own exposure, not of the exam."""
-
-    def number(keyword: str) -> float | None:
-        value = header.get(keyword, None)
-        return None if value is None or str(value) == "" else float(value)
-
-    def word(keyword: str) -> str:
-        return str(header.get(keyword, "") or "")
-
-    sop_class = word("SOPClassUID")
-    x_ray = sop_class in _X_RAY_IMAGES
-    kap, exposure_ms = number("ImageAndFluoroscopyAreaDoseProduct"), number("ExposureTime")
-    kvp, current, rate = number("KVP"), number("XRayTubeCurrent"), number("CineRate")
-    total = DoseTotals(kap_gy_cm2=None if kap is None else 0.1 * kap) if x_ray else DoseTotals()
-    event = DoseEventRecord(
-        uid=word("IrradiationEventUID"), plane="", kind="fluoroscopy" if word("RadiationMode") else "unknown",
-        started=word("AcquisitionDateTime"), kap_gy_cm2=total.kap_gy_cm2, air_kerma_mgy=None, reference_point="",
-        kvp=() if kvp is None else (kvp,), tube_current_ma=() if current is None else (current,),
-        exposure_time_s=None if exposure_ms is None else 1e-3 * exposure_ms, duration_s=None,
-        pulses=number("NumberOfFrames"), rate_per_s=rate, filters=(), primary_deg=number("PositionerPrimaryAngle"),
-        secondary_deg=number("PositionerSecondaryAngle"), primary_end_deg=None, secondary_end_deg=None,
-        source_to_isocenter_mm=None, source_to_detector_mm=number("DistanceSourceToDetector"),
-        source_to_reference_mm=None, table_longitudinal_mm=None, table_lateral_mm=None, table_height_mm=(),
-        table_tilt_deg=None, table_rotation_deg=None, table_cradle_deg=None, field_area_cm2=None,
-        field_height_mm=None, field_width_mm=None, target_region=word("BodyPartExamined"), orientation="",
-        orientation_modifier="", table_relationship="", protocol=word("ProtocolName"),
-    )  # fmt: skip
-    notes = Notes()
-    if x_ray:
-        notes.add("header_only", "an image, not a dose report: its own exposure, not the exam's")
-    else:
-        notes.add("not_dose", f"{_class_name(sop_class)}: no dose object")
-    return DoseObject(
-        path, "xa header" if x_ray else "not a dose object", word("Manufacturer"), word("ManufacturerModelName"),
-        word("SOPInstanceUID"), word("StudyInstanceUID"), word("PatientID"), total, sum_of([event] if x_ray else []),
-        "", "", (event,) if x_ray else (), tuple(notes.found.values()),
-    )  # fmt: skip
-
-
-def _class_name(uid: str) -> str:
-    from pydicom.uid import UID
-
-    return UID(uid).name if uid else "an object without a class"
-
-
 def _kind(document: SRDocument, events: Sequence[DoseEventRecord], total: DoseTotals) -> str:
     root, concept = document.root, document.root.concept
     title = concept.value if concept is not None else ""
@@ -153,19 +116,26 @@ def _kind(document: SRDocument, events: Sequence[DoseEventRecord], total: DoseTo
     modalities = {one.code.value for one in root.named("113813", "113819") if one.code is not None}
     if title in ("128401",):
         return "patient dose"
-    if procedure & _CT or modalities & _CT or title == "113811":
+    if procedure & _CT or modalities & _CT or title == "113811" or any(root.named("113819")):
         return "ct"
     if title in _NUCLEAR:
         return "nuclear medicine"
     if procedure & _MAMMOGRAPHY:
         return "mammography"
     if title == "113701" or events or procedure & _PROJECTION:
-        moving = any(one.is_fluoroscopy or one.kind == "rotational" for one in events)
-        isocentric = any(one.source_to_isocenter_mm is not None for one in events)
-        return "fluoroscopy" if moving or isocentric or total.fluoroscopy_time_s is not None else "radiography"
+        return "fluoroscopy" if _is_moving(events, total) else "radiography"
+    if document.header["SOPClassUID"] == _ENHANCED:
+        return "enhanced dose report"
     if _legacy_totals(root) != DoseTotals():
         return "legacy report"
     return "not a dose object"
+
+
+def _is_moving(events: Sequence[DoseEventRecord], total: DoseTotals) -> bool:
+    """Whether it is fluoroscopy, angiography or a C-arm: a machine for both also writes plain radiographs, time 0."""
+    if any(one.is_fluoroscopy or one.kind == "rotational" or one.source_to_isocenter_mm is not None for one in events):
+        return True
+    return bool(total.fluoroscopy_time_s) or (total.fluoroscopy_time_s is not None and not events)
 
 
 _TOTALS = {
@@ -181,19 +151,34 @@ _TOTALS = {
 
 
 def _totals(accumulated: Sequence[SRItem], notes: Notes) -> DoseTotals:
-    """Add up the planes: each has an accumulated part of its own."""
-    found: dict[str, float] = {}
-    for part in accumulated:
+    """Add up the planes: each has an accumulated part of its own. The same part twice counts once."""
+    parts: list[tuple[str, dict[str, float]]] = []
+    for one in accumulated:
+        found = {}
         for name, (code, unit) in _TOTALS.items():
-            value = _number(part, code, unit, notes)
+            value = _number(one, code, unit, notes)
             if value is not None:
-                found[name] = found.get(name, 0.0) + value
-        frames = _plain(part, "113731")
+                found[name] = value
+        frames = _plain(one, "113731")
         if frames is not None:
-            found["frames"] = found.get("frames", 0.0) + frames
-    if len(accumulated) > 1:
-        notes.add("planes", f"{len(accumulated)} planes: totals are of all together")
-    return DoseTotals(**found)
+            found["frames"] = frames
+        part = _plane(one), found
+        if found and part in parts:
+            notes.add("repeated_totals", "an accumulated part stands there twice: it counts once")
+        else:
+            parts.append(part)
+    planes = [plane for plane, _ in parts]
+    if len(parts) > 1:
+        named = ", ".join(sorted(set(filter(None, planes))))
+        notes.add("planes", f"{len(parts)} planes{f' ({named})' if named else ''}: totals are of all together")
+    if len(set(planes)) < len(planes) and any(planes):
+        notes.add("repeated_totals", "several accumulated parts of one plane are added up: compare the sum of events")
+    return DoseTotals(**{name: math.fsum(part[name] for _, part in parts if name in part) for name in
+                         dict.fromkeys(name for _, part in parts for name in part)})  # fmt: skip
+
+
+def _plane(part: SRItem) -> str:
+    return _first_text(part, "113764")
 
 
 def _legacy_totals(root: SRItem) -> DoseTotals:
@@ -215,7 +200,6 @@ def _legacy_totals(root: SRItem) -> DoseTotals:
 
 
 def _event(item: SRItem, notes: Notes) -> DoseEventRecord:
-    kind_code = next((one.code for one in item.named("113721")), None)
     orientation = next(iter(item.named("113743")), None)
     modifier = next((one.text for one in orientation.named("113744")), "") if orientation is not None else ""
     exposure_s = _number(item, "113824", "time", notes)
@@ -225,31 +209,31 @@ def _event(item: SRItem, notes: Notes) -> DoseEventRecord:
     return DoseEventRecord(
         uid=_first_text(item, "113769"),
         plane=_first_text(item, "113764"),
-        kind=_event_kind(kind_code),
+        kind=_event_kind(next(iter(item.named("113721")), None)),
         started=_first_text(item, "111526"),
         kap_gy_cm2=_number(item, "122130", "kap", notes),
         air_kerma_mgy=_number(item, "113738", "kerma", notes),
         reference_point=_reference_point([item]),
-        kvp=_all_plain(item, "113733"),
-        tube_current_ma=_all_plain(item, "113734"),
+        kvp=_values(item.named("113733"), "voltage", notes),
+        tube_current_ma=_values(item.named("113734"), "current", notes),
         exposure_time_s=exposure_s,
         duration_s=_number(item, "113742", "time", notes),
         pulses=_plain(item, "113768"),
-        rate_per_s=_plain(item, "113791"),
+        rate_per_s=_number(item, "113791", "rate", notes),
         filters=tuple(_filter(one, notes) for one in item.named("113771")),
-        primary_deg=_plain(item, "112011"),
-        secondary_deg=_plain(item, "112012"),
-        primary_end_deg=_plain(item, "113739"),
-        secondary_end_deg=_plain(item, "113740"),
+        primary_deg=_number(item, "112011", "angle", notes),
+        secondary_deg=_number(item, "112012", "angle", notes),
+        primary_end_deg=_number(item, "113739", "angle", notes),
+        secondary_end_deg=_number(item, "113740", "angle", notes),
         source_to_isocenter_mm=_number(item, "113748", "length", notes),
         source_to_detector_mm=_number(item, "113750", "length", notes),
         source_to_reference_mm=_number(item, "113737", "length", notes),
         table_longitudinal_mm=_number(item, "113751", "length", notes),
         table_lateral_mm=_number(item, "113752", "length", notes),
         table_height_mm=_values(heights, "length", notes),
-        table_tilt_deg=_plain(item, "113754"),
-        table_rotation_deg=_plain(item, "113755"),
-        table_cradle_deg=_plain(item, "113756"),
+        table_tilt_deg=_number(item, "113754", "angle", notes),
+        table_rotation_deg=_number(item, "113755", "angle", notes),
+        table_cradle_deg=_number(item, "113756", "angle", notes),
         field_area_cm2=_number(item, "113790", "area", notes),
         field_height_mm=_number(item, "113788", "length", notes),
         field_width_mm=_number(item, "113789", "length", notes),
@@ -272,14 +256,16 @@ def _places(item: SRItem, notes: Notes) -> tuple[PlaceRecord, ...]:
     return path or ()
 
 
-def _event_kind(code: CodedConcept | None) -> str:
-    if code is None:
+def _event_kind(item: SRItem | None) -> str:
+    """Return the kind by its code, or by its words where it is told in words."""
+    if item is None:
         return "unknown"
-    if code.value in FLUOROSCOPY or "fluoroscopy" in code.meaning.lower():
+    value, words = item.code.value if item.code is not None else "", item.text.lower()
+    if value in FLUOROSCOPY or "fluoroscop" in words:
         return "fluoroscopy"
-    if code.value in ROTATIONAL:
+    if value in ROTATIONAL or (not value and "rotation" in words):
         return "rotational"
-    return "stationary" if code.value == "113611" else code.meaning.lower() or "unknown"
+    return "stationary" if value == "113611" or (not value and "stationary" in words) else words or "unknown"
 
 
 def _filter(item: SRItem, notes: Notes) -> Filter:
@@ -315,25 +301,51 @@ def _first_text(item: SRItem, code: str) -> str:
     return next((one.text for one in item.named(code) if one.text), "")
 
 
-def _all_plain(item: SRItem, code: str) -> tuple[float, ...]:
-    return tuple(measure.number for one in item.named(code) for measure in one.measurements)
-
-
 def _plain(item: SRItem, code: str) -> float | None:
-    return next(iter(_all_plain(item, code)), None)
+    """Return a count: a number without a unit."""
+    return next((measure.number for one in item.named(code) for measure in one.measurements), None)
 
 
 def _values(items: Iterable[SRItem], kind: str, notes: Notes) -> tuple[float, ...]:
     """Return every number of some items in our unit; one of an unknown unit is left out, and said."""
     found = []
     for one in items:
-        for measure in one.measurements:
+        for measure in one.measurements or _in_words(one, notes):
             value = to_unit(kind, measure.number, measure.unit)
             if value is None:
-                notes.add("unknown_unit", f"unit {measure.unit!r} is not known: what is stated in it is left out")
+                notes.add("unknown_unit", f"{_about(one)}: {measure.number:g} {measure.unit or 'without a unit'} is no "
+                          f"value in {OUR_UNIT[kind]}: left out")  # fmt: skip
             else:
                 found.append(value)
     return tuple(found)
+
+
+def _in_words(item: SRItem, notes: Notes) -> tuple[Measurement, ...]:
+    """Return a number told in a text ("0.16 Gy.m2"); of a number that is none nothing, and it is said."""
+    if not item.text or item.kind not in ("TEXT", "NUM"):
+        return ()
+    match = _IN_WORDS.fullmatch(item.text) if item.kind == "TEXT" else None
+    if match is None:
+        notes.add("unreadable_number", f"{_about(item)}: {item.text[:40]!r} is no number: left out")
+        return ()
+    return (Measurement(float(match[1]), (match[2] or "").strip()),)
+
+
+def _about(item: SRItem) -> str:
+    return item.concept.meaning or item.concept.value if item.concept is not None else "a value"
+
+
+def _anywhere(root: SRItem, code: str) -> list[SRItem]:
+    """Return the items of a concept that stand where they belong, or below, where a maker put them deeper."""
+    found = list(root.named(code))
+    waiting = deque(() if found else root.children)
+    while waiting:
+        item = waiting.popleft()
+        if item.concept is not None and item.concept.value == code:
+            found.append(item)
+        else:
+            waiting += [one for one in item.children if one.kind == "CONTAINER"]
+    return found
 
 
 def _number(item: SRItem, code: str, kind: str, notes: Notes) -> float | None:

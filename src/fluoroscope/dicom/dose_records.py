@@ -7,15 +7,20 @@ from pathlib import Path
 
 from fluoroscope.dicom.beam_path import PlaceRecord
 
-__all__ = ["DoseEventRecord", "DoseObject", "DoseTotals", "DoseWarning", "Filter", "Notes", "check_object", "sum_of"]
+__all__ = [
+    "ROUNDED_MGY",
+    "DoseEventRecord",
+    "DoseObject",
+    "DoseTotals",
+    "DoseWarning",
+    "Filter",
+    "Notes",
+    "once",
+    "sum_of",
+]
 
-LARGEST_MGY = 1e5
-FIELD_CM2 = (0.5, 5000.0)
-"""Smallest and largest field at the reference point that a machine could have, cm²: KAP over air kerma."""
 ROUNDED_MGY = 0.01
-"""Below this kerma, vendors' rounding spoils the ratio."""
-SUM_TOLERANCE = 0.005
-"""Header totals that differ by more than this part from the sum of events are flagged."""
+"""Below this kerma, vendors' rounding spoils its ratio to KAP."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +119,7 @@ class DoseObject:
     ----------
     kind
         "fluoroscopy", "radiography", "mammography", "ct", "nuclear medicine", "legacy report", "xa header",
-        "patient dose" or "not a dose object".
+        "patient dose", "enhanced dose report" or "not a dose object".
     total
         As its header says, both planes of a biplane machine together.
     summed
@@ -149,15 +154,32 @@ class Notes:
         self.found.setdefault(code, DoseWarning(code, text))
 
 
+def once(events: Sequence[DoseEventRecord]) -> list[DoseEventRecord]:
+    """Leave out what is the same event again: the same UID, and nothing else that differs."""
+    kept: list[DoseEventRecord] = []
+    seen: dict[str, list[DoseEventRecord]] = {}
+    for one in events:
+        if one.uid and one in seen.get(one.uid, ()):
+            continue
+        if one.uid:
+            seen.setdefault(one.uid, []).append(one)
+        kept.append(one)
+    return kept
+
+
 def sum_of(events: Sequence[DoseEventRecord]) -> DoseTotals:
-    """Add up what the events say; None when none of them does."""
+    """Add up what the events say; None when none of them does. An event that stands there twice counts once.
+
+    What is neither fluoroscopy nor of another stated kind is in the sums of all, and in neither of the two parts.
+    """
+    events = once(events)
 
     def over(name: str, chosen: Sequence[DoseEventRecord]) -> float | None:
         values = [value for one in chosen if (value := getattr(one, name)) is not None]
         return math.fsum(values) if values else None
 
     live = [one for one in events if one.is_fluoroscopy]
-    taken = [one for one in events if not one.is_fluoroscopy]
+    taken = [one for one in events if not one.is_fluoroscopy and one.kind != "unknown"]
     return DoseTotals(
         over("air_kerma_mgy", events),
         over("kap_gy_cm2", events),
@@ -169,58 +191,3 @@ def sum_of(events: Sequence[DoseEventRecord]) -> DoseTotals:
         over("duration_s", taken),
         over("pulses", taken),
     )
-
-
-def check_object(
-    events: Sequence[DoseEventRecord],
-    total: DoseTotals,
-    summed: DoseTotals,
-    point: str,
-    notes: Notes,
-) -> None:
-    """Warn of what a reader would otherwise trip over."""
-    for name, words, unit in (
-        ("air_kerma_mgy", "air kerma", "mGy"),
-        ("kap_gy_cm2", "KAP", "Gy·cm²"),
-        ("fluoroscopy_time_s", "fluoroscopy time", "s"),
-    ):
-        said, added = getattr(total, name), getattr(summed, name)
-        if said is not None and added is not None and abs(said - added) > SUM_TOLERANCE * max(said, added):
-            notes.add(f"sum_{name}", f"header {words} {said:.6g} {unit}, events add up to {added:.6g}: both are shown")
-    rounded = [one for one in events if one.air_kerma_mgy == 0.0 and one.kap_gy_cm2]
-    if rounded:
-        notes.add("kerma_rounded", f"{len(rounded)} of {len(events)} events have air kerma 0 but KAP: rounded away")
-    if not events:
-        notes.add("no_events", "no irradiation events: totals only")
-    if total == DoseTotals():
-        notes.add("no_totals", "no accumulated totals: sums of the events only")
-    if not point or point.lower() == "unknown":
-        notes.add("no_reference_point", "it is not said where the air kerma is stated")
-    if events and not any(one.table_longitudinal_mm is not None and one.table_height_mm for one in events):
-        notes.add("no_table", "no table position: no skin map, only bounds of the skin dose")
-    if events and all(one.primary_deg is None for one in events):
-        notes.add("no_angles", "no angles of the C-arm")
-    if any(not one.kvp for one in events):
-        notes.add("no_kvp", f"{sum(not one.kvp for one in events)} events without tube voltage")
-    if any(len(one.kvp) > 1 for one in events):
-        notes.add("kvp_list", "tube voltage listed for every pulse: zeros left out, the mean is used")
-    absurd = [number for number, one in enumerate(events, start=1) if _implausible(one)]
-    if absurd:
-        listed = ", ".join(map(str, absurd[:5])) + (" …" if len(absurd) > 5 else "")
-        notes.add("implausible", f"events {listed}: dose negative, over 100 Gy, or KAP and kerma that fit no field")
-    uids = [one.uid for one in events if one.uid]
-    if len(set(uids)) < len(uids):
-        notes.add("repeated_event", f"{len(uids) - len(set(uids))} events have the UID of another")
-    if len(uids) < len(events):
-        notes.add("event_without_uid", f"{len(events) - len(uids)} events have no UID")
-
-
-def _implausible(event: DoseEventRecord) -> bool:
-    """Whether an event's dose cannot be: negative, over 100 Gy, or of a field that is none (KAP over kerma)."""
-    kap, kerma = event.kap_gy_cm2, event.air_kerma_mgy
-    if (kap is not None and kap < 0.0) or (kerma is not None and not 0.0 <= kerma <= LARGEST_MGY):
-        return True
-    if not kap or not kerma or kerma < ROUNDED_MGY:
-        return False
-    low, high = FIELD_CM2
-    return not low <= 1e3 * kap / kerma <= high

@@ -4,7 +4,6 @@ Little endian, implicit and explicit, lengths defined and undefined (PS3.5 7). W
 a lenient parser would still make something of, is `UnusualError`: pydicom reads it then.
 """
 
-import math
 import struct
 import warnings
 from collections.abc import Callable
@@ -13,17 +12,19 @@ from typing import Final
 from pydicom.charset import convert_encodings
 from pydicom.values import convert_PN, convert_single_string
 
-from fluoroscope.dicom.sr_items import CodedConcept, Measurement, SRItem
+from fluoroscope.dicom.sr_items import CodedConcept, Measurement, SRItem, finite_numbers
 
 __all__ = ["MAX_DEPTH", "MAX_ITEMS", "OverBoundsError", "UnusualError", "walk_report"]
 
 MAX_DEPTH: Final = 32
-MAX_ITEMS: Final = 2_000_000
+MAX_ITEMS: Final = 200_000
+"""Content items of two thousand events of the wordiest maker; a second or two to walk."""
 
 _EXPLICIT, _IMPLICIT = struct.Struct("<I2sH").unpack_from, struct.Struct("<II").unpack_from
 _LONG = struct.Struct("<I").unpack_from
 _UNDEFINED = 0xFFFFFFFF
 _META_AT = 132
+_ITEM_BYTES = b"\xfe\xff\x00\xe0"
 _LONG_VRS = frozenset((b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"))
 _SHORT_VRS = frozenset(
     (b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FD", b"FL", b"IS", b"LO", b"LT", b"PN", b"SH", b"SL", b"SS",
@@ -106,8 +107,10 @@ def walk_report(data: bytes) -> tuple[dict[str, str], SRItem | None]:
     UnusualError
         Another parser may know what it is.
     OverBoundsError
-        Content nested deeper than 32 items, more than two million items, or lengths past the end of the file.
+        Content nested deeper than 32 items, more than 200 000 items, or lengths past the end of the file.
     """
+    if data.count(_ITEM_BYTES) > 3 * MAX_ITEMS:
+        raise OverBoundsError(f"more than {3 * MAX_ITEMS} items of sequences")
     syntax, at = _meta(data)
     if syntax not in ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1"):
         raise UnusualError("transfer syntax")
@@ -161,7 +164,7 @@ class _Walk:
         # The same bytes mean the same all through a file: many values come again and again.
         self._codes: dict[bytes, CodedConcept | None] = {}
         self._kinds: dict[bytes, str] = {}
-        self._measured: dict[bytes, tuple[Measurement, ...]] = {}
+        self._measured: dict[bytes, tuple[tuple[Measurement, ...], str]] = {}
 
     def report(self, at: int) -> tuple[dict[str, str], SRItem | None]:
         data, header = self._data, dict.fromkeys((name for name, _ in _HEADER.values()), "")
@@ -325,7 +328,10 @@ class _Walk:
             text = code.meaning
         elif kind in _TEXTS:
             text = self._text(found, *_TEXTS[kind]).strip()
-        measured = self._measurements(found) if kind == "NUM" else ()
+        measured: tuple[Measurement, ...] = ()
+        if kind == "NUM":
+            measured, odd = self._measurements(found)
+            text = text or odd
         return SRItem(self._code(found, _NAME), kind, text, code, measured, children)
 
     def _code(self, found: Found, tag: int) -> CodedConcept | None:
@@ -340,7 +346,8 @@ class _Walk:
 
         def take(at: int, end: int) -> int:
             one, at, _ = self._elements(at, end, _CODE_VRS)
-            parts.append(one)
+            if not parts:
+                parts.append(one)
             return at
 
         self._whole(place, take)
@@ -363,33 +370,35 @@ class _Walk:
     def _length_before(self, start: int) -> int:
         return int(_LONG(self._data, start - 4)[0])
 
-    def _measurements(self, found: Found) -> tuple[Measurement, ...]:
+    def _measurements(self, found: Found) -> tuple[tuple[Measurement, ...], str]:
         place = found.get(_MEASURED)
         if place is None:
-            return ()
+            return (), ""
         raw = self._data[place[0] : place[1]]
         if raw in self._measured:
             return self._measured[raw]
         made: list[Measurement] = []
+        odd: list[str] = []
 
         def take(at: int, end: int) -> int:
             one, at, _ = self._elements(at, end, _MEASURE_VRS)
             unit = self._code(one, _UNITS)
             words = unit.value or unit.meaning if unit is not None else ""
-            made.extend(Measurement(number, words) for number in self._numbers(one) if math.isfinite(number))
+            numbers, rest = finite_numbers(self._numbers(one))
+            made.extend(Measurement(number, words) for number in numbers)
+            odd.append(rest)
             return at
 
         self._whole(place, take)
-        self._measured[raw] = tuple(made)
+        self._measured[raw] = tuple(made), "; ".join(filter(None, odd))
         return self._measured[raw]
 
-    def _numbers(self, found: Found) -> list[float]:
+    def _numbers(self, found: Found) -> list[str]:
         start, stop = found.get(_FLOATING, (0, 0))
         if stop > start:
-            return [one for (one,) in struct.iter_unpack("<d", self._data[start:stop])]
+            return [repr(one) for (one,) in struct.iter_unpack("<d", self._data[start:stop])]
         start, stop = found.get(_NUMERIC, (0, 0))
-        words = self._data[start:stop].decode("ascii").rstrip(" \0").split("\\")
-        return [float(word) for word in words if word]
+        return self._data[start:stop].decode("latin-1").split("\\")
 
     def _text(self, found: Found, tag: int, vr: bytes) -> str:
         start, stop = found.get(tag, (0, 0))

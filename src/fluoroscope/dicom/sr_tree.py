@@ -1,20 +1,22 @@
 """A foreign structured report as a tree of items, read within bounds of size, number and depth."""
 
 import io
-import math
 import warnings
 from pathlib import Path
 from typing import Any
 
-from fluoroscope.dicom.safe_parsing import PARSE_ERRORS, dicom_size
+from fluoroscope.dicom.safe_parsing import PARSE_ERRORS
 from fluoroscope.dicom.sr_bytes import MAX_DEPTH, MAX_ITEMS, OverBoundsError, UnusualError, walk_report
-from fluoroscope.dicom.sr_items import CodedConcept, Measurement, SRDocument, SRItem
+from fluoroscope.dicom.sr_file import report_bytes
+from fluoroscope.dicom.sr_items import CodedConcept, Measurement, SRDocument, SRItem, finite_numbers
 from fluoroscope.patient.stored import PatientFileError
 
 __all__ = ["CodedConcept", "Measurement", "SRDocument", "SRItem", "read_sr"]
 
-MAX_BYTES = 64_000_000
-_SR_CLASSES = "1.2.840.10008.5.1.4.1.1.88."
+_ITEM_TAGS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")
+_MOST_BY_LIBRARY = 100_000
+"""Items of sequences, little or big endian: more would take the parser minutes."""
+_DOSE_CLASSES = ("1.2.840.10008.5.1.4.1.1.88.67", "1.2.840.10008.5.1.4.1.1.88.73", "1.2.840.10008.5.1.4.1.1.88.76")
 _HEADER = (
     "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Modality", "Manufacturer",
     "ManufacturerModelName", "DeviceSerialNumber", "PatientID", "PatientName", "PatientSex", "PatientBirthDate",
@@ -29,18 +31,12 @@ def read_sr(path: Path) -> SRDocument | None:
     Raises
     ------
     PatientFileError
-        The file cannot be read, is empty, truncated or damaged, deflated, larger than 64 MB, nested deeper than 32
-        items or holds more than two million.
+        The file cannot be read, is empty, truncated or damaged, larger than 32 MB (24 MB unpacked), nested deeper
+        than 32 items or holds more than 200 000; or it is of a rare form and holds more than 100 000.
     """
-    size = dicom_size(path)
-    if size is None:
+    data = report_bytes(path)
+    if data is None:
         return None
-    if size > MAX_BYTES:
-        raise PatientFileError(f"{path}: {size / 1e6:.0f} MB is more than a dose report can be; it is not read")
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise PatientFileError(f"{path}: cannot be read ({error.strerror}); check the file") from error
     try:
         header, root = walk_report(data)
     except OverBoundsError as error:
@@ -54,14 +50,16 @@ def read_sr(path: Path) -> SRDocument | None:
 
 
 def _refuse_empty(path: Path, sop_class: str) -> None:
-    if sop_class.startswith(_SR_CLASSES):
-        raise PatientFileError(f"{path}: a structured report without content; copy the file again")
+    if sop_class in _DOSE_CLASSES:
+        raise PatientFileError(f"{path}: a dose report without content; copy the file again")
 
 
 def _by_library(path: Path, data: bytes) -> SRDocument | None:
     """Read by pydicom what the lean walk does not know; ten to thirty times slower."""
     from pydicom import dcmread
 
+    if max(data.count(tag) for tag in _ITEM_TAGS) > _MOST_BY_LIBRARY:
+        raise PatientFileError(f"{path}: of a rare form and more than {_MOST_BY_LIBRARY} items; it is not read")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -101,12 +99,17 @@ class _Walk:
             raise PatientFileError(f"{self._path}: more than {MAX_ITEMS} content items; it is not read")
         kind = str(dataset.get("ValueType", "") or "")
         code = _code(dataset, "ConceptCodeSequence")
+        text = _text(dataset, kind) if code is None else code.meaning
+        measured: tuple[Measurement, ...] = ()
+        if kind == "NUM":
+            measured, odd = _measurements(dataset)
+            text = text or odd
         return SRItem(
             _code(dataset, "ConceptNameCodeSequence"),
             kind,
-            _text(dataset, kind) if code is None else code.meaning,
+            text,
             code,
-            _measurements(dataset) if kind == "NUM" else (),
+            measured,
             tuple(self.item(one, depth + 1) for one in dataset.get("ContentSequence", None) or ()),
         )
 
@@ -129,15 +132,23 @@ def _code(dataset: Any, keyword: str) -> CodedConcept | None:
     return CodedConcept(*(str(word).strip() for word in words))
 
 
-def _measurements(dataset: Any) -> tuple[Measurement, ...]:
-    found = []
+def _measurements(dataset: Any) -> tuple[tuple[Measurement, ...], str]:
+    found, odd = [], []
     for one in dataset.get("MeasuredValueSequence", None) or ():
         unit = _code(one, "MeasurementUnitsCodeSequence")
-        number = one.get("FloatingPointValue", None)
-        if number is None:
-            number = one.get("NumericValue", None)
-        values = number if isinstance(number, (list, tuple)) or type(number).__name__ == "MultiValue" else [number]
-        for value in values:
-            if value is not None and str(value) != "" and math.isfinite(float(value)):
-                found.append(Measurement(float(value), unit.value or unit.meaning if unit is not None else ""))
-    return tuple(found)
+        numbers, rest = finite_numbers(_written(one))
+        found += [Measurement(number, unit.value or unit.meaning if unit is not None else "") for number in numbers]
+        odd.append(rest)
+    return tuple(found), "; ".join(filter(None, odd))
+
+
+def _written(one: Any) -> list[str]:
+    """Return numbers as they are written: the parser refuses a whole report for one that is none."""
+    values = one.get("FloatingPointValue", None)
+    if values is None:
+        raw = one.get_item("NumericValue")
+        if raw is not None and isinstance(raw.value, bytes) and raw.VR in (None, "DS", "UN"):
+            return raw.value.decode("latin-1").split("\\")
+        values = one.get("NumericValue", None)
+    many = isinstance(values, (list, tuple)) or type(values).__name__ == "MultiValue"
+    return [repr(float(value)) for value in (values if many else [values]) if value is not None and str(value) != ""]
