@@ -79,7 +79,17 @@ def test_our_own_run_hits_the_side_that_faces_the_tube(small_ct, tmp_path, comma
         assert len(picture.getcolors(1 << 20)) > 10
 
 
-@pytest.mark.parametrize("words", [["--phantom", "ghost"], ["--position", "up"], ["--weight-kg", "nan"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--phantom", "ghost"],
+        ["--phantom", ""],
+        ["--position", "up"],
+        ["--weight-kg", "nan"],
+        ["--phantom", "plane", "--height-cm", "170"],
+        ["--phantom", "cylinder", "--weight-kg", "nan"],
+    ],
+)
 def test_bad_words_end_in_a_line(small_ct, tmp_path, command, words):
     simulate_run(RoomSetup(str(small_ct), matrix=512), Run(0.0, seconds=0.3, seed=3), tmp_path / "run")
     code, _, said = command("dose", "map", tmp_path / "run" / "dose.dcm", *words)
@@ -92,6 +102,22 @@ def prone_run(small_ct, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "run"
     simulate_run(RoomSetup(str(small_ct), position="HFP", matrix=512), Run(0.0, seconds=1.0, seed=3), folder)
     return folder / "dose.dcm"
+
+
+def test_a_report_is_never_written_over_and_of_several_files_all_or_none(prone_run, tmp_path, command):
+    report, csv_file = tmp_path / "dose.dcm", tmp_path / "map.csv"
+    report.write_bytes(prone_run.read_bytes())
+    for words in (
+        ["--dicom", report],
+        ["--csv", csv_file, "--png", csv_file],
+        ["--csv", csv_file, "--png", tmp_path / "nowhere" / "map.png"],
+        ["--csv", csv_file, "--dicom", tmp_path],
+        ["--dicom", tmp_path / "skin.dcm", "--png", tmp_path / "skin_map.dcm"],
+    ):
+        code, out, said = command("dose", "map", report, *words)
+        assert (code, out, said.count("\n")) == (2, "", 1)
+        assert sorted(tmp_path.iterdir()) == [report]
+        assert report.read_bytes() == prone_run.read_bytes()
 
 
 def as_made_by(path, maker, model, target):

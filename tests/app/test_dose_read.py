@@ -54,6 +54,13 @@ def test_csv_has_a_row_an_event(run_folder):
     assert "mm" in row["filters"]
 
 
+def test_one_form_is_printed(run_folder):
+    done = CliRunner().invoke(app, ["dose", "read", str(run_folder / "dose.dcm"), "--csv", "--json"])
+    assert done.exit_code != 0
+    assert done.stdout == ""
+    assert "choose one" in str(done.exception)
+
+
 @pytest.mark.parametrize("name", ["nobody.dcm", "notes.txt", "empty"])
 def test_what_cannot_be_read_is_refused_in_a_line(tmp_path, monkeypatch, capsys, name):
     (tmp_path / "notes.txt").write_text("not DICOM")

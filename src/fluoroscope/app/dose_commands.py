@@ -28,6 +28,8 @@ def dose_read(
     """Read what dose objects of any machine say: totals, sums, events and everything that looks wrong."""
     from fluoroscope.app.dose_reading import dose_csv, dose_facts, dose_rows, read_dose_objects
 
+    if json_output and csv_output:
+        raise ValueError("--json and --csv: choose one")
     with loading_bar() as progress:
         objects, faults = read_dose_objects(files, progress)
     for fault in faults:
@@ -58,6 +60,8 @@ def dose_alerts(
     from fluoroscope.app.dose_reading import read_dose_objects
     from fluoroscope.app.dose_rules import read_rules
 
+    if phantom is not None:
+        _check_body(phantom)
     rules = read_rules(levels).levels
     peaks = None if phantom is None else partial(running_peaks, body=Body(phantom))
     with loading_bar() as progress:
@@ -124,17 +128,21 @@ def dose_map(
 ) -> None:
     """Work out the peak skin dose and where it lies; without a table position, its bounds."""
     from fluoroscope.app.dose_map import Body, map_dose, map_facts, map_rows, write_map_csv, write_map_png
+    from fluoroscope.app.output_paths import check_outputs
     from fluoroscope.dose.skin_machines import read_table_frame
     from fluoroscope.dose.skin_phantoms import USUAL
     from fluoroscope.geometry.table import PatientPosition
+    from fluoroscope.records.patient_dose import map_path
 
+    _check_body(phantom, sized=height_cm is not None or weight_kg is not None)
+    written = (dicom_file, dicom_file and map_path(dicom_file), csv_file, png_file)
+    check_outputs(written, (file, table_file, Path(phantom)))
     if position is not None and position not in PatientPosition.__members__:
         raise ValueError(f"position must be {', '.join(PatientPosition.__members__)}, got {position}")
     lies = None if position is None else PatientPosition[position]
     usual_cm, usual_kg = USUAL.get(phantom, USUAL["adult"])
-    body = Body(
-        phantom, usual_cm if height_cm is None else height_cm, usual_kg if weight_kg is None else weight_kg, lies
-    )
+    tall_cm, heavy_kg = usual_cm if height_cm is None else height_cm, usual_kg if weight_kg is None else weight_kg
+    body = Body(phantom, tall_cm, heavy_kg, lies)
     report = map_dose(file, body, None if table_file is None else read_table_frame(table_file))
     if csv_file is not None:
         write_map_csv(report, csv_file)
@@ -148,6 +156,13 @@ def dose_map(
         print_json(map_facts(report))
     else:
         print_table(str(file), ["what", "value"], map_rows(report))
+
+
+def _check_body(phantom: str, *, sized: bool = False) -> None:
+    if not phantom.strip():
+        raise ValueError("--phantom is empty; name plane, cylinder, adult, child or a patient")
+    if sized and phantom in ("plane", "cylinder"):
+        raise ValueError(f"--phantom {phantom} has one size; leave out --height-cm and --weight-kg")
 
 
 RegistryOption = Annotated[
