@@ -10,6 +10,7 @@ from importlib import resources
 import numpy as np
 from numpy.typing import NDArray
 
+from fluoroscope.beam.spline import CubicSpline
 from fluoroscope.dose.skin_factors import BACKSCATTER_SIDES_CM, BeamQuality
 
 __all__ = ["published_factors", "published_quality", "published_rows"]
@@ -42,9 +43,7 @@ def published_factors(tube_voltage_kv: float, hvl_mm_al: float) -> tuple[Array, 
 
 def published_quality(tube_voltage_kv: float, hvl_mm_al: float, table: float) -> BeamQuality:
     """Return a beam whose backscatter and water to air are the table's, in place of the polynomial's and the fit's."""
-    from scipy.interpolate import CubicSpline
-
     scatter, medium = published_factors(tube_voltage_kv, hvl_mm_al)
-    spline = np.ascontiguousarray(CubicSpline(BACKSCATTER_SIDES_CM, scatter).c, dtype=np.float64)
+    spline = np.ascontiguousarray(CubicSpline.through(BACKSCATTER_SIDES_CM, scatter).coefficients, dtype=np.float64)
     spline.setflags(write=False)
     return BeamQuality(tube_voltage_kv, hvl_mm_al, float(medium.mean()), table, spline, float(scatter.max()))

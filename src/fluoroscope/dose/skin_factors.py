@@ -6,15 +6,12 @@ half-value layers mm Al, tube voltages kV.
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fluoroscope.beam import MATERIALS, Filtration, linear_attenuation_per_mm, tube_spectrum
-
-if TYPE_CHECKING:
-    from scipy.interpolate import CubicSpline
+from fluoroscope.beam.spline import CubicSpline
 
 __all__ = [
     "BACKSCATTER_SIDES_CM",
@@ -94,11 +91,8 @@ def backscatter(tube_voltage_kv: float, hvl_mm_al: float, side_cm: ArrayLike) ->
     return np.asarray(spline(inside), dtype=np.float64)
 
 
-def _spline(tube_voltage_kv: float, hvl_mm_al: float) -> "CubicSpline":
-    # A room opens a second sooner without it.
-    from scipy.interpolate import CubicSpline
-
-    return CubicSpline(BACKSCATTER_SIDES_CM, backscatter_at_sides(tube_voltage_kv, hvl_mm_al))
+def _spline(tube_voltage_kv: float, hvl_mm_al: float) -> CubicSpline:
+    return CubicSpline.through(BACKSCATTER_SIDES_CM, backscatter_at_sides(tube_voltage_kv, hvl_mm_al))
 
 
 def medium(tube_voltage_kv: float, hvl_mm_al: float) -> float:
@@ -169,7 +163,7 @@ class BeamQuality:
     @classmethod
     def given(cls, tube_voltage_kv: float, hvl_mm_al: float, medium_factor: float, table: float) -> "BeamQuality":
         """Return a quality whose factors somebody else names."""
-        spline = np.ascontiguousarray(_spline(tube_voltage_kv, hvl_mm_al).c, dtype=np.float64)
+        spline = np.ascontiguousarray(_spline(tube_voltage_kv, hvl_mm_al).coefficients, dtype=np.float64)
         spline.setflags(write=False)
         largest = float(backscatter_at_sides(tube_voltage_kv, hvl_mm_al).max())
         return cls(tube_voltage_kv, hvl_mm_al, medium_factor, table, spline, largest)
