@@ -132,3 +132,14 @@ def test_a_folder_that_cannot_be_written_says_so_and_shows_nothing(tmp_path):
         history.outside_add(kind="CT")
     history.close()
     assert history.status()["outside"] == []
+
+
+def test_the_library_of_the_records_is_loaded_the_way_its_writer_loads_it(tmp_path, monkeypatch):
+    """Two threads that load pydicom at once both fail, and the exam's writer with them."""
+    loaded = []
+    monkeypatch.setattr("fluoroscope.app.room_history.load_records", lambda: loaded.append(True))
+    history = RoomHistory(lambda: DoseMemory(tmp_path / "registry.sqlite"), lambda *_: None)
+    history.begin(JANE, tmp_path)
+    history.outside_add(kind="CT")
+    history.close()
+    assert loaded

@@ -11,6 +11,7 @@ from fluoroscope.app.told_exposures import TOLD_FOLDER, ToldExposures, ToldWaiti
 from fluoroscope.monitor.control import RefusedError
 from fluoroscope.records.exam_store import exams_folder
 from fluoroscope.records.identity import PatientIdentity
+from fluoroscope.records.loading import load_records
 
 if TYPE_CHECKING:  # a room opens two seconds sooner without the database's libraries
     from fluoroscope.app.dose_memory import DoseMemory
@@ -137,7 +138,8 @@ class RoomHistory:
         """Keep what the patient on the table tells of an exposure elsewhere; the registry gets it when it answers."""
         patient = self._on_the_table()
         told = {"kind": kind, "body_part": body_part, "place": place, "when": when, "confirmed": bool(confirmed)}
-        # What cannot be kept is refused while the one who types it is there; the module is what the thread loads too.
+        # What cannot be kept is refused while the one who types it is there. The exam's writer loads pydicom meanwhile.
+        load_records()
         from fluoroscope.app.dose_memory import check_told
 
         try:
