@@ -121,7 +121,7 @@ def run(
 
 @app.command()
 def simulate(
-    out: Annotated[Path, typer.Option(help="Folder for cine.dcm, dose.dcm, frame.png, truth.json, summary.json.")],
+    out: Annotated[Path, typer.Option(help="Folder for cines, dose records, frame.png, truth.json, summary.json.")],
     patient: PatientArgument = None,
     labels: LabelsOption = None,
     position: PositionOption = "HFP",

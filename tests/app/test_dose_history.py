@@ -82,6 +82,8 @@ def test_bad_input_is_one_line_and_exit_code_2(run, tmp_path):
         ("correct", "1.2.3", "procedure_key", "appendectomy", "--why", "y"),
         ("erase", "nobody", "--why", "y", "--yes"),
         ("export", "--anonymise", "--dates", "never"),
+        ("export", "--dates", "shift"),
+        ("export", "--key", tmp_path / "secret"),
     ):
         code, out, err = run(*words)
         assert (code, out) == (2, ""), words

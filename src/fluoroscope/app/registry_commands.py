@@ -204,7 +204,9 @@ def _print(facts: dict[str, object], line: str, json_output: bool) -> None:
 def export(
     patient: Annotated[str | None, typer.Argument(metavar="[PATIENT]", help="Of one patient; all when absent.")] = None,
     anonymise: Annotated[bool, typer.Option(help="Pseudonyms instead of ids, no names, no free text.")] = False,
-    dates: Annotated[str, typer.Option(help="Of anonymised rows: shift, year or drop.")] = "shift",
+    dates: Annotated[
+        str | None, typer.Option(help="Of anonymised rows: shift, year or drop; shift when absent.")
+    ] = None,
     key: Annotated[
         Path | None, typer.Option(help="File of the secret behind the pseudonyms; one in the data folder when absent.")
     ] = None,
@@ -216,7 +218,10 @@ def export(
     from fluoroscope.registry import Registry
     from fluoroscope.registry.exporting import COLUMNS, Pseudonyms, export_exams
 
-    pseudonyms = Pseudonyms(pseudonym_secret(key), dates) if anonymise else None
+    # Who asks for moved dates believes the rows name nobody.
+    if not anonymise and (dates is not None or key is not None):
+        raise ValueError("--dates and --key are for --anonymise: without it the rows would name the patients")
+    pseudonyms = Pseudonyms(pseudonym_secret(key), dates or "shift") if anonymise else None
     with Registry(registry) as opened:
         rows = export_exams(opened, patient, pseudonyms)
     if json_output:
