@@ -63,6 +63,18 @@ def test_the_record_says_what_is_printed(report, tmp_path):
     assert highest == pytest.approx(facts["peak_skin_dose_mgy"], rel=1e-6)
 
 
+@pytest.mark.req("REQ-REC-002")
+def test_a_child_is_said_to_be_one_and_drawn(report, tmp_path):
+    facts = run(
+        "map", report, "--dicom", tmp_path / "c.dcm", "--json", "--phantom", "child", "--height-cm", 110,
+        "--weight-kg", 19,
+    )  # fmt: skip
+    written = pydicom.dcmread(tmp_path / "c.dcm")
+    words = [str(element.value) for element in written.iterall() if element.keyword == "TextValue"]
+    assert any("child of 110 cm and 19 kg" in said for said in words)
+    assert any(facts["where"] in said for said in words)
+
+
 @pytest.mark.data
 @pytest.mark.req("REQ-REC-002")
 def test_reports_of_any_maker_give_a_record(data_folder, tmp_path):

@@ -3,7 +3,9 @@
 from dataclasses import replace
 
 import numpy as np
+import pydicom
 import pytest
+from pydicom.sr.codedict import codes
 
 from fluoroscope.app.dose_map import Body, map_dose
 from fluoroscope.app.live_skin import LiveSkin
@@ -12,6 +14,11 @@ from fluoroscope.dicom.dose_objects import read_dose_object
 from fluoroscope.dicom.dose_records import Notes
 from fluoroscope.dose.skin_machines import table_frame
 from fluoroscope.dose.skin_map import SkinMap, lay_at, skin_map
+from fluoroscope.geometry.table import TablePose
+from fluoroscope.records.content_items import number
+from fluoroscope.records.contents import DoseEvent
+from fluoroscope.records.identity import PatientAngles
+from fluoroscope.records.rdsr import write_rdsr
 
 pytestmark = pytest.mark.req("REQ-SKIN-004", "REQ-REC-006")
 
@@ -55,3 +62,30 @@ def test_the_map_of_a_report_follows_a_press_that_moved_and_stopped(room, exams,
     stayed = [replace(event, path=(), end_table=None, end_angles_deg=None) for event in events]
     standing = skin_map(found.phantom, lay_at(found.phantom, setup.position, np.asarray(setup.reference_mm)), stayed)
     assert np.abs(standing.dose_mgy - live.dose_mgy).sum() / live.dose_mgy.sum() > 0.5
+
+
+def mapped(path, make_exam, event, change=None):
+    """Return the map of a report of one event, and the codes of its warnings."""
+    write_rdsr(path, make_exam(), [DoseEvent(event, PatientAngles(0.0, 0.0))], ended=event.ended)
+    if change is not None:
+        dataset = pydicom.dcmread(path)
+        (item,) = (one for one in dataset.ContentSequence if one.ConceptNameCodeSequence[0].CodeValue == "113706")
+        item.ContentSequence.append(change)
+        dataset.save_as(path)
+    report = map_dose(path, Body())
+    return report.found, {warning.code for warning in report.warnings}
+
+
+def test_begin_and_end_alone_spread_the_dose_evenly_and_say_so(tmp_path, make_event, make_exam):
+    event = make_event(table=TablePose(), air_kerma_mgy=20.0, kap_gy_cm2=0.5)
+    pushed = replace(event, last_pose=replace(event.first_pose, isocenter_mm=(0.0, 0.0, -150.0)))
+    end_angle = number(codes.DCM.PositionerPrimaryEndAngle, 40.0, "deg")  # as another maker may write it
+    still, quiet = mapped(tmp_path / "still.dcm", make_exam, event)
+    assert "moved_evenly" not in quiet
+    for found, said in (
+        mapped(tmp_path / "pushed.dcm", make_exam, pushed),
+        mapped(tmp_path / "turned.dcm", make_exam, event, end_angle),
+    ):
+        assert "moved_evenly" in said
+        assert found.peak_mgy < 0.8 * still.peak_mgy
+        assert found.dose_mgy.sum() == pytest.approx(still.dose_mgy.sum(), rel=0.15)

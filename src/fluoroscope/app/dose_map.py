@@ -194,16 +194,15 @@ def _skin_of(body: Body) -> _Skin:
 def _placed(skin: _Skin, body: Body, position: PatientPosition, frame: TableFrame) -> Placed:
     """Lay the body where our own table has it, or with its first end at the head end of another's."""
     phantom, reference = skin.phantom, skin.reference_mm
+    below = 1.0 - LUMBAR_SHARE if position.value.startswith("FF") else LUMBAR_SHARE
     if frame.evidence is Evidence.OWN:
         if reference is not None:
             return lay_at(phantom, position, np.array(reference))
-        below = 1.0 - LUMBAR_SHARE if position.value.startswith("FF") else LUMBAR_SHARE
         turned = patient_from_equipment(TablePose(), position)[:3, :3]
         depth = float((phantom.corners.reshape(-1, 3) @ turned)[:, 1].max())
         return lay(phantom, Lying(position, tabletop_mm=depth + 40.0, head_end_mm=below * phantom.height_mm))
     if reference is None:
         return lay(phantom, Lying(position))
-    below = 1.0 - LUMBAR_SHARE if position.value.startswith("FF") else LUMBAR_SHARE
     return lay_with(phantom, Lying(position), np.array(reference), -below * body.height_cm * 10.0)
 
 

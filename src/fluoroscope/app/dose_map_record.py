@@ -10,6 +10,7 @@ import numpy as np
 
 from fluoroscope.acquisition.event import IrradiationEvent
 from fluoroscope.app.dose_map import Body, SkinReport, map_facts
+from fluoroscope.app.skin_events import filter_mm
 from fluoroscope.app.skin_words import where_on_body
 from fluoroscope.dicom.dose_objects import read_dose_object
 from fluoroscope.dicom.dose_records import DoseEventRecord
@@ -28,7 +29,6 @@ __all__ = [
     "write_map_record",
 ]
 
-_REFERENCE_FROM_ISOCENTER_MM = 150.0
 _OURS = "Fluoroscope"
 
 
@@ -77,7 +77,7 @@ def write_map_record(report: SkinReport, path: Path, body: Body, made: datetime 
     model = _body_model(report, body)
     remarks = tuple(warning.text for warning in report.warnings)
     if isinstance(found, SkinMap):
-        dose = patient_dose_of_map(found, model, facts["uncertainty_percent"], remarks, _place(found))
+        dose = patient_dose_of_map(found, model, facts["uncertainty_percent"], remarks, report.place)
     else:
         low, high = facts["bounds_mgy"]
         peak = facts["peak_skin_dose_mgy"]
@@ -209,30 +209,23 @@ def _beam_of_record(record: DoseEventRecord, ours: bool) -> BeamFacts | None:
         return None
     side_cm = float(np.sqrt(record.kap_gy_cm2 * 1000.0 / record.air_kerma_mgy))
     inherent = 0.0 if ours else INHERENT_ALUMINIUM_MM  # ours says all the aluminium, others what is added
-    aluminium, copper = (_thickness_mm(record, name) for name in ("aluminium", "copper"))
+    aluminium, copper = (filter_mm(record, name) for name in ("aluminium", "copper"))
     kv = float(np.clip(np.mean(volts), 40.0, 150.0))
     return BeamFacts(
         record.air_kerma_mgy, kv, min(inherent + aluminium, 50.0), min(copper, 3.0), min(max(side_cm, 1.0), 60.0)
     )
 
 
-def _thickness_mm(record: DoseEventRecord, material: str) -> float:
-    total = 0.0
-    for one in record.filters:
-        ends = [value for value in (one.minimum_mm, one.maximum_mm) if value is not None]
-        if one.material == material and ends:
-            total += sum(ends) / len(ends)
-    return total
-
-
 def _body_model(report: SkinReport, body: Body) -> BodyModel:
     name = report.phantom.name
     if not isinstance(report.found, SkinMap):
         return BodyModel("plane", "no body: bounds from assumed distances between source and skin")
+    drawn = f"{name} of {body.height_cm:g} cm and {body.weight_kg:g} kg, elliptic sections, no arms"
     words = {
         "plane": "plane on the table",
         "cylinder": "elliptic cylinder on the table",
-        "adult": f"adult of {body.height_cm:g} cm and {body.weight_kg:g} kg, elliptic sections, no arms",
+        "adult": drawn,
+        "child": drawn,
     }
     sized = name in ("adult", "child")
     return BodyModel(

@@ -12,7 +12,7 @@ from fluoroscope.dose.skin_map import INHERENT_ALUMINIUM_MM, SkinEvent, SkinPlac
 from fluoroscope.geometry.pose import angles_of_direction, beam_direction
 from fluoroscope.geometry.table import PatientPosition, TablePose, patient_from_equipment
 
-__all__ = ["NEAREST_SKIN_MM", "minimum_skin_mm", "recorded_position", "skin_events"]
+__all__ = ["NEAREST_SKIN_MM", "filter_mm", "minimum_skin_mm", "recorded_position", "skin_events"]
 
 _NO_VOLTAGE_KV = 80.0
 _NO_REFERENCE_MM = 600.0
@@ -133,7 +133,7 @@ def _skin_event(record: DoseEventRecord, reference: float, area_cm2: float | Non
     volts = [value for value in record.kvp if value > 0.0]
     if not volts:
         notes.add("voltage_assumed", f"without tube voltage {_NO_VOLTAGE_KV:g} kV is assumed")
-    aluminium, copper = (_filter_mm(record, name) for name in ("aluminium", "copper"))
+    aluminium, copper = (filter_mm(record, name) for name in ("aluminium", "copper"))
     return SkinEvent(
         air_kerma_mgy=kerma,
         reference_mm=reference,
@@ -184,7 +184,8 @@ def _sides_mm(record: DoseEventRecord, area_cm2: float) -> tuple[float, float]:
     return side * shape, side / shape
 
 
-def _filter_mm(record: DoseEventRecord, material: str) -> float:
+def filter_mm(record: DoseEventRecord, material: str) -> float:
+    """Return the thickness of a material in the beam, mm: the mean of each filter's ends, added up."""
     total = 0.0
     for one in record.filters:
         ends = [value for value in (one.minimum_mm, one.maximum_mm) if value is not None]
