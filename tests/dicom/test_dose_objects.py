@@ -302,6 +302,32 @@ def test_a_report_without_content_is_refused_when_it_is_a_dose_report_and_named_
     assert (found.kind, codes_of(found)) == ("not a dose object", {"not_dose"})
     with pytest.raises(PatientFileError, match="without content"):
         read_dose_object(write(tmp_path / "b.dcm"))
+    path = write(tmp_path / "c.dcm", totals())
+    whole = path.read_bytes()
+    path.write_bytes(whole[: whole.index(b"\x40\x00\x30\xa7")] + b"\x40\x00\x30\xa7SQ\0\0\0\0\0\0")
+    with pytest.raises(PatientFileError, match="without content"):
+        read_dose_object(path)
+
+
+def test_lists_of_millions_of_numbers_are_refused_before_they_are_built(tmp_path):
+    path = write(tmp_path / "a.dcm", totals())
+    whole = path.read_bytes()
+    floats = b"".join(
+        struct.pack("<HH2sH", 0x0040, 0xA161, b"FD", 65528) + np.random.default_rng(n).bytes(65528) for n in range(80)
+    )
+    measured = struct.pack("<HH2sHI", 0x0040, 0xA300, b"SQ", 0, 0xFFFFFFFF)
+    one = b"".join(
+        struct.pack("<HHI", 0xFFFE, 0xE000, 65536) + floats[at : at + 65536] for at in range(0, len(floats), 65536)
+    )
+    kind = struct.pack("<HH2sH", 0x0040, 0xA040, b"CS", 4) + b"NUM "
+    content = struct.pack("<HH2sHI", 0x0040, 0xA730, b"SQ", 0, 0xFFFFFFFF)
+    path.write_bytes(
+        whole[: whole.index(b"\x40\x00\x30\xa7")] + content + struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF) + kind
+        + measured + one + struct.pack("<HHI", 0xFFFE, 0xE0DD, 0) + struct.pack("<HHI", 0xFFFE, 0xE00D, 0)
+        + struct.pack("<HHI", 0xFFFE, 0xE0DD, 0)
+    )  # fmt: skip
+    with pytest.raises(PatientFileError, match="measured values"):
+        read_dose_object(path)
 
 
 def test_an_event_told_twice_is_said(tmp_path):

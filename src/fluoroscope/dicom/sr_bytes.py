@@ -14,11 +14,14 @@ from pydicom.values import convert_PN, convert_single_string
 
 from fluoroscope.dicom.sr_items import CodedConcept, Measurement, SRItem, finite_numbers
 
-__all__ = ["MAX_DEPTH", "MAX_ITEMS", "OverBoundsError", "UnusualError", "walk_report"]
+__all__ = ["MAX_DEPTH", "MAX_ITEMS", "MAX_NUMBERS", "OverBoundsError", "UnusualError", "walk_report"]
 
 MAX_DEPTH: Final = 32
 MAX_ITEMS: Final = 200_000
 """Content items of two thousand events of the wordiest maker; a second or two to walk."""
+
+MAX_NUMBERS: Final = 400_000
+"""Measured values of all items: some makers list every pulse."""
 
 _EXPLICIT, _IMPLICIT = struct.Struct("<I2sH").unpack_from, struct.Struct("<II").unpack_from
 _LONG = struct.Struct("<I").unpack_from
@@ -159,7 +162,7 @@ class _Walk:
     """One file. Places are byte offsets; ``end`` is where an item ends, or -1 where a delimiter says so."""
 
     def __init__(self, data: bytes, explicit: bool) -> None:
-        self._data, self._explicit, self._count = data, explicit, 0
+        self._data, self._explicit, self._count, self._values = data, explicit, 0, 0
         self._encodings: list[str] = ["iso8859"]
         # The same bytes mean the same all through a file: many values come again and again.
         self._codes: dict[bytes, CodedConcept | None] = {}
@@ -396,9 +399,16 @@ class _Walk:
     def _numbers(self, found: Found) -> list[str]:
         start, stop = found.get(_FLOATING, (0, 0))
         if stop > start:
+            self._more((stop - start) // 8)
             return [repr(one) for (one,) in struct.iter_unpack("<d", self._data[start:stop])]
         start, stop = found.get(_NUMERIC, (0, 0))
+        self._more(self._data.count(b"\\", start, stop) + 1)
         return self._data[start:stop].decode("latin-1").split("\\")
+
+    def _more(self, count: int) -> None:
+        self._values += count
+        if self._values > MAX_NUMBERS:
+            raise OverBoundsError(f"more than {MAX_NUMBERS} measured values")
 
     def _text(self, found: Found, tag: int, vr: bytes) -> str:
         start, stop = found.get(tag, (0, 0))

@@ -14,8 +14,8 @@ from fluoroscope.patient.stored import PatientFileError
 __all__ = ["CodedConcept", "Measurement", "SRDocument", "SRItem", "read_sr"]
 
 _ITEM_TAGS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")
-_MOST_BY_LIBRARY = 100_000
-"""Items of sequences, little or big endian: more would take the parser minutes."""
+_MOST_BY_LIBRARY, _LONGEST_BY_LIBRARY = 100_000, 12_000_000
+"""Items of sequences, little or big endian, and bytes: more would take the parser minutes."""
 _DOSE_CLASSES = ("1.2.840.10008.5.1.4.1.1.88.67", "1.2.840.10008.5.1.4.1.1.88.73", "1.2.840.10008.5.1.4.1.1.88.76")
 _HEADER = (
     "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Modality", "Manufacturer",
@@ -43,7 +43,7 @@ def read_sr(path: Path) -> SRDocument | None:
         raise PatientFileError(f"{path}: damaged or hostile DICOM ({error}); it is not read") from error
     except UnusualError:
         return _by_library(path, data)
-    if root is not None:
+    if root is not None and root.children:
         return SRDocument(path, header, root)
     _refuse_empty(path, header["SOPClassUID"])
     return None
@@ -58,14 +58,14 @@ def _by_library(path: Path, data: bytes) -> SRDocument | None:
     """Read by pydicom what the lean walk does not know; ten to thirty times slower."""
     from pydicom import dcmread
 
-    if max(data.count(tag) for tag in _ITEM_TAGS) > _MOST_BY_LIBRARY:
-        raise PatientFileError(f"{path}: of a rare form and more than {_MOST_BY_LIBRARY} items; it is not read")
+    if max(data.count(tag) for tag in _ITEM_TAGS) > _MOST_BY_LIBRARY or len(data) > _LONGEST_BY_LIBRARY:
+        raise PatientFileError(f"{path}: of a rare form and larger than a dose report can be; it is not read")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             # From memory a length that is a lie costs nothing: a file would be asked for all of it.
             dataset = dcmread(io.BytesIO(data), stop_before_pixels=True)
-            if "ContentSequence" not in dataset:
+            if not dataset.get("ContentSequence", None):
                 _refuse_empty(path, str(dataset.get("SOPClassUID", "")))
                 return None
             _refuse_cut(path, dataset)
