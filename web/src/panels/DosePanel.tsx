@@ -4,7 +4,7 @@ import { signal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 
 import type { Advice, DoseEstimates, Pace } from "../link/dose";
-import { effectiveText, saidOnce, skinText } from "../room/dosewords";
+import { effectiveText, percentText, saidOnce, skinText } from "../room/dosewords";
 import { adaptive, fixed, UNKNOWN } from "../room/format";
 import { act } from "../room/room";
 import { exposing, mayAct, monitors, readable, status } from "../room/state";
@@ -55,7 +55,7 @@ export function DosePanel() {
       <Part id="estimates" title="Estimates" value={estimates === null ? UNKNOWN : `${adaptive(estimates.effective_msv)} mSv effective`}><Estimates estimates={estimates} /></Part>
       {live.room !== null && <Part id="staff" title="Staff" value="scatter"><StaffMap /></Part>}
       {control?.limits && <Part id="limits" title="Limits" value={control.limits.high_level ? "HIGH LEVEL" : `${adaptive(control.limits.limit_mgy_min)} mGy/min`}><Limits limits={control.limits} /></Part>}
-      {control !== null && <Part id="budget" title="Budget" value={control.budget === null ? "none" : control.budget.stopped ? "SPENT" : `${fixed((control.budget.fraction ?? 0) * 100, 0)} %`}><BudgetSection budget={control.budget} /></Part>}
+      {control !== null && <Part id="budget" title="Budget" value={control.budget === null ? "none" : control.budget.stopped ? "SPENT" : percentText(control.budget.fraction ?? 0)}><BudgetSection budget={control.budget} /></Part>}
       {history !== null && <Part id="history" title="Before this exam" value={historyValue(history)}><HistoryWords history={history} /></Part>}
       <Part id="figures" title="How it is measured" value={dose.source}>
         <p class="hint">Air kerma {dose.reference_point}.</p>

@@ -3,8 +3,8 @@
 import { useRef, useState } from "preact/hooks";
 
 import type { Budget, DoseLimits } from "../link/dose";
-import { amountText, BUDGET_NEAR, budgetText, shortName } from "../room/dosewords";
-import { adaptive, fixed } from "../room/format";
+import { amountText, BUDGET_NEAR, budgetText, percentText, shortName } from "../room/dosewords";
+import { adaptive } from "../room/format";
 import { act, command } from "../room/room";
 import { doseDialog, exposing, mayAct, status } from "../room/state";
 import { Dialog } from "./Dialogs";
@@ -106,7 +106,7 @@ export function BudgetDialog() {
   const close = (): void => void (doseDialog.value = null);
   return (
     <Dialog title="The dose budget of this case is spent" onClose={close}>
-      <p class="budget-spent"><strong>{amountText(budget.value, budget.unit)}</strong> of {amountText(budget.limit, budget.unit)} {budget.words} ({fixed((budget.fraction ?? 0) * 100, 0)} %). X-ray is stopped.</p>
+      <p class="budget-spent"><strong>{amountText(budget.value, budget.unit)}</strong> of {amountText(budget.limit, budget.unit)} {budget.words} ({percentText(budget.fraction ?? 0)}). X-ray is stopped.</p>
       <h3>Go on above the budget</h3>
       <Signature label="Overrule the budget" reason="Reason" choices={[{ text: "Overrule", command: "budget_overrule" }]} onDone={close} />
       <h3>Or give this case another budget</h3>

@@ -22,10 +22,11 @@ export const shortName = (quantity: string, words: string): string => SHORT[quan
 /** "Next alert: air kerma 3.00 Gy, 4 % there". */
 export function nextAlertText(next: NextAlert | null | undefined): string {
   if (next === null || next === undefined) return "No further alert level";
-  return `Next alert: ${inSentence(next.quantity, next.words)} ${levelText(next)}, ${share(next.fraction)} there`;
+  return `Next alert: ${inSentence(next.quantity, next.words)} ${levelText(next)}, ${percentText(next.fraction)} there`;
 }
 
-function share(part: number): string {
+/** Percent, rounded down: it is not there before it is there. */
+export function percentText(part: number): string {
   const percent = part * 100;
   return percent > 0 && percent < 1 ? "<1 %" : `${fixed(Math.floor(percent), 0)} %`;
 }
@@ -50,7 +51,7 @@ export function paceText(row: PaceRow): string {
   const part = row.fraction_of_typical;
   if (paceLevel(row) === "above reference") return `${name} above the reference level`;
   if (part === null || row.value === null) return `${name} ${UNKNOWN}`;
-  return part < 1 ? `${name} ${share(part)} of typical` : `${name} ${part.toFixed(1)} × typical`;
+  return part < 1 ? `${name} ${percentText(part)} of typical` : `${name} ${part.toFixed(1)} × typical`;
 }
 
 export interface PaceMarks {
@@ -89,7 +90,7 @@ export function forbidden(control: DoseControl | null | undefined): "screening" 
 export const BUDGET_NEAR = 0.8;
 
 export function budgetText(budget: Budget): string {
-  const of = `${share(budget.fraction ?? 0)} of ${amountText(budget.limit, budget.unit)}`;
+  const of = `${percentText(budget.fraction ?? 0)} of ${amountText(budget.limit, budget.unit)}`;
   if (budget.overruled !== null) return `Budget overruled by ${budget.overruled.by}: ${of}`;
   return budget.stopped ? `Budget spent: ${of}` : `Budget: ${of}`;
 }
