@@ -63,6 +63,14 @@ def test_all_files_and_what_they_say(command, small_ct, tmp_path):
     assert pixels[:, 256, 256].mean() < pixels[:, 256, 4].mean()
 
 
+@pytest.mark.parametrize(("name", "angle"), [("primary", "nan"), ("primary", "361"), ("secondary", "-91")])
+def test_an_angle_no_arm_has_is_refused_in_a_line(small_ct, tmp_path, command, name, angle):
+    code, out, said = command("simulate", small_ct, "--out", tmp_path / "run", f"--{name}-deg", angle)
+    assert (code, out) == (2, "")
+    assert said.startswith(f"error: --{name}-deg {angle}: choose ")
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.req("HAZ-UNIT-001")
 def test_the_dose_report_says_the_same_in_its_units(command, small_ct, tmp_path):
     summary = simulate(command, small_ct, tmp_path / "out")

@@ -91,6 +91,9 @@ class Run:
             raise ValueError(f"--pulse-rate-hz {self.pulse_rate_hz:g}: choose one of {rates}")
         if self.seed < 0:
             raise ValueError(f"--seed {self.seed}: choose 0 or more")
+        for name, angle, most in (("primary", self.primary_deg, 360), ("secondary", self.secondary_deg, 90)):
+            if not -most <= angle <= most:
+                raise ValueError(f"--{name}-deg {angle:g}: choose -{most} to {most}")
 
 
 @dataclass(frozen=True, slots=True)
