@@ -10,7 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from fluoroscope.app.dose_map import Body, map_dose, write_map_png
+from fluoroscope.app.dose.map import Body, map_dose, write_map_png
 from fluoroscope.app.serving import open_room
 from fluoroscope.app.setup import RoomSetup
 

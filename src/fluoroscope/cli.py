@@ -10,7 +10,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from fluoroscope import NOT_A_MEDICAL_DEVICE, __version__
-from fluoroscope.app.dose_commands import dose_app
+from fluoroscope.app.dose.commands import dose_app
 from fluoroscope.app.terminal import loading_bar, print_json, print_table, warn
 
 __all__ = ["app", "main"]
@@ -381,7 +381,7 @@ def bench(
     json_output: JsonOption = False,
 ) -> None:
     """Measure speed and memory on this computer: medians and spread."""
-    from fluoroscope.app.registry_bench import registry_rows
+    from fluoroscope.app.dose.registry_bench import registry_rows
     from fluoroscope.app.room_bench import first_frame_rows, recording_rows, stream_rows
     from fluoroscope.evaluation.bench import bench_rows
 
@@ -399,7 +399,7 @@ def scorecard(
     json_output: JsonOption = False,
 ) -> None:
     """Measure accuracy, each figure against its reference and tolerance."""
-    from fluoroscope.app.dose_map import Body, map_dose, map_facts
+    from fluoroscope.app.dose.map import Body, map_dose, map_facts
     from fluoroscope.evaluation.scorecard import scorecard_rows
 
     def peak_of(path: Path) -> float:

@@ -8,7 +8,7 @@ import pytest
 
 from fluoroscope.acquisition.clock import SteppedClock
 from fluoroscope.app.console import Console
-from fluoroscope.app.dose_advice import DoseAdviser, advice_status
+from fluoroscope.app.dose.advice import DoseAdviser, advice_status
 from fluoroscope.app.room_scene import RoomScene
 from fluoroscope.app.setup import RoomSetup, load_patient
 from fluoroscope.app.virtual import virtual_carm

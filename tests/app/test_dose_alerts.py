@@ -7,8 +7,8 @@ from pydicom import dcmwrite
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, XRayRadiationDoseSRStorage, generate_uid
 
-from fluoroscope.app.dose_alerts import watch_of
-from fluoroscope.app.dose_reading import read_dose_objects
+from fluoroscope.app.dose.alerts import watch_of
+from fluoroscope.app.dose.reading import read_dose_objects
 from fluoroscope.app.setup import RoomSetup
 from fluoroscope.app.simulation import Run, simulate_run
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from fluoroscope.app.dose_control import DoseControl
-from fluoroscope.app.dose_rules import DoseRules, dose_rules
+from fluoroscope.app.dose.control import DoseControl
+from fluoroscope.app.dose.rules import DoseRules, dose_rules
 from fluoroscope.app.serving import open_clip_room, open_room
 from fluoroscope.app.setup import RoomSetup
 from fluoroscope.beam.technique import RadiationMode

@@ -9,7 +9,7 @@ import pytest
 
 from fluoroscope.acquisition.event import IrradiationEvent
 from fluoroscope.acquisition.frame import Collimation
-from fluoroscope.app.dose_estimates import (
+from fluoroscope.app.dose.estimates import (
     PatientFacts,
     UterusPlace,
     estimate_facts,

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from fluoroscope.app.dose_memory import DoseMemory
+from fluoroscope.app.dose.memory import DoseMemory
 from fluoroscope.cli import main
 from fluoroscope.records.contents import DoseEvent
 from fluoroscope.records.exam_store import ExamFolder
@@ -163,7 +163,7 @@ def test_exam_that_could_not_be_kept_is_said_and_kept_at_the_next_start(closed_e
 
 @pytest.mark.req("REQ-REG-012")
 def test_room_goes_on_while_another_program_holds_the_registry(closed_exam, tmp_path, monkeypatch):
-    monkeypatch.setattr("fluoroscope.app.dose_memory._ROOM_WAIT_S", 0.05)
+    monkeypatch.setattr("fluoroscope.app.dose.memory._ROOM_WAIT_S", 0.05)
     folder = closed_exam()
     with Registry(tmp_path / "registry.sqlite") as holder:
         memory = DoseMemory(tmp_path / "registry.sqlite")

@@ -7,7 +7,7 @@ import pydicom
 import pytest
 from PIL import Image
 
-from fluoroscope.app.dose_map import peak_of, running_peaks
+from fluoroscope.app.dose.map import peak_of, running_peaks
 from fluoroscope.app.setup import RoomSetup
 from fluoroscope.app.simulation import Run, simulate_run
 from fluoroscope.dicom.dose_objects import read_dose_object

@@ -8,8 +8,8 @@ import pydicom
 import pytest
 from typer.testing import CliRunner
 
-from fluoroscope.app.dose_commands import dose_app
-from fluoroscope.app.dose_map_record import BeamFacts, beam_facts, with_beams
+from fluoroscope.app.dose.commands import dose_app
+from fluoroscope.app.dose.map_record import BeamFacts, beam_facts, with_beams
 from fluoroscope.dose.skin_factors import half_value_layer_mm_al
 from fluoroscope.geometry.table import TablePose
 from fluoroscope.records.contents import DoseEvent

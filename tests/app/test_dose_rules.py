@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fluoroscope.app.dose_rules import DoseRules, DoseRulesError, dose_rules, read_rules
-from fluoroscope.app.dose_rules_text import rules_tables, rules_toml
+from fluoroscope.app.dose.rules import DoseRules, DoseRulesError, dose_rules, read_rules
+from fluoroscope.app.dose.rules_text import rules_tables, rules_toml
 from fluoroscope.dose.alerts import PUBLISHED_LEVELS, Quantity
 from fluoroscope.dose.budget import BUDGET_QUANTITIES, DoseQuantity
 from fluoroscope.procedure.catalogue import PROCEDURES

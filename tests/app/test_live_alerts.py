@@ -2,7 +2,7 @@
 
 import pytest
 
-from fluoroscope.app.live_alerts import LiveAlerts, possible_peak
+from fluoroscope.app.dose.live_alerts import LiveAlerts, possible_peak
 from fluoroscope.dose.alerts import LevelRule, Quantity
 from fluoroscope.live.journal import read_journal
 from fluoroscope.live.states import LiveState

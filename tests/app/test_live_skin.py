@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fluoroscope.app.dose_map import Body, map_dose
-from fluoroscope.app.live_skin import LiveSkin
+from fluoroscope.app.dose.live_skin import LiveSkin
+from fluoroscope.app.dose.map import Body, map_dose
 from fluoroscope.app.serving import open_room
 from fluoroscope.app.setup import RoomSetup
 from fluoroscope.dose.skin_dose import SkinDose, beam_of_pose
@@ -142,7 +142,7 @@ def test_a_pulse_that_cannot_be_mapped_ends_the_map_and_not_the_exposure(room, e
     def refused(*_):
         raise ValueError("no such beam")
 
-    monkeypatch.setattr("fluoroscope.app.live_skin.beam_of_pose", refused)
+    monkeypatch.setattr("fluoroscope.app.dose.live_skin.beam_of_pose", refused)
     expose(room, pulses=3)
     assert skin.result() is skin.status() is skin.peak_mgy() is None
     monkeypatch.undo()

@@ -7,9 +7,9 @@ import pydicom
 import pytest
 from pydicom.sr.codedict import codes
 
-from fluoroscope.app.dose_map import Body, map_dose
-from fluoroscope.app.live_skin import LiveSkin
-from fluoroscope.app.skin_events import skin_events
+from fluoroscope.app.dose.live_skin import LiveSkin
+from fluoroscope.app.dose.map import Body, map_dose
+from fluoroscope.app.dose.skin_events import skin_events
 from fluoroscope.dicom.dose_objects import read_dose_object
 from fluoroscope.dicom.dose_records import Notes
 from fluoroscope.dose.skin_machines import table_frame

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from fluoroscope.app.room_history import RoomHistory
+from fluoroscope.app.dose.room_history import RoomHistory
 from fluoroscope.app.serving import open_clip_room, open_room
 from fluoroscope.app.setup import RoomSetup
 from fluoroscope.live.journal import read_journal

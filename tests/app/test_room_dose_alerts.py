@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fluoroscope.app.dose_rules import DoseRulesError, read_rules
+from fluoroscope.app.dose.rules import DoseRulesError, read_rules
 from fluoroscope.app.serving import open_room
 from fluoroscope.app.setup import RoomSetup
 from fluoroscope.dose.alerts import CumulativeDose, alerts_of

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from fluoroscope.acquisition.event import IrradiationEvent
-from fluoroscope.app.staff_dose import Protection, staff_dose
+from fluoroscope.app.dose.staff_dose import Protection, staff_dose
 from fluoroscope.geometry.pose import CArmPose
 from fluoroscope.geometry.table import PatientPosition, TablePose
 

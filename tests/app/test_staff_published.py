@@ -5,7 +5,7 @@ Published series say KAP or time, seldom where people stood: ours stands still, 
 
 import pytest
 
-from fluoroscope.app.staff_dose import Protection, staff_dose
+from fluoroscope.app.dose.staff_dose import Protection, staff_dose
 from fluoroscope.dose.scatter_map import SCATTER_PERCENT
 from fluoroscope.dose.staff_settings import StaffSettings
 from fluoroscope.geometry.pose import CArmPose

@@ -6,9 +6,9 @@ import os
 import pytest
 from sqlalchemy import text
 
-from fluoroscope.app.dose_memory import DoseMemory, check_told
-from fluoroscope.app.room_history import RoomHistory
-from fluoroscope.app.told_exposures import TOLD_FOLDER, ToldExposures
+from fluoroscope.app.dose.memory import DoseMemory, check_told
+from fluoroscope.app.dose.room_history import RoomHistory
+from fluoroscope.app.dose.told_exposures import TOLD_FOLDER, ToldExposures
 from fluoroscope.monitor.control import RefusedError
 from fluoroscope.records.identity import PatientIdentity
 from fluoroscope.registry import Registry
@@ -137,7 +137,7 @@ def test_a_folder_that_cannot_be_written_says_so_and_shows_nothing(tmp_path):
 def test_the_library_of_the_records_is_loaded_the_way_its_writer_loads_it(tmp_path, monkeypatch):
     """Two threads that load pydicom at once both fail, and the exam's writer with them."""
     loaded = []
-    monkeypatch.setattr("fluoroscope.app.room_history.load_records", lambda: loaded.append(True))
+    monkeypatch.setattr("fluoroscope.app.dose.room_history.load_records", lambda: loaded.append(True))
     history = RoomHistory(lambda: DoseMemory(tmp_path / "registry.sqlite"), lambda *_: None)
     history.begin(JANE, tmp_path)
     history.outside_add(kind="CT")

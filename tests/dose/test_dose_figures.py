@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fluoroscope.app.dose_map import peak_of
+from fluoroscope.app.dose.map import peak_of
 from fluoroscope.dicom.dose_objects import read_dose_object
 from fluoroscope.dose import skin_kernel
 from fluoroscope.evaluation import dose_score

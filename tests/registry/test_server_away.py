@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from fluoroscope.app.dose_memory import DoseMemory
-from fluoroscope.app.room_history import RoomHistory
+from fluoroscope.app.dose.memory import DoseMemory
+from fluoroscope.app.dose.room_history import RoomHistory
 from fluoroscope.records.identity import PatientIdentity
 from fluoroscope.registry import Registry
 from fluoroscope.registry.history import patient_history

@@ -304,7 +304,7 @@ class ExamRecording:
         found = None if self.skin_result is None else self.skin_result()
         if found is None:
             return
-        from fluoroscope.app.dose_map_record import exam_patient_dose, peak_facts
+        from fluoroscope.app.dose.map_record import exam_patient_dose, peak_facts
 
         estimates = None if self.estimates is None else self.estimates()
         events = [self._events[number] for number in sorted(self._events)]

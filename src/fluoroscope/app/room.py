@@ -13,7 +13,7 @@ from fluoroscope.acquisition.frame import Provenance
 from fluoroscope.app.bedside import Bedside
 from fluoroscope.app.catheter_hand import CatheterHand
 from fluoroscope.app.console import taken_with
-from fluoroscope.app.dose_words import dose_status
+from fluoroscope.app.dose.words import dose_status
 from fluoroscope.app.exam import Exam, StoredImage
 from fluoroscope.app.exam_desk import ExamDesk
 from fluoroscope.app.messages import Messages

@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 from fluoroscope.acquisition.clock import SystemClock
 from fluoroscope.acquisition.frame import PixelIntensity
 from fluoroscope.app.clip import ClipSession, clip_status
-from fluoroscope.app.dose_rules import DoseRules
+from fluoroscope.app.dose.room_dose import RoomDose
+from fluoroscope.app.dose.rules import DoseRules
 from fluoroscope.app.room import FluoroscopyRoom
-from fluoroscope.app.room_dose import RoomDose
 from fluoroscope.app.room_parts import NextExam, RoomParts
 from fluoroscope.app.serving import open_room
 from fluoroscope.app.setup import RoomSetup

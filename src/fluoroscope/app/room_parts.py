@@ -8,9 +8,9 @@ from fluoroscope.acquisition.clock import Clock
 from fluoroscope.acquisition.frame import Frame
 from fluoroscope.app.bedside import Bedside
 from fluoroscope.app.console import Console
+from fluoroscope.app.dose.room_dose import RoomDose
 from fluoroscope.app.exam import Exam
 from fluoroscope.app.patient_cards import PatientCards
-from fluoroscope.app.room_dose import RoomDose
 from fluoroscope.app.terminal import Progress
 from fluoroscope.geometry.table import PatientPosition
 from fluoroscope.imagechain.chain import ImageChain

@@ -16,12 +16,12 @@ from fluoroscope.acquisition.frame import Frame, PixelIntensity
 from fluoroscope.app.bedside import Bedside
 from fluoroscope.app.clip import ClipSession, clip_status, clip_taken
 from fluoroscope.app.console import Console
-from fluoroscope.app.dose_rules import DoseRules, read_rules
+from fluoroscope.app.dose.room_dose import RoomDose
+from fluoroscope.app.dose.rules import DoseRules, read_rules
 from fluoroscope.app.patient_cards import PatientCards
 from fluoroscope.app.patient_making import make_patient
 from fluoroscope.app.recording import ExamRecording, recover_exams
 from fluoroscope.app.room import FluoroscopyRoom
-from fluoroscope.app.room_dose import RoomDose
 from fluoroscope.app.room_parts import NextExam, RoomParts
 from fluoroscope.app.room_scene import RoomScene
 from fluoroscope.app.setup import RoomSetup, load_patient, patient_rows
@@ -41,7 +41,7 @@ from fluoroscope.sources.clip import ClipSource
 from fluoroscope.sources.virtual import VirtualCArm
 
 if TYPE_CHECKING:
-    from fluoroscope.app.dose_memory import DoseMemory
+    from fluoroscope.app.dose.memory import DoseMemory
 
 __all__ = ["Doors", "open_clip_room", "open_room", "serve_clip", "serve_room"]
 
@@ -217,7 +217,7 @@ def _memory(where: str | None) -> "Callable[[], DoseMemory]":
 
     def opened() -> "DoseMemory":
         load_records()
-        from fluoroscope.app.dose_memory import DoseMemory
+        from fluoroscope.app.dose.memory import DoseMemory
 
         return DoseMemory(where)
 

@@ -20,12 +20,12 @@ from fluoroscope.acquisition.clock import SteppedClock
 from fluoroscope.acquisition.event import IrradiationEvent
 from fluoroscope.acquisition.frame import Frame
 from fluoroscope.acquisition.truth import GroundTruth
-from fluoroscope.app.dose_map_record import exam_patient_dose, peak_facts
+from fluoroscope.app.dose.map_record import exam_patient_dose, peak_facts
+from fluoroscope.app.dose.simulated_skin import simulated_skin
 from fluoroscope.app.run_facts import described_run, dose_event
 from fluoroscope.app.scenario import Scenario, ScenarioError, Step, read_scenario
 from fluoroscope.app.scripted_scene import ScriptedScene
 from fluoroscope.app.setup import RoomSetup, load_patient
-from fluoroscope.app.simulated_skin import simulated_skin
 from fluoroscope.app.terminal import Progress, loading_bar
 from fluoroscope.app.virtual import carm_setup, exam_identity, patient_dicom_id, versions, virtual_carm
 from fluoroscope.beam.technique import PULSE_RATES_HZ

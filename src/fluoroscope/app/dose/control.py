@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 from fluoroscope.acquisition.clock import Clock
 from fluoroscope.acquisition.frame import Frame, Provenance
 from fluoroscope.app.console import Console
-from fluoroscope.app.dose_advice import DoseAdviser, advice_status
-from fluoroscope.app.dose_rules import DoseRules
-from fluoroscope.app.live_alerts import possible_peak
+from fluoroscope.app.dose.advice import DoseAdviser, advice_status
+from fluoroscope.app.dose.live_alerts import possible_peak
+from fluoroscope.app.dose.rules import DoseRules
 from fluoroscope.beam.technique import RadiationMode, Technique
 from fluoroscope.dose.budget import Budget, BudgetRule, BudgetState, DoseQuantity
 from fluoroscope.dose.ledger import DoseStatus

@@ -69,7 +69,7 @@ def outside_add(
 @outside_app.command("list")
 def outside_list(patient: Patient, registry: RegistryOption = None, json_output: JsonOption = False) -> None:
     """Print the exposures elsewhere of a patient."""
-    from fluoroscope.app.dose_history import outside_row
+    from fluoroscope.app.dose.history import outside_row
     from fluoroscope.registry import Registry
     from fluoroscope.registry.history import patient_history
 
@@ -214,7 +214,7 @@ def export(
     json_output: JsonOption = False,
 ) -> None:
     """Write the exams out: CSV, or JSON with --json; one row an exam and reference point."""
-    from fluoroscope.app.dose_history import pseudonym_secret
+    from fluoroscope.app.dose.history import pseudonym_secret
     from fluoroscope.registry import Registry
     from fluoroscope.registry.exporting import COLUMNS, Pseudonyms, export_exams
 

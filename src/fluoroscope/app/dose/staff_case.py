@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fluoroscope.app.staff_dose import STEP_MM, Beam, Protection, staff_dose
-from fluoroscope.app.staff_picture import draw_staff_map
+from fluoroscope.app.dose.staff_dose import STEP_MM, Beam, Protection, staff_dose
+from fluoroscope.app.dose.staff_picture import draw_staff_map
 from fluoroscope.dose.staff_settings import StaffSettings
 from fluoroscope.geometry.pose import CArmPose
 from fluoroscope.geometry.table import PatientPosition, TablePose

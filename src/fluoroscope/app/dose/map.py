@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from fluoroscope.app.dose_picture import draw_map
+from fluoroscope.app.dose.picture import draw_map
+from fluoroscope.app.dose.skin_events import minimum_skin_mm, recorded_position, skin_events
+from fluoroscope.app.dose.skin_words import where_on_body
 from fluoroscope.app.setup import RoomSetup, load_patient
-from fluoroscope.app.skin_events import minimum_skin_mm, recorded_position, skin_events
-from fluoroscope.app.skin_words import where_on_body
 from fluoroscope.dicom.dose_objects import read_dose_object
 from fluoroscope.dicom.dose_records import DoseObject, DoseWarning, Notes
 from fluoroscope.dose.patient_skin import patient_skin

@@ -14,14 +14,14 @@ from fluoroscope.acquisition.event import IrradiationEvent
 from fluoroscope.acquisition.frame import Provenance
 from fluoroscope.app.bedside import Bedside
 from fluoroscope.app.console import Console
-from fluoroscope.app.dose_control import DoseControl
-from fluoroscope.app.dose_estimates import PatientFacts, UterusPlace, exam_estimates, exposure_of_event
-from fluoroscope.app.dose_rules import DoseRules
+from fluoroscope.app.dose.control import DoseControl
+from fluoroscope.app.dose.estimates import PatientFacts, UterusPlace, exam_estimates, exposure_of_event
+from fluoroscope.app.dose.live_alerts import LiveAlerts
+from fluoroscope.app.dose.live_skin import LiveSkin
+from fluoroscope.app.dose.room_history import RoomHistory
+from fluoroscope.app.dose.rules import DoseRules
+from fluoroscope.app.dose.staff_dose import Beam, staff_dose
 from fluoroscope.app.exam import Exam
-from fluoroscope.app.live_alerts import LiveAlerts
-from fluoroscope.app.live_skin import LiveSkin
-from fluoroscope.app.room_history import RoomHistory
-from fluoroscope.app.staff_dose import Beam, staff_dose
 from fluoroscope.beam.technique import RadiationMode
 from fluoroscope.dose.budget import DoseQuantity
 from fluoroscope.dose.conceptus import uterus_near
@@ -41,7 +41,7 @@ from fluoroscope.records.identity import PatientIdentity
 from fluoroscope.sources.pulse import kerma_of
 
 if TYPE_CHECKING:
-    from fluoroscope.app.dose_memory import DoseMemory
+    from fluoroscope.app.dose.memory import DoseMemory
     from fluoroscope.registry.own_cases import OwnCases
 
 __all__ = ["RoomDose"]

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from fluoroscope.acquisition.event import IrradiationEvent
-from fluoroscope.app.dose_map import Body, SkinReport, map_facts
-from fluoroscope.app.skin_events import filter_mm
-from fluoroscope.app.skin_words import where_on_body
+from fluoroscope.app.dose.map import Body, SkinReport, map_facts
+from fluoroscope.app.dose.skin_events import filter_mm
+from fluoroscope.app.dose.skin_words import where_on_body
 from fluoroscope.dicom.dose_objects import read_dose_object
 from fluoroscope.dicom.dose_records import DoseEventRecord
 from fluoroscope.dose.skin_factors import backscatter, half_value_layer_mm_al

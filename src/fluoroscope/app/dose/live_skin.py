@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fluoroscope.acquisition.frame import Collimation, Frame
 from fluoroscope.app.bedside import Bedside
 from fluoroscope.app.console import Console
-from fluoroscope.app.skin_words import where_on_body
+from fluoroscope.app.dose.skin_words import where_on_body
 from fluoroscope.beam.kerma import reference_distance_mm
 from fluoroscope.beam.technique import Filtration
 from fluoroscope.dose.patient_skin import PatientSkin, patient_skin

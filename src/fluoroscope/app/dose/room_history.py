@@ -7,14 +7,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fluoroscope.app.told_exposures import TOLD_FOLDER, ToldExposures, ToldWaiting
+from fluoroscope.app.dose.told_exposures import TOLD_FOLDER, ToldExposures, ToldWaiting
 from fluoroscope.monitor.control import RefusedError
 from fluoroscope.records.exam_store import exams_folder
 from fluoroscope.records.identity import PatientIdentity
 from fluoroscope.records.loading import load_records
 
 if TYPE_CHECKING:  # a room opens two seconds sooner without the database's libraries
-    from fluoroscope.app.dose_memory import DoseMemory
+    from fluoroscope.app.dose.memory import DoseMemory
     from fluoroscope.registry.keeping import Estimates
     from fluoroscope.registry.own_cases import OwnCases
 
@@ -140,7 +140,7 @@ class RoomHistory:
         told = {"kind": kind, "body_part": body_part, "place": place, "when": when, "confirmed": bool(confirmed)}
         # What cannot be kept is refused while the one who types it is there. The exam's writer loads pydicom meanwhile.
         load_records()
-        from fluoroscope.app.dose_memory import check_told
+        from fluoroscope.app.dose.memory import check_told
 
         try:
             check_told(told)

@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from fluoroscope.app.dose_history import history_facts, nobody
-from fluoroscope.app.told_exposures import ToldExposures, ToldWaiting
+from fluoroscope.app.dose.history import history_facts, nobody
+from fluoroscope.app.dose.told_exposures import ToldExposures, ToldWaiting
 from fluoroscope.patient.stored import PatientFileError
 from fluoroscope.procedure.catalogue import PROCEDURES
 from fluoroscope.records.exam_store import ExamFileError, ExamRecord, exams_folder, load_exam

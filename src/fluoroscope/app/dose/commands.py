@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from fluoroscope.app.registry_commands import add_registry_commands
+from fluoroscope.app.dose.registry_commands import add_registry_commands
 from fluoroscope.app.terminal import loading_bar, print_json, print_table, warn
 
 __all__ = ["dose_app"]
@@ -26,7 +26,7 @@ def dose_read(
     csv_output: Annotated[bool, typer.Option("--csv", help="Print every irradiation event as CSV.")] = False,
 ) -> None:
     """Read what dose objects of any machine say: totals, sums, events and everything that looks wrong."""
-    from fluoroscope.app.dose_reading import dose_csv, dose_facts, dose_rows, read_dose_objects
+    from fluoroscope.app.dose.reading import dose_csv, dose_facts, dose_rows, read_dose_objects
 
     if json_output and csv_output:
         raise ValueError("--json and --csv: choose one")
@@ -55,10 +55,10 @@ def dose_alerts(
     json_output: JsonOption = False,
 ) -> None:
     """Say which alert levels a procedure reached, in order, and in which event."""
-    from fluoroscope.app.dose_alerts import alert_facts, alert_rows
-    from fluoroscope.app.dose_map import Body, running_peaks
-    from fluoroscope.app.dose_reading import read_dose_objects
-    from fluoroscope.app.dose_rules import read_rules
+    from fluoroscope.app.dose.alerts import alert_facts, alert_rows
+    from fluoroscope.app.dose.map import Body, running_peaks
+    from fluoroscope.app.dose.reading import read_dose_objects
+    from fluoroscope.app.dose.rules import read_rules
 
     if phantom is not None:
         _check_body(phantom)
@@ -82,8 +82,8 @@ def dose_rules(
     toml_output: Annotated[bool, typer.Option("--toml", help="Print TOML to be edited; the default.")] = False,
 ) -> None:
     """Print the dose rules that hold, packaged or with FILE over them: levels, screening, limits, budget, typical."""
-    from fluoroscope.app.dose_rules import read_rules
-    from fluoroscope.app.dose_rules_text import rules_tables, rules_toml
+    from fluoroscope.app.dose.rules import read_rules
+    from fluoroscope.app.dose.rules_text import rules_tables, rules_toml
 
     if json_output and toml_output:
         raise ValueError("--json and --toml: choose one")
@@ -127,8 +127,8 @@ def dose_map(
     ] = None,
 ) -> None:
     """Work out the peak skin dose and where it lies; without a table position, its bounds."""
-    from fluoroscope.app.dose_map import Body, map_dose, map_facts, map_rows, write_map_csv, write_map_png
-    from fluoroscope.app.output_paths import check_outputs
+    from fluoroscope.app.dose.map import Body, map_dose, map_facts, map_rows, write_map_csv, write_map_png
+    from fluoroscope.app.dose.output_paths import check_outputs
     from fluoroscope.dose.skin_machines import read_table_frame
     from fluoroscope.dose.skin_phantoms import USUAL
     from fluoroscope.geometry.table import PatientPosition
@@ -149,7 +149,7 @@ def dose_map(
     if png_file is not None:
         write_map_png(report, png_file)
     if dicom_file is not None:
-        from fluoroscope.app.dose_map_record import write_map_record
+        from fluoroscope.app.dose.map_record import write_map_record
 
         write_map_record(report, dicom_file, body)
     if json_output:
@@ -183,7 +183,7 @@ def dose_history(
     json_output: JsonOption = False,
 ) -> None:
     """Say what a patient has had, what is not known of it, and what they told of elsewhere; or list the patients."""
-    from fluoroscope.app.dose_history import exam_rows, history_facts, history_rows, patient_cells, patient_rows
+    from fluoroscope.app.dose.history import exam_rows, history_facts, history_rows, patient_cells, patient_rows
     from fluoroscope.registry import Registry
     from fluoroscope.registry.history import patient_history
 
@@ -211,7 +211,7 @@ def dose_import(
     json_output: JsonOption = False,
 ) -> None:
     """Keep every dose object of a folder in the registry; cut short, the same command goes on from there."""
-    from fluoroscope.app.dose_history import imported_rows
+    from fluoroscope.app.dose.history import imported_rows
     from fluoroscope.registry import Registry
     from fluoroscope.registry.importing import import_folder
 
@@ -242,8 +242,8 @@ def dose_estimate(
     json_output: JsonOption = False,
 ) -> None:
     """Estimate effective dose, organ doses, the dose of a conceptus and nominal risk, each with range and source."""
-    from fluoroscope.app.dose_estimates import estimate_facts, estimate_rows, patient_facts, read_coefficients
-    from fluoroscope.app.dose_reading import read_dose_objects
+    from fluoroscope.app.dose.estimates import estimate_facts, estimate_rows, patient_facts, read_coefficients
+    from fluoroscope.app.dose.reading import read_dose_objects
 
     facts = patient_facts(age, sex, pregnant_weeks, region, position)
     table = read_coefficients(coefficients)
@@ -281,9 +281,9 @@ def dose_staff(
     json_output: JsonOption = False,
 ) -> None:
     """Estimate the scatter around the table: where to stand, and what distance, side, shield and lead change."""
-    from fluoroscope.app.dose_estimates import read_coefficients
-    from fluoroscope.app.staff_case import StaffCase, staff_case, write_staff_png
-    from fluoroscope.app.staff_dose import staff_rows
+    from fluoroscope.app.dose.estimates import read_coefficients
+    from fluoroscope.app.dose.staff_case import StaffCase, staff_case, write_staff_png
+    from fluoroscope.app.dose.staff_dose import staff_rows
 
     case = StaffCase(
         primary_deg,

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from fluoroscope.app.dose_rules import EVERY_PROCEDURE, DoseRules
+from fluoroscope.app.dose.rules import EVERY_PROCEDURE, DoseRules
 from fluoroscope.dose.alerts import LevelRule
 from fluoroscope.dose.budget import BudgetRule
 from fluoroscope.dose.reference_levels import TypicalDose
