@@ -141,6 +141,20 @@ def test_an_object_that_states_no_dose_is_not_said_to_be_low(report, alerts):
     assert "nothing_known" in {warning["code"] for warning in one["warnings"]}
 
 
+@pytest.mark.req("REQ-CTRL-003")
+def test_what_makes_a_dose_doubtful_is_said_with_alerts_and_estimates(report, alerts, command):
+    """Totals that cannot be, a time in another unit, events that are silent, a total that stands there twice."""
+    silent = part("113706", kind_of_event("P5-06000"), number("122130", 0.0001, "Gy.m2"))
+    whole = totals(200.0, 0.03, 1e6)
+    path = report(whole, whole, event(0.001, 0.0001, 90_000), silent)
+    doubts = {"implausible_total", "implausible_time", "partial_air_kerma_mgy", "repeated_totals"}
+    assert doubts <= {warning["code"] for warning in alerts(path)["warnings"]}
+    _, out, _ = command("dose", "estimate", path, "--region", "lumbar")
+    words = " ".join(out.replace("│", " ").split())
+    for said in ("totals of the header: negative", "do not say their air kerma", "stands there twice"):
+        assert said in words
+
+
 def test_local_levels_are_raised_by_our_own_report(small_ct, tmp_path, alerts, command):
     out = tmp_path / "run"
     simulate_run(RoomSetup(str(small_ct), matrix=512), Run(0.0, seconds=3.2, seed=3), out)

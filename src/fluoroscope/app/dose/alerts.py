@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import Any
 
 from fluoroscope.dicom.dose_records import DoseObject, DoseTotals, DoseWarning
+from fluoroscope.dicom.dose_warnings import touches
 from fluoroscope.dose.alerts import PUBLISHED_LEVELS, AlertWatch, CumulativeDose, LevelRule
 
 __all__ = ["alert_facts", "alert_rows", "watch_of"]
@@ -14,7 +15,6 @@ __all__ = ["alert_facts", "alert_rows", "watch_of"]
 WATCHED = ("fluoroscopy", "radiography", "legacy report", "xa header")
 """Kinds of objects whose levels these are."""
 
-_PASSED_ON = ("sum_", "planes", "kerma_rounded", "no_events", "no_totals", "unknown_unit", "repeated_event", "legacy")
 _QUANTITIES = ("air_kerma_mgy", "kap_gy_cm2", "fluoroscopy_time_s")
 
 
@@ -34,7 +34,7 @@ def watch_of(
     watch = AlertWatch(rules)
     if one.kind not in WATCHED:
         return watch, (DoseWarning("not_watched", f"{one.kind}: these levels are not for it"),)
-    warnings = {warning.code: warning for warning in one.warnings if warning.code.startswith(_PASSED_ON)}
+    warnings = {warning.code: warning for warning in one.warnings if touches("alerts", warning.code)}
     peaks = () if skin_peaks is None else tuple(skin_peaks(one))
     if skin_peaks is not None and not peaks:
         warnings["no_skin_map"] = DoseWarning("no_skin_map", "no skin map is possible: the peak skin dose is not known")

@@ -16,6 +16,7 @@ from fluoroscope.acquisition.event import IrradiationEvent
 from fluoroscope.acquisition.frame import Collimation
 from fluoroscope.beam.technique import RadiationMode
 from fluoroscope.dicom.dose_records import ROUNDED_MGY, DoseEventRecord, DoseObject
+from fluoroscope.dicom.dose_warnings import touches
 from fluoroscope.dose.coefficient_tables import CHILD_SOURCE
 from fluoroscope.dose.conceptus import ConceptusDose, conceptus_dose
 from fluoroscope.dose.effective_dose import (
@@ -251,7 +252,7 @@ def estimate_rows(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     if facts["risk"] is not None:
         rows.append(("risk", facts["risk"]["text"]))
     rows.append(("note", facts["note"]))
-    return rows + [("warning", warning["text"]) for warning in facts["warnings"] if warning["code"] in _SHOWN]
+    return rows + [("warning", one["text"]) for one in facts["warnings"] if touches("estimate", one["code"])]
 
 
 def _exposure(event: DoseEventRecord, facts: PatientFacts, usual_cm2: float | None) -> PatientExposure:
@@ -346,8 +347,6 @@ def _conceptus(found: ConceptusDose, weeks: float) -> dict[str, Any]:
     }
 
 
-_SHOWN = ("implausible", "sum_kap_gy_cm2", "sum_air_kerma_mgy", "repeated_event", "unknown_unit")
-"""Warnings of a report that touch the estimates."""
 _UTERUS_WEEKS = 12.0
 """Up to this week the dose of the uterus stands well for the conceptus (ICRP Publication 84) [K]."""
 
