@@ -316,8 +316,13 @@ def test_what_the_patient_tells_is_kept_removed_and_put_back(served):
 @pytest.mark.req("REQ-PAGE-010")
 def test_a_registry_that_does_not_answer_is_said_and_x_ray_goes_on(served):
     served.room.trouble = "the registry does not answer: connection refused."
+    told = {"kind": "CT", "body_part": "abdomen", "place": "", "when": "2023", "confirmed": False}
+    served.room.outside = [told | {"id": 1, "waiting": False}, told | {"id": 2, "waiting": True}]
     window = served.open()
     expect(window.page.locator(".before .history")).to_contain_text("X-ray goes on")
+    expect(window.page.locator(".before .outside li")).to_have_text(
+        ["CT abdomen, 2023 told, not confirmed", "CT abdomen, 2023 told, not confirmed; not yet in the registry"]
+    )
     window.expose()
 
 

@@ -358,7 +358,7 @@ def test_a_dose_alert_stands_beside_the_next_step_and_is_acknowledged_by_name(se
     }  # fmt: skip
     alert = window.page.locator(".dose-alert")
     alert.wait_for()
-    assert alert.locator("strong").inner_text() == "Air kerma 25.0 mGy, 2 more"
+    assert alert.locator("strong").inner_text() == "Air kerma 25.0 mGy reached, 2 more"
     figures = [f".dose .figure:nth-child({number})" for number in (1, 2, 3, 4)]
     for width in (1280, 1920):
         window.page.set_viewport_size({"width": width, "height": 800})

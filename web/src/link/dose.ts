@@ -84,6 +84,8 @@ export interface PaceRow {
   readonly typical: number | null;
   readonly reference_level: number | null;
   readonly fraction_of_typical: number | null;
+  /** First and third quartile of the room's own cases, null where `typical` is not of its own. */
+  readonly quartiles?: readonly [number, number] | null;
 }
 
 export interface Pace {
@@ -151,6 +153,8 @@ export interface OutsideExposure {
   readonly place: string;
   readonly when: string;
   readonly confirmed: boolean;
+  /** Kept by the room until the registry takes it. */
+  readonly waiting?: boolean;
 }
 
 export interface History {

@@ -26,7 +26,7 @@ export function HistoryWords({ history, short }: { history: History; short?: boo
         <ul class="outside" aria-label="Exposures elsewhere">
           {shown.map((one) => (
             <li key={one.id}>
-              <span><bdi>{outsideText(one)}</bdi> <em>{one.confirmed ? "confirmed" : "told, not confirmed"}</em></span>
+              <span><bdi>{outsideText(one)}</bdi> <em>{one.confirmed ? "confirmed" : "told, not confirmed"}{one.waiting === true ? "; not yet in the registry" : ""}</em></span>
               {short !== true && <button type="button" class="link" disabled={!mayAct.value} aria-label={`Remove ${outsideText(one)}`} onClick={() => remove(history, one)}>Remove</button>}
             </li>
           ))}

@@ -104,10 +104,10 @@ function Flat({ skin }: { skin: SkinStatus }) {
             if (event.pointerType === "mouse") setChosen(null);
           }} />
         {/* A slider, so that the arrows are the map's while it has the focus, and the pedal's key stays the pedal's. */}
-        {shape !== null && doses !== null && <input type="range" class="dosemap-keys" min={0} max={doses.dose_mgy.length - 1} value={chosen ?? doses.peak_index ?? 0}
+        {flat !== null && shape !== null && doses !== null && <input type="range" class="dosemap-keys" min={0} max={doses.dose_mgy.length - 1} value={chosen ?? doses.peak_index ?? 0}
           aria-label="Place on the skin: arrow keys go cell by cell, HOME to the peak" aria-valuetext={cellText(shape, doses, chosen ?? doses.peak_index ?? 0)}
           onKeyDown={(event) => {
-            const cell = flat === null ? null : steppedCell(flat.layout.flat, event.key, chosen ?? doses.peak_index ?? 0, doses.peak_index ?? 0);
+            const cell = steppedCell(flat.layout.flat, event.key, chosen ?? doses.peak_index ?? 0, doses.peak_index ?? 0);
             if (cell === null || event.ctrlKey || event.altKey || event.metaKey) return;
             event.preventDefault();
             setChosen(cell);
