@@ -68,11 +68,16 @@ def test_import_and_history_on_the_command_line(run, closed_exam, tmp_path):
 @pytest.mark.req("REQ-REG-011")
 def test_bad_input_is_one_line_and_exit_code_2(run, tmp_path):
     (tmp_path / "noise").write_bytes(b"noise" * 1000)
+    (tmp_path / "nothing").mkdir()
     for words in (
         ("history", "nobody"),
         ("import", tmp_path / "nowhere"),
         ("history", "--registry", tmp_path / "noise"),
+        ("import", tmp_path / "nothing"),
+        ("import", tmp_path / "noise"),
         ("outside", "add", "P-1", "--kind", "CT", "--when", "soon"),
+        ("outside", "add", "", "--kind", "CT"),
+        ("outside", "add", "  ", "--kind", "CT"),
         ("correct", "nobody", "name", "x", "--why", "y", "--by", "z"),
         ("merge", "a", "b", "--why", "y"),
         ("merge", "a", "b"),
@@ -92,16 +97,45 @@ def test_bad_input_is_one_line_and_exit_code_2(run, tmp_path):
 
 
 @pytest.mark.req("REQ-REG-011")
+def test_a_registry_that_is_not_there_is_not_read_as_an_empty_one(run, tmp_path, monkeypatch):
+    typo = tmp_path / "typo.sqlite"
+    for words in (
+        ("history",),
+        ("history", "P-1"),
+        ("outside", "list", "P-1"),
+        ("outside", "confirm", "1", "--why", "y"),
+        ("outside", "remove", "1", "--why", "y"),
+        ("correct", "P-1"),
+        ("merge", "--list"),
+        ("export",),
+        ("erase", "P-1", "--why", "y", "--yes"),
+    ):
+        for name in (typo, f"sqlite:///{typo}"):
+            code, out, err = run(*words, "--registry", name)
+            assert (code, out, err.count("\n")) == (2, "", 1), words
+            assert f"{typo}: no such file" in err
+    monkeypatch.setenv("FLUOROSCOPE_REGISTRY", str(typo))
+    assert run("history")[0] == 2
+    assert not typo.exists()
+    monkeypatch.delenv("FLUOROSCOPE_REGISTRY")
+    code, out, _ = run("history")
+    assert (code, "there is nothing yet" in out) == (0, True)
+    assert json.loads(run("history", "--json")[1]) == {"patients": []}
+
+
+@pytest.mark.req("REQ-REG-011")
 def test_told_corrected_merged_exported_erased_on_the_command_line(run, closed_exam, tmp_path):
     closed_exam()
     run("import", tmp_path / "home" / "exams")
     assert json.loads(run("outside", "add", "P-1", "--kind", "CT", "--when", "2019", "--json")[1])["id"] == 1
-    assert run("outside", "confirm", "1", "--why", "letter")[0] == 0
+    assert run("outside", "confirm", "1", "--why", "letter")[:2] == (0, "exposure 1 is confirmed\n")
     assert json.loads(run("outside", "list", "P-1", "--json")[1])["outside"][0]["confirmed"]
     assert run("correct", "P-1", "sex", "F", "--why", "asked", "--by", "Ann")[0] == 0
     changes = json.loads(run("correct", "P-1", "--json")[1])["changes"]
     assert {one["field"] for one in changes} == {"sex", "confirmed"}
     assert run("outside", "add", "P-2", "--kind", "CT")[0] == 0
+    assert run("outside", "add", "P-2", "--kind", "CT")[0] == 0
+    assert run("outside", "remove", "3", "--why", "twice")[:2] == (0, "exposure 3 is taken back\n")
     assert run("merge", "P-1", "P-2", "--why", "one person")[0] == 0
     assert run("merge", "--undo", "1", "--why", "two persons") == (0, "P-2 and P-1 are apart again\n", "")
     assert run("merge", "--undo", "1", "--why", "again")[0] == 2
@@ -115,7 +149,7 @@ def test_told_corrected_merged_exported_erased_on_the_command_line(run, closed_e
     hidden = run("export", "--anonymise")[1]
     assert hidden == run("export", "--anonymise")[1]
     assert "P-1" not in hidden
-    assert json.loads(run("erase", "P-1", "--why", "asked", "--yes", "--json")[1])["outside"] == 2
+    assert json.loads(run("erase", "P-1", "--why", "asked", "--yes", "--json")[1])["outside"] == 3
     assert run("history", "P-1")[0] == 2
 
 

@@ -40,6 +40,8 @@ def test_correction_keeps_old_value_who_and_why(registry, make_report):
     [
         ("sex", "X", "Ann", "why", "write M, F, O"),
         ("birth_date", "1.5.1970", "Ann", "why", "write it as"),
+        ("birth_date", "2099-01-01", "Ann", "why", "in the future"),
+        ("birth_date", "1850-01-01", "Ann", "why", "before 1900"),
         ("patient_id", "P-2", "Ann", "why", "cannot be corrected"),
         ("name", "Doe", "", "why", "needs who"),
         ("name", "Doe", "Ann", " ", "needs who"),

@@ -8,8 +8,8 @@ Use = Literal["alerts", "estimate"]
 
 _OF_ANY_DOSE: Final = (
     "sum_air_kerma_mgy", "sum_kap_gy_cm2", "partial_air_kerma_mgy", "partial_kap_gy_cm2", "implausible",
-    "implausible_total", "repeated_event", "repeated_totals", "unknown_unit", "unreadable_number", "no_events", "legacy",
-    "header_only", "other_dose", "same_object", "shared_events", "same_study",
+    "implausible_total", "repeated_event", "repeated_totals", "unknown_unit", "unreadable_number", "no_events",
+    "legacy", "header_only", "other_dose", "same_object", "shared_events", "same_study",
 )  # fmt: skip
 """A dose is missing, doubtful, or may count twice."""
 _FOR: Final[dict[Use, frozenset[str]]] = {

@@ -4,6 +4,6 @@ An SQLite file unless a URL names a PostgreSQL server. Nothing is overwritten si
 value, the new one, who, when and why.
 """
 
-from fluoroscope.registry.opening import Registry, RegistryError, check_where
+from fluoroscope.registry.opening import Registry, RegistryError, check_where, standing
 
-__all__ = ["Registry", "RegistryError", "check_where"]
+__all__ = ["Registry", "RegistryError", "check_where", "standing"]

@@ -39,6 +39,10 @@ CORRECTABLE = {
 """What may be corrected by hand. What a machine stated stays: a wrong object is replaced by its maker's, not here."""
 
 
+_FIRST_BIRTH = date(1900, 1, 1)
+"""Nobody who is treated was born before."""
+
+
 @dataclass(frozen=True, slots=True)
 class Erased:
     """How much of a person was erased."""
@@ -145,6 +149,14 @@ def _refuse_names(rows: list[Patient], text: str) -> None:
             raise RegistryError("who and why stay after the erasure: write them without the patient's name and id")
 
 
+def _birth_date(value: str) -> date:
+    born = date.fromisoformat(value)
+    if not _FIRST_BIRTH <= born <= date.today():
+        raise RegistryError(f"birth_date {value}: in the future or before {_FIRST_BIRTH.year}; write when they were "
+                            "born")  # fmt: skip
+    return born
+
+
 def _value(what: str, name: str, value: str) -> Any:
     if name not in CORRECTABLE[what]:
         raise RegistryError(f"{what} {name}: cannot be corrected; one of {', '.join(CORRECTABLE[what])} can")
@@ -152,10 +164,12 @@ def _value(what: str, name: str, value: str) -> Any:
         raise RegistryError(f"{name}: longer than 200 or with control characters; write it shorter")
     try:
         if name == "birth_date":
-            return date.fromisoformat(value) if value else None
+            return _birth_date(value) if value else None
         if name == "started":
             moment = datetime.fromisoformat(value)
             return moment.replace(tzinfo=None)
+    except RegistryError:
+        raise
     except ValueError:
         raise RegistryError(f"{name} {value!r}: write it as 1970-05-01") from None
     if name == "sex" and value not in ("", "M", "F", "O"):

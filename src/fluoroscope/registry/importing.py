@@ -10,9 +10,10 @@ from sqlalchemy import delete, insert, select
 from fluoroscope.registry.keeping import Kept, keep_all, refuse_to_keep
 from fluoroscope.registry.opening import Registry, RegistryError, utc_now
 from fluoroscope.registry.read_many import Reading, read_many
+from fluoroscope.registry.reading import read_report
 from fluoroscope.registry.tables import ImportedFile, ImportRun
 
-__all__ = ["BATCH", "Imported", "import_folder"]
+__all__ = ["BATCH", "Imported", "check_folder", "import_folder"]
 
 BATCH = 64
 """Files a transaction: another program waits no longer than these take to keep."""
@@ -58,6 +59,22 @@ class _File:
     path: Path
     size: int
     changed_ns: int
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse what an import can take nothing of: a folder without files, one file that cannot be used.
+
+    Raises
+    ------
+    RegistryError, PatientFileError
+        Names it; nothing was made or kept.
+    """
+    if not folder.exists():
+        raise RegistryError(f"{folder}: no such folder; give the folder of the dose reports")
+    if folder.is_file() and read_report(folder) is None:
+        raise RegistryError(f"{folder}: no dose object; give dose reports (RDSR), X-ray images or their folder")
+    if next(_files(folder.absolute()), None) is None:
+        raise RegistryError(f"{folder}: no file in it; give the folder of the dose reports")
 
 
 def import_folder(registry: Registry, folder: Path, progress: Progress, workers: int | None = None) -> Imported:

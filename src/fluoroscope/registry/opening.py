@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from fluoroscope.patient.folders import data_folder
 
-__all__ = ["HEAD", "Registry", "RegistryError", "check_where", "default_url", "utc_now"]
+__all__ = ["HEAD", "Registry", "RegistryError", "check_where", "default_url", "standing", "utc_now"]
 
 HEAD = "r0003"
 """The newest migration: a registry that stands there needs no Alembic, which is slow to load."""
@@ -54,6 +54,25 @@ def utc_now() -> datetime:
 def check_where(where: str | Path | None = None) -> None:
     """Raise `RegistryError` when ``where`` (the default when absent) names no place for a registry; opens nothing."""
     _url(default_url() if where is None else str(where))
+
+
+def standing(where: str | Path | None = None) -> str | Path | None:
+    """Return ``where``, refused when it names a file that is not there: a slip of the pen must not look like no dose.
+
+    Without a name, and none in ``FLUOROSCOPE_REGISTRY``, it is the data folder's own, which is made when it is missing.
+
+    Raises
+    ------
+    RegistryError
+        The file is not there, or ``where`` names no place for a registry.
+    """
+    named = where if where is not None else os.environ.get("FLUOROSCOPE_REGISTRY")
+    if named:
+        url = _url(str(named))
+        if _is_file(url) and not Path(url.database or "").exists():
+            raise RegistryError(f"registry {url.database}: no such file; check the name, or make it:  "
+                                "fluoroscope dose import FOLDER --registry FILE")  # fmt: skip
+    return where
 
 
 class Registry:

@@ -184,14 +184,16 @@ def dose_history(
 ) -> None:
     """Say what a patient has had, what is not known of it, and what they told of elsewhere; or list the patients."""
     from fluoroscope.app.dose.history import exam_rows, history_facts, history_rows, patient_cells, patient_rows
-    from fluoroscope.registry import Registry
+    from fluoroscope.registry import Registry, standing
     from fluoroscope.registry.history import patient_history
 
-    with Registry(registry) as opened:
+    with Registry(standing(registry)) as opened:
         if patient is None:
             rows = patient_rows(opened, find)
             if json_output:
                 print_json({"patients": rows})
+            elif not rows and not find:
+                typer.echo(f"registry {opened.shown}: there is nothing yet; fluoroscope dose import FOLDER")
             else:
                 print_table("patients", ["number", "id", "name", "born", "exams"], patient_cells(rows))
             return
@@ -213,8 +215,9 @@ def dose_import(
     """Keep every dose object of a folder in the registry; cut short, the same command goes on from there."""
     from fluoroscope.app.dose.history import imported_rows
     from fluoroscope.registry import Registry
-    from fluoroscope.registry.importing import import_folder
+    from fluoroscope.registry.importing import check_folder, import_folder
 
+    check_folder(folder)
     with Registry(registry) as opened, loading_bar() as progress:
         told = import_folder(opened, folder, progress)
     for line in told.left_out:

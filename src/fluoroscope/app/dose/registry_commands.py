@@ -56,6 +56,9 @@ def outside_add(
     from fluoroscope.registry.people import find_patients
     from fluoroscope.registry.reports import Person
 
+    patient = patient.strip()
+    if not patient:
+        raise ValueError("patient: the id is empty; give the id of the patient who told of it")
     told = ToldExposure(kind, body_part, place, when, confirmed, effective_msv, effective_source)
     with Registry(registry) as opened:
         known = patient.startswith("#") or any(one.patient_id == patient for one in find_patients(opened, patient))
@@ -70,10 +73,10 @@ def outside_add(
 def outside_list(patient: Patient, registry: RegistryOption = None, json_output: JsonOption = False) -> None:
     """Print the exposures elsewhere of a patient."""
     from fluoroscope.app.dose.history import outside_row
-    from fluoroscope.registry import Registry
+    from fluoroscope.registry import Registry, standing
     from fluoroscope.registry.history import patient_history
 
-    with Registry(registry) as opened:
+    with Registry(standing(registry)) as opened:
         rows = [outside_row(one) for one in patient_history(opened, patient).outside]
     if json_output:
         print_json({"outside": rows})
@@ -86,21 +89,23 @@ def outside_list(patient: Patient, registry: RegistryOption = None, json_output:
 @outside_app.command("confirm")
 def outside_confirm(number: int, why: WhyOption, by: ByOption = "", registry: RegistryOption = None) -> None:
     """Note that an exposure elsewhere is confirmed, and by what."""
-    from fluoroscope.registry import Registry
+    from fluoroscope.registry import Registry, standing
     from fluoroscope.registry.outside import confirm_outside
 
-    with Registry(registry) as opened:
+    with Registry(standing(registry)) as opened:
         confirm_outside(opened, number, who=by or _user(), why=why)
+    typer.echo(f"exposure {number} is confirmed")
 
 
 @outside_app.command("remove")
 def outside_remove(number: int, why: WhyOption, by: ByOption = "", registry: RegistryOption = None) -> None:
     """Take an exposure elsewhere back; that it was told stays in the registry."""
-    from fluoroscope.registry import Registry
+    from fluoroscope.registry import Registry, standing
     from fluoroscope.registry.outside import remove_outside
 
-    with Registry(registry) as opened:
+    with Registry(standing(registry)) as opened:
         remove_outside(opened, number, who=by or _user(), why=why)
+    typer.echo(f"exposure {number} is taken back")
 
 
 def correct(
@@ -117,10 +122,10 @@ def correct(
 ) -> None:
     """Correct a value of a patient or exam; without one, print what was changed before."""
     from fluoroscope.procedure.catalogue import procedure_named
-    from fluoroscope.registry import Registry
+    from fluoroscope.registry import Registry, standing
     from fluoroscope.registry.changing import CORRECTABLE, correct_exam, correct_patient, history_of_changes
 
-    with Registry(registry) as opened:
+    with Registry(standing(registry)) as opened:
         if field is None:
             changes = history_of_changes(opened, patient)
             if json_output:
@@ -161,14 +166,14 @@ def merge(
     json_output: JsonOption = False,
 ) -> None:
     """Make two patients one person: an exam that came under both ids counts once. Or undo that."""
-    from fluoroscope.registry import Registry
+    from fluoroscope.registry import Registry, standing
     from fluoroscope.registry.merging import merge_patients, merges, undo_merge
 
     if (patient is not None) + (undo is not None) + list_them != 1 or (patient is None) != (other is None):
         raise ValueError("merge: give PATIENT and OTHER, or --undo NUMBER, or --list")
     if not list_them and not why.strip():
         raise ValueError("merge: say why with --why; it stays in the registry")
-    with Registry(registry) as opened:
+    with Registry(standing(registry)) as opened:
         if list_them:
             _print_merges(merges(opened), json_output)
         elif undo is not None:
@@ -215,14 +220,14 @@ def export(
 ) -> None:
     """Write the exams out: CSV, or JSON with --json; one row an exam and reference point."""
     from fluoroscope.app.dose.history import pseudonym_secret
-    from fluoroscope.registry import Registry
+    from fluoroscope.registry import Registry, standing
     from fluoroscope.registry.exporting import COLUMNS, Pseudonyms, export_exams
 
     # Who asks for moved dates believes the rows name nobody.
     if not anonymise and (dates is not None or key is not None):
         raise ValueError("--dates and --key are for --anonymise: without it the rows would name the patients")
     pseudonyms = Pseudonyms(pseudonym_secret(key), dates or "shift") if anonymise else None
-    with Registry(registry) as opened:
+    with Registry(standing(registry)) as opened:
         rows = export_exams(opened, patient, pseudonyms)
     if json_output:
         print_json({"exams": rows})
@@ -241,11 +246,11 @@ def erase(
     json_output: JsonOption = False,
 ) -> None:
     """Erase a person with all that is known of them, for good; files of exams and backups are not touched."""
-    from fluoroscope.registry import Registry
+    from fluoroscope.registry import Registry, standing
     from fluoroscope.registry.changing import erase_patient
     from fluoroscope.registry.history import patient_history
 
-    with Registry(registry) as opened:
+    with Registry(standing(registry)) as opened:
         history = patient_history(opened, patient)
         if not yes:
             exams = len(history.exams) + len(history.left_out)
