@@ -165,7 +165,7 @@ def ambient_psv_cm2():
     return result
 
 
-@numba.njit(cache=True)
+@numba.njit
 def turn(u, v, w, cosine, phi):
     sine = math.sqrt(max(0.0, 1 - cosine * cosine))
     c, s = math.cos(phi), math.sin(phi)
@@ -180,7 +180,7 @@ def turn(u, v, w, cosine, phi):
     )
 
 
-@numba.njit(cache=True)
+@numba.njit
 def run(photons, seed, organ, material, mu, shares, muen, form, incoherent, step, majorant, source, axes, half, ref,
         origin, ambient, low, voxel, bins, scores, squares, sphere):  # fmt: skip
     """Send photons from a point through a rectangle ``half`` at distance ``ref``; add keV·cm²/g in every organ."""
