@@ -121,6 +121,22 @@ def test_units_of_every_spelling_give_the_same_totals(tmp_path, kap_unit, kap, k
     assert not {"sum_kap_gy_cm2", "sum_air_kerma_mgy", "unknown_unit"} & codes_of(found)
 
 
+@pytest.mark.parametrize(("words", "kept"), [("26.0 cm Chamber Patient Distance", None), ("26 cm from source", 260.0)])
+def test_the_way_from_chamber_to_patient_is_none_from_the_source(tmp_path, words, kept):
+    """As a Canon Ultimax writes it: the item of the way from source to reference point has the way of its words."""
+    one = event(item("113780", "TEXT", value=words), item("113737", "NUM", value="260", unit="mm"))
+    found = read_dose_object(write(tmp_path / "a.dcm", totals(), one))
+    assert found.events[0].source_to_reference_mm == kept
+    assert ("reference_distance" in codes_of(found)) == (kept is None)
+
+
+@pytest.mark.data
+def test_the_way_from_chamber_to_patient_in_a_real_report(data_folder):
+    found = read_dose_object(data_folder / "rdsr" / "openrem__RF-RDSR-Canon-Ultimaxi-mGyDoseAtRP.dcm")
+    assert {one.source_to_reference_mm for one in found.events} == {None}
+    assert "reference_distance" in codes_of(found)
+
+
 def test_an_unknown_unit_is_said_and_not_guessed(tmp_path):
     found = read_dose_object(write(tmp_path / "a.dcm", totals(kap_unit="barn"), event()))
     assert found.total.kap_gy_cm2 is None

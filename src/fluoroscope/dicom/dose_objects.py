@@ -45,6 +45,7 @@ _OTHER_DOSE = {
     "nuclear medicine": "a dose report of nuclear medicine", "patient dose": "a Patient Radiation Dose SR",
     "enhanced dose report": "an Enhanced X-Ray Radiation Dose SR (TID 10040)",
 }  # fmt: skip
+_CHAMBER_WAY = re.compile(r"\s*(\d+(?:\.\d+)?)\s*cm\s+chamber\s+patient\s+distance\s*", re.IGNORECASE)
 _IN_WORDS = re.compile(r"\s*([-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?)\s*(\D.*)?")
 
 
@@ -227,7 +228,7 @@ def _event(item: SRItem, notes: Notes) -> DoseEventRecord:
         secondary_end_deg=_number(item, "113740", "angle", notes),
         source_to_isocenter_mm=_number(item, "113748", "length", notes),
         source_to_detector_mm=_number(item, "113750", "length", notes),
-        source_to_reference_mm=_number(item, "113737", "length", notes),
+        source_to_reference_mm=_source_to_reference_mm(item, notes),
         table_longitudinal_mm=_number(item, "113751", "length", notes),
         table_lateral_mm=_number(item, "113752", "length", notes),
         table_height_mm=_values(heights, "length", notes),
@@ -295,6 +296,20 @@ def _reference_point(items: Iterable[SRItem]) -> str:
             if one.text:
                 return one.text
     return ""
+
+
+def _source_to_reference_mm(item: SRItem, notes: Notes) -> float | None:
+    """Return the way from source to reference point; None where it is the way from the chamber to the patient.
+
+    One maker names the point by that way ("26.0 cm Chamber Patient Distance") and writes the same number here.
+    """
+    value = _number(item, "113737", "length", notes)
+    named = _CHAMBER_WAY.fullmatch(_reference_point([item]))
+    if value is not None and named is not None and abs(value - 10.0 * float(named[1])) < 1.0:
+        notes.add("reference_distance", f"the distance from source to reference point, {value:g} mm, is that from the "
+                  "chamber to the patient: left out")  # fmt: skip
+        return None
+    return value
 
 
 def _first_text(item: SRItem, code: str) -> str:
