@@ -75,6 +75,12 @@ def test_a_projection_that_cannot_be(command, small_ct, tmp_path, words, said):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_scenario_that_is_not_there(command, small_ct, tmp_path):
+    result = command("simulate", small_ct, "--out", tmp_path / "out", "--scenario", tmp_path / "none.yaml")
+    assert_one_line(result, "none.yaml: no such file")
+    assert "Errno" not in result[2]
+
+
 def test_a_pose_out_of_reach(command, small_ct, tmp_path):
     result = command("simulate", small_ct, "--out", tmp_path / "out", "--primary-deg", "170", "--secondary-deg", "0",
                      "--carm", "angiography-room")  # fmt: skip

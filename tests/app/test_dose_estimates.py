@@ -249,3 +249,28 @@ def test_kerma_that_was_rounded_away_is_not_nought(data_folder):
     assert exposures_of_object(alone, PatientFacts())[0].air_kerma_mgy is None
     silent = replace(one, events=(replace(first, kap_gy_cm2=None), *others))
     assert exposures_of_object(silent, PatientFacts())[0].kap_gy_cm2 == pytest.approx(first.kap_gy_cm2, rel=1.0)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--pregnant-weeks", "8", "--sex", "M"], "weeks of pregnancy are for sex F"),
+        (["--coefficients", "missing.toml"], "missing.toml: no such file"),
+    ],
+)
+@pytest.mark.req("REQ-EST-002")
+def test_what_cannot_be_of_an_estimate_ends_in_a_line(command, tmp_path, words, said):
+    status, out, err = command("dose", "estimate", tmp_path / "dose.dcm", *words)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert said in err
+    assert "Errno" not in err
+
+
+@pytest.mark.data
+@pytest.mark.req("REQ-EST-006")
+def test_an_estimate_of_radiography_says_that_it_is(command, data_folder):
+    _, out, _ = command("dose", "estimate", data_folder / "rdsr" / "openrem__DX-RDSR-Canon_CXDI.dcm", "--json")
+    (found,) = json.loads(out)["objects"]
+    assert "radiography" in found["note"]
+    _, out, _ = command("dose", "estimate", data_folder / "rdsr" / "openrem__RF-RDSR-GE.dcm", "--json")
+    assert "radiography" not in json.loads(out)["objects"][0]["note"]

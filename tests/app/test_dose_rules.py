@@ -129,6 +129,8 @@ def test_without_a_file_the_packaged_rules_hold_and_old_level_files_stay_valid(t
         ('[typical.facet_injection]\nsource = "x"\nkap = { unit = "Gy.cm2" }', r"facet_injection.kap\] a level needs"),
         ('[typical.facet_injection]\nsource = "x"\nkap = { unit = "cm", typical = 1 }', "unit must be one of"),
         ('[typical.facet_injection]\nsource = "x"\nskin = 3', r"\[typical.facet_injection\] skin is unknown"),
+        ("[typical.facet_injection]", r"\[typical.facet_injection\] says nothing; give air_kerma"),
+        ('[typical.facet_injection]\nsource = "x"', r"\[typical.facet_injection\] says nothing"),
         ("[typical]\nown_cases = 4", r"\[typical\] own_cases must be 5 to 1000"),
         ("[typical]\nown_cases = 7.5", r"\[typical\] own_cases must be a whole number"),
         ("[typical]\nown_cases = nan", r"\[typical\] own_cases must be a whole number"),

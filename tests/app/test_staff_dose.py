@@ -155,7 +155,10 @@ def test_the_command_draws_the_room_and_prints_one_object(tmp_path, command):
         (["--height", "ear"], "height"),
         (["--height-cm", "300"], "0 to 200"),
         (["--position", "UP"], "position"),
-        (["--secondary-deg", "120"], "secondary"),
+        (["--secondary-deg", "120"], "secondary angle must be within ±90°, got 120"),
+        (["--primary-deg", "9999"], "primary angle must be within ±180°, got 9999"),
+        (["--primary-deg", "nan"], "primary angle must be within ±180°, got nan"),
+        (["--coefficients", "missing.toml"], "missing.toml: no such file"),
     ],
 )
 def test_the_command_refuses_in_one_line(words, fault, command, tmp_path):

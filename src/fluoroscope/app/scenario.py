@@ -272,7 +272,11 @@ def read_scenario(path: Path) -> Scenario:
     """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as fault:
+    except FileNotFoundError as fault:
+        raise ScenarioError(f"scenario {path}: no such file; name a YAML file") from fault
+    except OSError as fault:
+        raise ScenarioError(f"scenario {path} cannot be read ({fault.strerror or fault}); check the file") from fault
+    except UnicodeDecodeError as fault:
         raise ScenarioError(f"scenario {path} cannot be read: {fault}") from fault
     except yaml.YAMLError as fault:
         raise ScenarioError(f"scenario {path} is not YAML: {fault}") from fault

@@ -123,7 +123,11 @@ def read_table_frame(path: Path) -> TableFrame:
     """
     try:
         said = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as fault:
+    except FileNotFoundError as fault:
+        raise TableFileError(f"{path}: no such file; name a TOML file with {_listed()}") from fault
+    except OSError as fault:
+        raise TableFileError(f"{path}: cannot be read ({fault.strerror or fault}); check the file") from fault
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as fault:
         raise TableFileError(
             f"{path}: no table file that can be read ({fault}); it is TOML with {_listed()}"
         ) from fault

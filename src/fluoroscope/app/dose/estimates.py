@@ -73,6 +73,8 @@ class PatientFacts:
             raise ValueError(f"sex must be M or F, got {self.sex}")
         if self.pregnant_weeks is not None and not 0.0 <= self.pregnant_weeks <= 45.0:
             raise ValueError(f"weeks of pregnancy must be 0 to 45, got {self.pregnant_weeks}")
+        if self.pregnant_weeks is not None and self.sex == "M":
+            raise ValueError("weeks of pregnancy are for sex F or not known, got M")
 
 
 def patient_facts(
@@ -109,7 +111,11 @@ def read_coefficients(path: Path | None) -> Coefficients:
         return Coefficients.published()
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as fault:
+    except FileNotFoundError as fault:
+        raise CoefficientsError(f"{path}: no such file; name a TOML file with a section [coefficients]") from fault
+    except OSError as fault:
+        raise CoefficientsError(f"{path}: cannot be read ({fault.strerror or fault}); check the file") from fault
+    except ValueError as fault:
         raise CoefficientsError(f"{path}: not a TOML file that can be read: {fault}") from fault
     if not isinstance(content.get("coefficients"), Mapping):
         raise CoefficientsError(f"{path}: no section [coefficients]")
@@ -230,6 +236,8 @@ def exam_estimates(
 def estimate_facts(one: DoseObject, facts: PatientFacts, table: Coefficients) -> dict[str, Any]:
     """Return the estimates of a report with its path and everything odd in it, JSON-ready."""
     found = exam_estimates(exposures_of_object(one, facts), facts, table)
+    if one.kind == "radiography" and one.events:
+        found["note"] += f"; {_RADIOGRAPHY}"
     warnings = [asdict(warning) for warning in one.warnings]
     return {"path": str(one.path), "kind": one.kind} | found | {"warnings": warnings}
 
@@ -347,6 +355,7 @@ def _conceptus(found: ConceptusDose, weeks: float) -> dict[str, Any]:
     }
 
 
+_RADIOGRAPHY = "of radiography: the coefficients are of beams of fluoroscopy and interventions, rougher here"
 _UTERUS_WEEKS = 12.0
 """Up to this week the dose of the uterus stands well for the conceptus (ICRP Publication 84) [K]."""
 

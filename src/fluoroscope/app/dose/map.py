@@ -115,7 +115,8 @@ def map_dose(path: Path, body: Body, table: TableFrame | None = None) -> SkinRep
     if one is None:
         raise PatientFileError(f"{path}: not a DICOM file; give a dose report (RDSR)")
     if one.kind != "fluoroscopy" or not one.events:
-        raise PatientFileError(f"{path}: {one.kind} with {len(one.events)} events; a skin map needs fluoroscopy events")
+        why = f"{one.kind}, not fluoroscopy" if one.kind != "fluoroscopy" else "no irradiation event in it"
+        raise PatientFileError(f"{path}: {why}; a skin map needs the events of fluoroscopy")
     notes = Notes()
     for warning in one.warnings:
         notes.add(warning.code, warning.text)

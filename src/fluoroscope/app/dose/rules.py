@@ -316,6 +316,8 @@ def _typical(table: _Table) -> dict[str, Any]:
             if row is not None:
                 levels[quantity] = _level(row, quantity, source)
         local = one.make(partial(TypicalDose, name, levels, note), "source", "note", *PACE_QUANTITIES)
+        if not levels and not note:
+            raise DoseRulesError(f"[{one.name}] says nothing; give {', '.join(PACE_QUANTITIES)} or a note")
         typical[name] = local.over(PUBLISHED_TYPICAL.get(name))
     return table.make(lambda: {"typical": typical, "own_cases": int(own_cases)}, "own_cases", *PROCEDURES)
 

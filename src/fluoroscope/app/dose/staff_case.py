@@ -1,6 +1,5 @@
 """Scatter of a case typed by hand: ``fluoroscope dose staff``."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,8 +38,9 @@ class StaffCase:
     @property
     def pose(self) -> CArmPose:
         """The C-arm: source 510 mm from the isocentre, detector 1020 mm from the source."""
-        if not (math.isfinite(self.primary_deg) and abs(self.secondary_deg) <= 90.0):
-            raise ValueError(f"angles {self.primary_deg}° / {self.secondary_deg}°: secondary must be within 90°")
+        for name, angle, most in (("primary", self.primary_deg, 180.0), ("secondary", self.secondary_deg, 90.0)):
+            if not abs(angle) <= most:
+                raise ValueError(f"{name} angle must be within ±{most:g}°, got {angle:g}")
         return CArmPose(self.primary_deg, self.secondary_deg, _SOURCE_TO_ISOCENTER_MM, _SOURCE_TO_DETECTOR_MM)
 
     @property
