@@ -5,12 +5,14 @@ import json
 import pytest
 
 from fluoroscope.app.dose.memory import DoseMemory
+from fluoroscope.app.dose.told_exposures import TOLD_FOLDER, ToldExposures
 from fluoroscope.cli import main
 from fluoroscope.records.contents import DoseEvent
 from fluoroscope.records.exam_store import ExamFolder
 from fluoroscope.records.identity import PatientIdentity
 from fluoroscope.registry import Registry
 from fluoroscope.registry.keeping import Estimates
+from fluoroscope.registry.outside import ToldExposure, add_outside
 
 KEYS = {"known", "patient_id", "exams", "since", "cumulative", "last", "outside", "unknown", "lines"}
 
@@ -151,6 +153,31 @@ def test_told_corrected_merged_exported_erased_on_the_command_line(run, closed_e
     assert "P-1" not in hidden
     assert json.loads(run("erase", "P-1", "--why", "asked", "--yes", "--json")[1])["outside"] == 3
     assert run("history", "P-1")[0] == 2
+
+
+@pytest.mark.req("REQ-REG-007", "REQ-REG-011")
+def test_what_was_told_and_is_not_in_the_registry_yet_is_said(run, closed_exam, tmp_path):
+    closed_exam()
+    run("import", tmp_path / "home" / "exams")
+    told = ToldExposures(tmp_path / "home" / "exams" / TOLD_FOLDER)
+    seen = {"kind": "CT", "body_part": "abdomen", "place": "Köln", "when": "2019", "confirmed": False}
+    uid = told.add(PatientIdentity("Doe^Jane", "P-1"), seen, "Ann")
+    told.add(PatientIdentity("Roe^Bo", "P-9"), seen, "Ann")
+    (row,) = json.loads(run("history", "P-1", "--json")[1])["told_waiting"]
+    assert (row["id"], row["place"], row["told_to"], row["taken_back"]) == (uid, "Köln", "Ann", False)
+    assert "told, not in yet" in run("history", "P-1")[1]
+    assert "2 exposures that were told wait for the registry" in run("history")[2]
+    code, _, err = run("history", "P-9")
+    assert (code, err.count("\n"), "1 exposure that was told waits" in err) == (2, 1, True)
+    # It came to the registry, and the program was killed before the file went.
+    with Registry(tmp_path / "home" / "registry.sqlite") as registry:
+        add_outside(registry, "P-1", ToldExposure(**seen), told_to="Ann", told_uid=str(uid))
+    assert json.loads(run("history", "P-1", "--json")[1])["told_waiting"] == []
+    told.take_back(PatientIdentity("Doe^Jane", "P-1"), uid, "Bo", "another's")
+    (row,) = json.loads(run("history", "P-1", "--json")[1])["told_waiting"]
+    assert row["taken_back"]
+    (told.folder / "7.json").write_text("{")
+    assert "7.json" in run("history", "P-1")[2]
 
 
 @pytest.fixture

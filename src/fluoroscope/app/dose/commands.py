@@ -4,12 +4,15 @@ import sys
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fluoroscope.app.dose.registry_commands import add_registry_commands
 from fluoroscope.app.terminal import loading_bar, print_json, print_table, warn
+
+if TYPE_CHECKING:
+    from fluoroscope.registry import Registry
 
 __all__ = ["dose_app"]
 
@@ -183,27 +186,51 @@ def dose_history(
     json_output: JsonOption = False,
 ) -> None:
     """Say what a patient has had, what is not known of it, and what they told of elsewhere; or list the patients."""
-    from fluoroscope.app.dose.history import exam_rows, history_facts, history_rows, patient_cells, patient_rows
-    from fluoroscope.registry import Registry, standing
+    from fluoroscope.app.dose import history as words
+    from fluoroscope.registry import Registry, RegistryError, standing
     from fluoroscope.registry.history import patient_history
+    from fluoroscope.registry.reports import Person
 
     with Registry(standing(registry)) as opened:
         if patient is None:
-            rows = patient_rows(opened, find)
-            if json_output:
-                print_json({"patients": rows})
-            elif not rows and not find:
-                typer.echo(f"registry {opened.shown}: there is nothing yet; fluoroscope dose import FOLDER")
-            else:
-                print_table("patients", ["number", "id", "name", "born", "exams"], patient_cells(rows))
+            _print_patients(opened, find, json_output)
             return
-        history = patient_history(opened, patient)
+        try:
+            history = patient_history(opened, patient)
+        except RegistryError as fault:
+            waiting, _ = words.told_waiting(Person(patient))
+            if not waiting:
+                raise
+            raise RegistryError(f"{fault}; {_waits(len(waiting))}") from fault
+    rows, faults = words.waiting_rows(history)
+    for line in faults:
+        warn(line)
     if json_output:
-        print_json(history_facts(history))
+        print_json(words.history_facts(history) | {"told_waiting": rows})
         return
-    print_table(patient, ["what", "value"], history_rows(history))
+    print_table(patient, ["what", "value"], words.history_rows(history) + words.waiting_cells(rows))
     columns = ["when", "procedure", "machine", "KAP", "air kerma", "fluoroscopy", "source"]
-    print_table("exams", columns, exam_rows(history))
+    print_table("exams", columns, words.exam_rows(history))
+
+
+def _print_patients(opened: "Registry", find: str, json_output: bool) -> None:
+    from fluoroscope.app.dose.history import patient_cells, patient_rows, told_waiting
+
+    rows = patient_rows(opened, find)
+    waiting, faults = told_waiting()
+    for line in [*faults, *([_waits(len(waiting))] if waiting else [])]:
+        warn(line)
+    if json_output:
+        print_json({"patients": rows})
+    elif not rows and not find:
+        typer.echo(f"registry {opened.shown}: there is nothing yet; fluoroscope dose import FOLDER")
+    else:
+        print_table("patients", ["number", "id", "name", "born", "exams"], patient_cells(rows))
+
+
+def _waits(count: int) -> str:
+    told = "1 exposure that was told waits" if count == 1 else f"{count} exposures that were told wait"
+    return f"{told} for the registry: a room that runs hands over"
 
 
 @dose_app.command("import")

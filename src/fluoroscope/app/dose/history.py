@@ -4,11 +4,14 @@ import secrets
 from pathlib import Path
 from typing import Any
 
+from fluoroscope.app.dose.told_exposures import TOLD_FOLDER, ToldExposures, ToldWaiting
 from fluoroscope.patient.folders import data_folder
+from fluoroscope.records.exam_store import exams_folder
 from fluoroscope.registry import Registry
 from fluoroscope.registry.history import Cumulative, ExamHistory, OutsideFacts, PatientHistory
 from fluoroscope.registry.importing import Imported
 from fluoroscope.registry.people import PatientFacts, find_patients
+from fluoroscope.registry.reports import Person
 
 __all__ = [
     "exam_rows",
@@ -20,6 +23,9 @@ __all__ = [
     "patient_cells",
     "patient_rows",
     "pseudonym_secret",
+    "told_waiting",
+    "waiting_cells",
+    "waiting_rows",
 ]
 
 _UNKNOWN_POINT = "a point that is not known"
@@ -83,6 +89,60 @@ def history_rows(history: PatientHistory) -> list[tuple[str, str]]:
     rows += [("to know", note.text) for note in history.unknown]
     rows += [(f"elsewhere, {one.id}", _told(one)) for one in history.outside]
     return rows
+
+
+def told_waiting(person: Person | None = None) -> tuple[list[ToldWaiting], list[str]]:
+    """Return what patients told in a room of this computer and the registry may not have yet.
+
+    Parameters
+    ----------
+    person
+        Only of who may be this person; of everybody when absent.
+
+    Returns
+    -------
+    waiting
+        In the order in which it was told.
+    faults
+        A line for each file that cannot be read.
+    """
+    told = ToldExposures(exams_folder() / TOLD_FOLDER)
+    faults = told.read()
+    return [one for one in told.waiting() if person is None or _may_be(one, person)], faults
+
+
+def _may_be(one: ToldWaiting, person: Person) -> bool:
+    born = (one.patient.birth_date, person.birth_date)
+    return one.patient.patient_id == person.patient_id and (None in born or born[0] == born[1])
+
+
+def waiting_rows(history: PatientHistory) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return what a patient told that is not in their history yet, JSON-ready, and faults; see `told_waiting`."""
+    patient = history.patient
+    ids = (patient.patient_id, *patient.merged)
+    waiting, faults = told_waiting()
+    here = {one.told_uid for one in history.outside if one.told_uid} | {str(one.id) for one in history.outside}
+    rows = [
+        one.row() | {"told_to": one.by or None, "at": one.at, "taken_back": one.removed}
+        for one in waiting
+        if any(name and _may_be(one, Person(name, birth_date=patient.birth_date)) for name in ids)
+        and (str(one.uid) in here if one.removed else str(one.uid) not in here)
+    ]
+    return rows, faults
+
+
+def waiting_cells(rows: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """Return what waits for people."""
+    return [
+        (
+            "told, not in yet",
+            f"exposure {row['id']} is taken back; a room that runs hands it to the registry"
+            if row["taken_back"]
+            else ", ".join(filter(None, (row["kind"], row["body_part"], row["place"], row["when"])))
+            + f", told {row['at'][:10]}; a room that runs hands it to the registry",
+        )
+        for row in rows
+    ]
 
 
 def exam_rows(history: PatientHistory) -> list[tuple[str, ...]]:
