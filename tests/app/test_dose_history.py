@@ -75,6 +75,8 @@ def test_bad_input_is_one_line_and_exit_code_2(run, tmp_path):
         ("history", "nobody"),
         ("import", tmp_path / "nowhere"),
         ("history", "--registry", tmp_path / "noise"),
+        ("history", "--registry", ""),
+        ("import", tmp_path / "nothing", "--registry", ""),
         ("import", tmp_path / "nothing"),
         ("import", tmp_path / "noise"),
         ("outside", "add", "P-1", "--kind", "CT", "--when", "soon"),
@@ -96,6 +98,18 @@ def test_bad_input_is_one_line_and_exit_code_2(run, tmp_path):
         assert (code, out) == (2, ""), words
         assert err.startswith("error: ")
         assert err.count("\n") == 1
+
+
+@pytest.mark.req("REQ-REG-011")
+def test_one_file_that_contradicts_the_registry_is_refused(run, closed_exam, tmp_path):
+    report = closed_exam() / "dose.dcm"
+    assert run("import", report)[0] == 0
+    other = tmp_path / "other.dcm"
+    other.write_bytes(report.read_bytes().replace(b"P-1", b"P-2"))
+    code, out, err = run("import", other)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "other.dcm: the same object is in the registry under another patient" in err
+    assert run("import", other)[0] == 2
 
 
 @pytest.mark.req("REQ-REG-011")

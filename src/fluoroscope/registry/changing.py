@@ -158,6 +158,7 @@ def _birth_date(value: str) -> date:
 
 
 def _value(what: str, name: str, value: str) -> Any:
+    value = value.strip()
     if name not in CORRECTABLE[what]:
         raise RegistryError(f"{what} {name}: cannot be corrected; one of {', '.join(CORRECTABLE[what])} can")
     if len(value) > 200 or any(ord(letter) < 32 or 0xD800 <= ord(letter) <= 0xDFFF for letter in value):

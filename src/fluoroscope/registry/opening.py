@@ -66,8 +66,8 @@ def standing(where: str | Path | None = None) -> str | Path | None:
     RegistryError
         The file is not there, or ``where`` names no place for a registry.
     """
-    named = where if where is not None else os.environ.get("FLUOROSCOPE_REGISTRY")
-    if named:
+    named = where if where is not None else os.environ.get("FLUOROSCOPE_REGISTRY") or None
+    if named is not None:
         url = _url(str(named))
         if _is_file(url) and not Path(url.database or "").exists():
             raise RegistryError(f"registry {url.database}: no such file; check the name, or make it:  "
@@ -196,6 +196,9 @@ class Registry:
 
 
 def _url(where: str) -> URL:
+    if not where.strip():
+        # An empty name is SQLite's word for a database that is gone when it is closed.
+        raise RegistryError("registry: its name is empty; name a file, or leave --registry out")
     if "://" not in where:
         return URL.create("sqlite", database=where)
     try:

@@ -247,6 +247,8 @@ def dose_import(
     check_folder(folder)
     with Registry(registry) as opened, loading_bar() as progress:
         told = import_folder(opened, folder, progress)
+    if told.left_out and folder.is_file():
+        raise ValueError(told.left_out[0])
     for line in told.left_out:
         warn(f"left out: {line}")
     if json_output:
