@@ -65,6 +65,7 @@ def _sit(page: Any, scratch: Path) -> None:
         asked.get_by_label(label).fill(text)
     asked.get_by_role("button", name="Add", exact=True).click()
     page.locator(".before .outside").wait_for()
+    page.locator(".before .outside", has_text="not yet").wait_for(state="detached")
     page.screenshot(path=str(scratch / "dose-before.png"))
     page.get_by_role("button", name="Ask about pregnancy").click()
     page.keyboard.type("Ann Lee")
