@@ -67,5 +67,6 @@ def test_a_file_that_cannot_be_used_is_refused_by_name(tmp_path, text, said):
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path):
-    with pytest.raises(TableFileError, match="no table file"):
+    with pytest.raises(TableFileError, match="no such file") as fault:
         read_table_frame(tmp_path / "none.toml")
+    assert "Errno" not in str(fault.value)
