@@ -50,7 +50,7 @@ def take(page) -> None:  # type: ignore[no-untyped-def]
     save_greys(room, HERE / "skin-map-room.png", ROOM_BYTES, f"{ACCENTS} ffb020 {SCALE}")
     page.get_by_role("button", name="Whole room").click()
     part.filter(has_text="Staff").click()
-    page.set_viewport_size({"width": 1920, "height": 2000})
+    page.set_viewport_size({"width": 1920, "height": 3200})
     page.locator(".staff-canvas").wait_for()
     page.wait_for_timeout(2500.0)
     staff = Image.open(BytesIO(page.locator(".staffmap").screenshot())).convert("RGB")
@@ -65,7 +65,7 @@ def main() -> None:
         browser = play.chromium.launch(executable_path=shutil.which("chromium"), args=CHROMIUM_FLAGS)
         page = browser.new_page(viewport={"width": 1920, "height": 1080})
         program = subprocess.Popen(
-            [sys.executable, "-m", "fluoroscope", "run", "lena", "--no-open", "--port", "0"],
+            [sys.executable, "-m", "fluoroscope", "run", "lena", "--no-open", "--port", "0", "--matrix", "512"],
             stderr=subprocess.PIPE,
             text=True,
             env=os.environ | {"FLUOROSCOPE_HOME": str(Path(scratch) / "home")},
