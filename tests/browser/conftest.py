@@ -104,10 +104,19 @@ class Window:
         return dict(box)
 
     def expose(self, frames: int = 3) -> None:
-        """Hold the pedal by key until some frames of this run were painted, then let go."""
-        self.page.keyboard.down("Space")
-        self.word("live", "X-RAY ON")
-        self.wait_probe(f"probe.kind('live') === 'live' && probe.index('live') >= {frames}")
+        """Hold the pedal by key until some frames of this run were painted, then let go.
+
+        A computer busy with other work may miss the heartbeat for 700 ms, which ends X-ray: then press again.
+        """
+        painted = f"probe.kind('live') === 'live' && probe.index('live') >= {frames}"
+        for _ in range(3):
+            self.page.keyboard.down("Space")
+            self.word("live", "X-RAY ON")
+            self.wait_probe("probe.kind('live') === 'live'")
+            self.wait_probe(f"({painted}) || probe.kind('live') === 'hold'")
+            if self.probe("kind('live')") == "live":
+                break
+            self.page.keyboard.up("Space")
         self.page.keyboard.up("Space")
         self.word("live", "LAST IMAGE HOLD")
         self.wait_probe("probe.kind('live') === 'hold'")
