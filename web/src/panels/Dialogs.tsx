@@ -1,14 +1,15 @@
 /** A box over the room, and the key list in it; X-ray and ESC work from there too. */
 
 import type { ComponentChildren } from "preact";
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 
 import { KEY_HELP } from "../room/keys";
 import { helpOpen } from "../room/state";
 
 export function Dialog({ title, onClose, children }: { title: string; onClose: () => void; children: ComponentChildren }) {
   const box = useRef<HTMLDivElement>(null);
-  useEffect(() => {
+  // Before the box is painted: later it would take the focus from a field in which somebody types already.
+  useLayoutEffect(() => {
     const before = document.activeElement;
     // What is asked comes first; a box that asks nothing is closed.
     (box.current?.querySelector<HTMLElement>("input:not(:disabled), select:not(:disabled)") ?? box.current?.querySelector<HTMLElement>("button"))?.focus();
