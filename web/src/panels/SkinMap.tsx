@@ -84,11 +84,11 @@ function Flat({ skin }: { skin: SkinStatus }) {
     if (canvas === null || flat === null || doses === null) return;
     canvas.width = Math.round(flat.layout.canvasWidth * ratio);
     canvas.height = Math.round(flat.layout.canvasHeight * ratio);
-    lastHeightPx = flat.layout.canvasHeight;
     const context = canvas.getContext("2d");
     context?.scale(ratio, ratio);
     if (context) flat.draw(context, doses, chosen);
   }, [flat, doses, chosen, ratio]);
+  if (flat !== null) lastHeightPx = flat.layout.canvasHeight;
   const heightPx = flat?.layout.canvasHeight ?? (lastHeightPx || Math.max(LEAST_HEIGHT_PX, EXPECTED_SHARE * width));
   const point = (event: PointerEvent): void => {
     const box = canvasRef.current?.getBoundingClientRect();
