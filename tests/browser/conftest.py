@@ -89,8 +89,10 @@ class Window:
     def probe(self, call: str) -> Any:
         return self.page.evaluate(f"window.fluoroscopeProbe.{call}")
 
-    def wait_probe(self, condition: str) -> None:
-        self.page.wait_for_function(f"() => {{ const probe = window.fluoroscopeProbe; return {condition}; }}")
+    def wait_probe(self, condition: str, timeout_ms: float = 30_000) -> None:
+        self.page.wait_for_function(
+            f"() => {{ const probe = window.fluoroscopeProbe; return {condition}; }}", timeout=timeout_ms
+        )
 
     def greys(self, channel: str) -> np.ndarray[Any, Any]:
         return np.array(self.probe(f"readBack('{channel}')"), dtype=np.uint8)
@@ -108,15 +110,18 @@ class Window:
 
         A computer busy with other work may miss the heartbeat for 700 ms, which ends X-ray: then press again.
         """
+        from playwright.sync_api import TimeoutError as TooLong
+
         painted = f"probe.kind('live') === 'live' && probe.index('live') >= {frames}"
-        for _ in range(3):
+        for attempt in range(4):
             self.page.keyboard.down("Space")
-            self.word("live", "X-RAY ON")
-            self.wait_probe("probe.kind('live') === 'live'")
-            self.wait_probe(f"({painted}) || probe.kind('live') === 'hold'")
-            if self.probe("kind('live')") == "live":
+            try:
+                self.wait_probe(painted, timeout_ms=30_000 if attempt == 3 else 10_000)
                 break
-            self.page.keyboard.up("Space")
+            except TooLong:
+                if attempt == 3:
+                    raise
+                self.page.keyboard.up("Space")
         self.page.keyboard.up("Space")
         self.word("live", "LAST IMAGE HOLD")
         self.wait_probe("probe.kind('live') === 'hold'")

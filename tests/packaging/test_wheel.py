@@ -1,5 +1,6 @@
 """What is given to others: source archive and wheel; the wheel alone, without Node or sources, opens the room."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -139,11 +140,12 @@ def test_the_installed_wheel_opens_the_room_and_x_ray_is_seen(installed, tmp_pat
     assert pixels.size == 512 * 512
     assert np.unique(pixels).size > 500
     exams = json.loads(run(installed / "fluoroscope", "exams", "list", "--json", **settings))
-    assert [exam["runs"] for exam in exams["exams"]] in ([1], [2], [3])
+    assert [exam["runs"] for exam in exams["exams"]] in ([1], [2], [3], [4])
 
 
 def expose_and_hold(url, chromium):
     """Hold the pedal until pulses were painted, let go; return the pixels of the held image."""
+    from playwright.sync_api import TimeoutError as TooLong
     from playwright.sync_api import expect, sync_playwright
 
     with sync_playwright() as playwright:
@@ -156,17 +158,17 @@ def expose_and_hold(url, chromium):
         page.goto(f"{url.split('?', 1)[0]}?probe")
         expect(page.locator(".state")).to_have_text("READY")
         # A computer busy with other work may miss the heartbeat for 700 ms, which ends X-ray: then press again.
-        for _ in range(3):
+        for attempt in range(4):
             page.keyboard.down("Space")
-            page.wait_for_function("() => window.fluoroscopeProbe.kind('live') === 'live'")
-            page.wait_for_function(
-                "() => { const probe = window.fluoroscopeProbe, kind = probe.kind('live');"
-                " return (kind === 'live' && probe.index('live') >= 3) || kind === 'hold'; }"
-            )
-            held = page.evaluate("window.fluoroscopeProbe.kind('live')") == "live"
-            page.keyboard.up("Space")
-            if held:
+            with contextlib.suppress(*([TooLong] if attempt < 3 else [])):
+                page.wait_for_function(
+                    "() => { const probe = window.fluoroscopeProbe;"
+                    " return probe.kind('live') === 'live' && probe.index('live') >= 3; }",
+                    timeout=15_000,
+                )
                 break
+            page.keyboard.up("Space")
+        page.keyboard.up("Space")
         expect(page.locator(".state")).to_have_text("HOLD")
         page.wait_for_function("() => window.fluoroscopeProbe.kind('live') === 'hold'")
         pixels = np.array(page.evaluate("window.fluoroscopeProbe.pixels('live')"), dtype=np.uint16)

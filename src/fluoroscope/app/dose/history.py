@@ -153,7 +153,7 @@ def exam_rows(history: PatientHistory) -> list[tuple[str, ...]]:
             one.procedure or "–",
             one.machine or "–",
             _figure(one.dose.kap_gy_cm2, "Gy·cm²"),
-            ", ".join(f"{value:.4g} mGy at {point or _UNKNOWN_POINT}" for point, value in _points(one)) or "–",
+            ", ".join(f"{value:.3g} mGy at {point or _UNKNOWN_POINT}" for point, value in _points(one)) or "–",
             _figure(one.dose.fluoroscopy_time_s, "s"),
             one.source + (", simulated" if one.simulated else ""),
         )
@@ -229,11 +229,11 @@ def _lines(history: PatientHistory) -> list[str]:
     exams, sums = history.exams, history.cumulative
     days = [one.started for one in exams if one.started is not None]
     if not exams:
-        return ["no exam that counts in the registry"]
+        return ["no exam in the registry"]
     since = f" since {min(days):%Y-%m-%d}" if days else ""
     lines = [f"{len(exams)} {'exam' if len(exams) == 1 else 'exams'}{since}: {_sums(sums)}"]
     for point, value in sorted(sums.kerma_by_point.items()):
-        lines.append(f"air kerma {value:.4g} mGy at {point or _UNKNOWN_POINT}")
+        lines.append(f"air kerma {value:.3g} mGy at {point or _UNKNOWN_POINT}")
     if sums.effective_msv is not None:
         lines.append(f"effective dose {sums.effective_msv:.2g} mSv, an estimate")
     if sums.peak_skin_mgy is not None:
@@ -242,7 +242,7 @@ def _lines(history: PatientHistory) -> list[str]:
 
 
 def _sums(sums: Cumulative) -> str:
-    return f"KAP {_figure(sums.kap_gy_cm2, 'Gy·cm²')}, fluoroscopy {_figure(sums.fluoroscopy_time_s, 's')}"
+    return f"KAP {_figure(sums.kap_gy_cm2, 'Gy·cm²')}, fluoroscopy {_time(sums.fluoroscopy_time_s)}"
 
 
 def _told(one: OutsideFacts) -> str:
@@ -252,7 +252,13 @@ def _told(one: OutsideFacts) -> str:
 
 
 def _figure(value: float | None, unit: str) -> str:
-    return "–" if value is None else f"{value:.4g} {unit}"
+    return "–" if value is None else f"{float(f'{value:.3g}'):g} {unit}"
+
+
+def _time(seconds: float | None) -> str:
+    if seconds is None or round(seconds) < 60:
+        return _figure(seconds, "s")
+    return f"{round(seconds) // 60} min {round(seconds) % 60:02d} s"
 
 
 def _day(value: Any) -> str | None:
