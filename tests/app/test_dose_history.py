@@ -64,7 +64,7 @@ def test_import_and_history_on_the_command_line(run, closed_exam, tmp_path):
     code, out, _ = run("history", "--json")
     assert [one["patient_id"] for one in json.loads(out)["patients"]] == ["P-1"]
     assert "Yamada" in run("history")[1]
-    assert "0.09136 Gy·cm²" in run("history", "P-1")[1].replace("\n", " ")
+    assert "0.0914 Gy·cm²" in run("history", "P-1")[1].replace("\n", " ")
 
 
 @pytest.mark.req("REQ-REG-011")

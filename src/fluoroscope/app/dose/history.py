@@ -154,7 +154,7 @@ def exam_rows(history: PatientHistory) -> list[tuple[str, ...]]:
             one.machine or "–",
             _figure(one.dose.kap_gy_cm2, "Gy·cm²"),
             ", ".join(f"{value:.3g} mGy at {point or _UNKNOWN_POINT}" for point, value in _points(one)) or "–",
-            _figure(one.dose.fluoroscopy_time_s, "s"),
+            _time(one.dose.fluoroscopy_time_s),
             one.source + (", simulated" if one.simulated else ""),
         )
         for one in (*history.exams, *history.left_out)
