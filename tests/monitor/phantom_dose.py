@@ -139,7 +139,7 @@ class PhantomDose:
         ):
             rows.append({
                 "quantity": quantity, "words": words, "unit": unit, "value": value, "typical": usual,
-                "reference_level": reference, "fraction_of_typical": value / usual,
+                "reference_level": reference, "fraction_of_typical": value / usual, "quartiles": None,
             })  # fmt: skip
         choices = [{"name": name, "label": one[0]} for name, one in PROCEDURES.items()]
         return {
