@@ -35,6 +35,7 @@ from fluoroscope.evaluation.projector_bench import Row, row
 from fluoroscope.imagechain.chain import ImageChain
 from fluoroscope.live.loop import LiveLoop, LoopSettings
 from fluoroscope.monitor.server import MonitorServer
+from fluoroscope.patient.folders import cache_folder
 from fluoroscope.records.uids import new_uid
 from fluoroscope.sources.clip import ClipSource
 
@@ -74,9 +75,9 @@ def first_frame_rows(*, cold: bool) -> list[Row]:
     rows = []
     with tempfile.TemporaryDirectory() as scratch:
         # An installed package has its bytecode; this process may have been told to write none.
-        kept = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(Path(scratch) / "bytecode")}
+        kept = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(cache_folder() / "bytecode")}
         first_frame_s(Path(scratch), kept)  # fills the caches
-        warm = [first_frame_s(Path(scratch), kept) for _ in range(3)]
+        warm = [first_frame_s(Path(scratch), kept) for _ in range(2)]
         what = "from starting Python to the first live picture"
         size, stages = "modelled patient → 1024²", "open the room, pedal down, first pulse through the chain"
         rows.append(row("first_frame.warm", f"{what}, caches filled", size, stages, warm, "s"))

@@ -27,7 +27,7 @@ def bench_rows(*, peers: bool, full: bool, progress: Progress) -> list[Row]:
     progress
         Told the fraction done.
     """
-    repeats = 100 if full else 30
+    repeats = 100 if full else 20
     progress(0.0, "whole pulses")
     rows = pulse_rows(pulses=repeats)
     progress(0.25, "a living patient")
@@ -37,7 +37,7 @@ def bench_rows(*, peers: bool, full: bool, progress: Progress) -> list[Row]:
     if full:
         rows += speed_rows(frames=repeats, phantom=phantom)
     else:
-        rows += speed_rows(frames=20, pixels=(1024,), phantom=phantom)
+        rows += speed_rows(frames=12, pixels=(1024,), phantom=phantom)
     progress(0.75, "dose")
     rows += dose_speed_rows(many=10_000 if full else 2_000)
     progress(0.8, "install size")

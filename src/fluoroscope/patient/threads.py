@@ -42,9 +42,9 @@ def spread(kernel: Callable[..., None], count: int, *arguments: Any, least: int 
     if parts == 1:
         kernel(0, count, *arguments)
         return
-    *others, last = itertools.pairwise(np.linspace(0, count, parts + 1).astype(int).tolist())
+    first, *others = itertools.pairwise(np.linspace(0, count, parts + 1).astype(int).tolist())
     with ThreadPoolExecutor(parts - 1) as pool:
         running = [pool.submit(kernel, a, b, *arguments) for a, b in others]
-        kernel(*last, *arguments)
+        kernel(*first, *arguments)
         for one in running:
             one.result()

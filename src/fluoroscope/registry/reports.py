@@ -145,7 +145,8 @@ def _check_texts(one: object, names: tuple[str, ...], longest: int = _LONGEST_TE
     """Refuse what a database cannot hold or a table cannot show: NUL, lone surrogates, more than ``longest``."""
     for name in names:
         text = getattr(one, name)
-        if len(text) > longest or any(ord(letter) < 32 or 0xD800 <= ord(letter) <= 0xDFFF for letter in text):
+        odd = not text.isprintable() and any(ord(letter) < 32 or 0xD800 <= ord(letter) <= 0xDFFF for letter in text)
+        if odd or len(text) > longest:
             raise ValueError(f"{name} {text[:40]!r} is longer than {longest} or holds control characters")
 
 

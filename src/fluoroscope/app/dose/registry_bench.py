@@ -22,7 +22,7 @@ MOST_EVENTS = 9
 STARTED = datetime(2026, 11, 26, 8, 0, tzinfo=UTC)
 
 
-def registry_rows(repeats: int = 5) -> list[Row]:
+def registry_rows(repeats: int = 3) -> list[Row]:
     """Return how many reports a second are read and kept, by one process, in a new SQLite file each time."""
     rates = []
     with tempfile.TemporaryDirectory() as scratch:
