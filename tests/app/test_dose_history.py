@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from fluoroscope.app.dose.history import exam_rows, history_rows
 from fluoroscope.app.dose.memory import DoseMemory
 from fluoroscope.app.dose.told_exposures import TOLD_FOLDER, ToldExposures
 from fluoroscope.cli import main
@@ -11,8 +12,11 @@ from fluoroscope.records.contents import DoseEvent
 from fluoroscope.records.exam_store import ExamFolder
 from fluoroscope.records.identity import PatientIdentity
 from fluoroscope.registry import Registry
+from fluoroscope.registry.counting import ExamDose
+from fluoroscope.registry.history import Cumulative, ExamHistory, PatientHistory
 from fluoroscope.registry.keeping import Estimates
 from fluoroscope.registry.outside import ToldExposure, add_outside
+from fluoroscope.registry.people import PatientFacts
 
 KEYS = {"known", "patient_id", "exams", "since", "cumulative", "last", "outside", "unknown", "lines"}
 
@@ -249,3 +253,15 @@ def test_room_goes_on_while_another_program_holds_the_registry(closed_exam, tmp_
         assert memory.keep_waiting(folder.parent) == []
         assert memory.history("P-1")["exams"] == 1
         memory.close()
+
+
+def test_large_doses_are_said_without_an_exponent():
+    dose = ExamDose(kap_gy_cm2=1234.5, fluoroscopy_time_s=4000.0, kerma_by_point={"15 cm": 7689.0})
+    exam = ExamHistory("2.25.1", None, "", "", "own run", False, dose, None, "", 2345.0, "map", 1)
+    sums = Cumulative(1234.5, 4000.0, {"15 cm": 7689.0}, None, 2345.0)
+    patient = PatientFacts(1, "P-1", "", "", None, "", 0, (), 1)
+    history = PatientHistory(patient, (exam,), (), (), sums, ())
+    said = " ".join(words for row in (*history_rows(history), *exam_rows(history)) for words in row)
+    assert "e+" not in said
+    for words in ("KAP 1230 Gy·cm²", "fluoroscopy 66 min 40 s", "7690 mGy at 15 cm", "of one exam 2340 mGy"):
+        assert words in said

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fluoroscope.dose.budget import Budget, BudgetRule, BudgetState, DoseQuantity
+from fluoroscope.dose.budget import Budget, BudgetRule, BudgetState, DoseQuantity, three_digits
 
 RULE = BudgetRule(DoseQuantity.AIR_KERMA, 50.0, "test")
 
@@ -63,3 +63,8 @@ def test_a_budget_out_of_range_is_refused(quantity, limit):
 def test_a_warning_lies_before_the_end():
     with pytest.raises(ValueError, match="warning"):
         BudgetRule(DoseQuantity.KAP, 5.0, "test", warn_at=1.0)
+
+
+@pytest.mark.parametrize(("value", "shown"), [(0.49631, "0.496"), (7689.0, "7690"), (12345.6, "12300"), (0.0, "0")])
+def test_doses_for_people_have_three_digits_and_no_exponent(value, shown):
+    assert three_digits(value) == shown

@@ -65,6 +65,7 @@ def test_a_room_s_own_median_and_quartiles(values):
     assert level.reference_level is None
     assert level.source == f"median of {len(values)} exams in room 3"
     assert typical.note.startswith("half of them: ")
+    assert "e+" not in typical.note
 
 
 def test_too_few_cases_say_nothing_and_impossible_ones_are_refused():

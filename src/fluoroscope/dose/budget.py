@@ -5,7 +5,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-__all__ = ["BUDGET_QUANTITIES", "WARN_AT", "Budget", "BudgetRule", "BudgetState", "DoseQuantity", "Overruled"]
+__all__ = [
+    "BUDGET_QUANTITIES",
+    "WARN_AT",
+    "Budget",
+    "BudgetRule",
+    "BudgetState",
+    "DoseQuantity",
+    "Overruled",
+    "three_digits",
+]
 
 WARN_AT = 0.8
 """Part of the budget at which a warning is given."""
@@ -28,6 +37,11 @@ class DoseQuantity(StrEnum):
     def words(self) -> str:
         """For people."""
         return _WORDS[self]
+
+
+def three_digits(value: float) -> str:
+    """Return a dose for people: three digits, without an exponent below a million."""
+    return f"{float(f'{value:.3g}'):g}"
 
 
 _WORDS = {

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from fluoroscope.dose.budget import DoseQuantity
+from fluoroscope.dose.budget import DoseQuantity, three_digits
 
 __all__ = [
     "FEWEST_CASES",
@@ -171,7 +171,7 @@ def typical_of_cases(
         low, middle, high = (_quantile(sorted(values), part) for part in (0.25, 0.5, 0.75))
         if middle > 0.0:
             levels[quantity] = Level(middle, None, f"median of {len(values)} exams {place}", (low, high))
-            halves.append(f"{low:.3g} to {high:.3g} {quantity.unit}")
+            halves.append(f"{three_digits(low)} to {three_digits(high)} {quantity.unit}")
     return TypicalDose(procedure, levels, f"half of them: {', '.join(halves)}" if halves else "")
 
 

@@ -11,6 +11,7 @@ from fluoroscope.registry.corrections import Change, changes_of, check_signed, n
 from fluoroscope.registry.merging import forget_merges
 from fluoroscope.registry.opening import Registry, RegistryError, utc_now
 from fluoroscope.registry.people import one_patient, same_person
+from fluoroscope.registry.reports import UNKEPT
 from fluoroscope.registry.tables import (
     Correction,
     DoseObjectRow,
@@ -161,7 +162,7 @@ def _value(what: str, name: str, value: str) -> Any:
     value = value.strip()
     if name not in CORRECTABLE[what]:
         raise RegistryError(f"{what} {name}: cannot be corrected; one of {', '.join(CORRECTABLE[what])} can")
-    if len(value) > 200 or any(ord(letter) < 32 or 0xD800 <= ord(letter) <= 0xDFFF for letter in value):
+    if len(value) > 200 or UNKEPT.search(value):
         raise RegistryError(f"{name}: longer than 200 or with control characters; write it shorter")
     try:
         if name == "birth_date":

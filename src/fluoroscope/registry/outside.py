@@ -10,7 +10,7 @@ from sqlalchemy import select
 from fluoroscope.registry.corrections import note_change
 from fluoroscope.registry.opening import Registry, RegistryError, utc_now
 from fluoroscope.registry.people import own_row, patient_row
-from fluoroscope.registry.reports import Person
+from fluoroscope.registry.reports import UNKEPT, Person
 from fluoroscope.registry.tables import Outside
 
 __all__ = ["ToldExposure", "add_outside", "confirm_outside", "remove_outside", "take_back_outside"]
@@ -50,7 +50,7 @@ class ToldExposure:
             raise RegistryError("exposure elsewhere: say what it was, such as CT or angiography")
         for name in ("kind", "body_part", "place", "effective_source"):
             text = getattr(self, name)
-            if len(text) > _LONGEST or any(ord(letter) < 32 or 0xD800 <= ord(letter) <= 0xDFFF for letter in text):
+            if len(text) > _LONGEST or UNKEPT.search(text):
                 raise RegistryError(f"exposure elsewhere: {name} is longer than {_LONGEST} or holds control characters")
         if self.when:
             _check_when(self.when)

@@ -10,7 +10,7 @@ from fluoroscope.dicom.dose_records import DoseEventRecord, DoseObject, DoseTota
 from fluoroscope.dicom.safe_parsing import read_header
 from fluoroscope.dicom.sr_tree import SRDocument, read_sr
 from fluoroscope.patient.stored import PatientFileError
-from fluoroscope.registry.reports import DOSE_KINDS, Person, Report, ReportEvent, Totals
+from fluoroscope.registry.reports import DOSE_KINDS, UNKEPT, Person, Report, ReportEvent, Totals
 
 __all__ = ["read_report"]
 
@@ -116,10 +116,7 @@ def _replaced(path: Path) -> tuple[str, ...]:
 
 def _clean(text: str) -> str:
     """Return text a database holds: no control characters, no lone surrogates, not endless."""
-    if text.isprintable():  # nearly always, and at a tenth of the time
-        return text.strip()[:_LONGEST]
-    kept = "".join(" " if ord(letter) < 32 or 0xD800 <= ord(letter) <= 0xDFFF else letter for letter in text)
-    return kept.strip()[:_LONGEST]
+    return UNKEPT.sub(" ", text).strip()[:_LONGEST]
 
 
 def _date(text: str) -> date | None:

@@ -1,10 +1,11 @@
 """What goes into the registry: one object of dose, and whose it is."""
 
 import math
+import re
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
-__all__ = ["DOSE_KINDS", "Person", "Report", "ReportEvent", "Totals"]
+__all__ = ["DOSE_KINDS", "UNKEPT", "Person", "Report", "ReportEvent", "Totals"]
 
 DOSE_KINDS = frozenset(
     {
@@ -19,6 +20,9 @@ DOSE_KINDS = frozenset(
     }
 )
 """Kinds of objects that are kept (see `DoseObject.kind`)."""
+
+UNKEPT = re.compile("[\x00-\x1f\ud800-\udfff]")
+"""What a database cannot hold or a table cannot show: control characters and lone surrogates."""
 
 _LONGEST_UID, _LONGEST_TEXT = 128, 1024
 
@@ -142,11 +146,10 @@ class Report:
 
 
 def _check_texts(one: object, names: tuple[str, ...], longest: int = _LONGEST_TEXT) -> None:
-    """Refuse what a database cannot hold or a table cannot show: NUL, lone surrogates, more than ``longest``."""
+    """Refuse `UNKEPT` and more than ``longest``."""
     for name in names:
         text = getattr(one, name)
-        odd = not text.isprintable() and any(ord(letter) < 32 or 0xD800 <= ord(letter) <= 0xDFFF for letter in text)
-        if odd or len(text) > longest:
+        if len(text) > longest or UNKEPT.search(text):
             raise ValueError(f"{name} {text[:40]!r} is longer than {longest} or holds control characters")
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from fluoroscope.app.dose.told_exposures import TOLD_FOLDER, ToldExposures, ToldWaiting
+from fluoroscope.dose.budget import three_digits
 from fluoroscope.patient.folders import data_folder
 from fluoroscope.records.exam_store import exams_folder
 from fluoroscope.registry import Registry
@@ -107,8 +108,7 @@ def told_waiting(person: Person | None = None) -> tuple[list[ToldWaiting], list[
         A line for each file that cannot be read.
     """
     told = ToldExposures(exams_folder() / TOLD_FOLDER)
-    faults = told.read()
-    return [one for one in told.waiting() if person is None or _may_be(one, person)], faults
+    return [one for one in told.waiting() if person is None or _may_be(one, person)], told.faults
 
 
 def _may_be(one: ToldWaiting, person: Person) -> bool:
@@ -153,7 +153,8 @@ def exam_rows(history: PatientHistory) -> list[tuple[str, ...]]:
             one.procedure or "–",
             one.machine or "–",
             _figure(one.dose.kap_gy_cm2, "Gy·cm²"),
-            ", ".join(f"{value:.3g} mGy at {point or _UNKNOWN_POINT}" for point, value in _points(one)) or "–",
+            ", ".join(f"{three_digits(value)} mGy at {point or _UNKNOWN_POINT}" for point, value in _points(one))
+            or "–",
             _time(one.dose.fluoroscopy_time_s),
             one.source + (", simulated" if one.simulated else ""),
         )
@@ -233,11 +234,11 @@ def _lines(history: PatientHistory) -> list[str]:
     since = f" since {min(days):%Y-%m-%d}" if days else ""
     lines = [f"{len(exams)} {'exam' if len(exams) == 1 else 'exams'}{since}: {_sums(sums)}"]
     for point, value in sorted(sums.kerma_by_point.items()):
-        lines.append(f"air kerma {value:.3g} mGy at {point or _UNKNOWN_POINT}")
+        lines.append(f"air kerma {three_digits(value)} mGy at {point or _UNKNOWN_POINT}")
     if sums.effective_msv is not None:
         lines.append(f"effective dose {sums.effective_msv:.2g} mSv, an estimate")
     if sums.peak_skin_mgy is not None:
-        lines.append(f"largest peak skin dose of one exam {sums.peak_skin_mgy:.3g} mGy")
+        lines.append(f"largest peak skin dose of one exam {three_digits(sums.peak_skin_mgy)} mGy")
     return lines
 
 
@@ -252,7 +253,7 @@ def _told(one: OutsideFacts) -> str:
 
 
 def _figure(value: float | None, unit: str) -> str:
-    return "–" if value is None else f"{float(f'{value:.3g}'):g} {unit}"
+    return "–" if value is None else f"{three_digits(value)} {unit}"
 
 
 def _time(seconds: float | None) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fluoroscope.acquisition.event import IrradiationEvent
+from fluoroscope.dose.budget import three_digits
 from fluoroscope.dose.scatter_map import (
     SCATTER_PERCENT,
     SCATTER_SOURCE,
@@ -19,7 +20,7 @@ from fluoroscope.dose.staff_settings import StaffSettings
 from fluoroscope.geometry.pose import CArmPose, beam_axes
 from fluoroscope.geometry.table import PatientPosition, TablePose, patient_from_equipment
 
-__all__ = ["Beam", "Protection", "staff_dose", "staff_rows", "three_digits", "tube_side"]
+__all__ = ["Beam", "Protection", "staff_dose", "staff_rows", "tube_side"]
 
 Array = NDArray[np.float64]
 
@@ -285,11 +286,6 @@ def tube_side(pose: CArmPose) -> str:
 
 def _short(value: float) -> float:
     return float(f"{value:.4g}")
-
-
-def three_digits(value: float) -> str:
-    """Return three digits without an exponent."""
-    return f"{float(f'{value:.3g}'):g}"
 
 
 def _rectangle(name: str, corner: Any, u: Any, v: Any, transmission: float) -> Shield:

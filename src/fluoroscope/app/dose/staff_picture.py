@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fluoroscope.app.dose.staff_dose import three_digits
+from fluoroscope.dose.budget import three_digits
 from fluoroscope.geometry.pose import CArmPose, beam_axes
 from fluoroscope.geometry.table import TablePose
 from fluoroscope.records.whole_file import whole_file

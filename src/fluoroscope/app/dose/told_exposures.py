@@ -73,13 +73,17 @@ class ToldWaiting:
 
 
 class ToldExposures:
-    """The files of one ``folder``, which is made with the first. Safe from several threads."""
+    """The files of one ``folder``, which is made with the first. Safe from several threads.
+
+    ``faults`` has a line for each file that could not be read when the folder was last looked at.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._lock = threading.Lock()
         self._entries: dict[int, ToldWaiting] = {}
         _sweep(folder)
+        self.faults: list[str] = []
         self.read()
 
     def read(self) -> list[str]:
@@ -95,7 +99,7 @@ class ToldExposures:
                 except (OSError, ValueError, TypeError, KeyError, AttributeError) as fault:
                     reason = " ".join(str(fault).split())[:200]
                     faults.append(f"{path}: what a patient told cannot be read ({reason}); look at the file")
-            self._entries = entries
+            self._entries, self.faults = entries, faults
         return faults
 
     def waiting(self) -> list[ToldWaiting]:
