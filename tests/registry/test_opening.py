@@ -163,3 +163,17 @@ def test_error_inside_a_transaction_changes_nothing(registry, make_report):
     with pytest.raises(ZeroDivisionError):
         fail_after_keeping()
     assert find_patients(registry) == []
+
+
+@pytest.mark.parametrize("held", ["BEGIN IMMEDIATE", "BEGIN EXCLUSIVE"])
+def test_a_new_file_that_another_program_holds_for_a_moment_is_waited_for(tmp_path, held):
+    """Two programs that make the registry at once: SQLite does not wait by itself to turn a file's log on."""
+    path = tmp_path / "new.sqlite"
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+        other.execute(held)
+        other.execute("CREATE TABLE passing (number)")
+        letting_go = threading.Timer(0.3, other.execute, ["ROLLBACK"])
+        letting_go.start()
+        with Registry(path) as registry, registry.reading() as session:
+            assert session.scalars(text("SELECT count(*) FROM patients")).one() == 0
+        letting_go.join()

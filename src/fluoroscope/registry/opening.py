@@ -3,6 +3,7 @@
 import contextlib
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +21,7 @@ __all__ = ["HEAD", "Registry", "RegistryError", "check_where", "default_url", "s
 HEAD = "r0003"
 """The newest migration: a registry that stands there needs no Alembic, which is slow to load."""
 
+_ASK_AGAIN_S = 0.01
 _MADE_UTC_FORMAT = "%Y%m%d-%H%M%S"
 _WRITES = "fluoroscope_writes"
 _POSTGRES_LOCK = 0x466C756F726F  # any number that is ours: writers of one registry take turns on it
@@ -236,7 +238,8 @@ def _engine(url: URL, wait_s: float) -> Engine:
     @event.listens_for(engine, "connect")
     def _prepare(connection: sqlite3.Connection, _: Any) -> None:
         connection.isolation_level = None  # else the driver decides when a transaction begins
-        for pragma in ("foreign_keys = ON", "journal_mode = WAL", "synchronous = FULL", "secure_delete = ON"):
+        _write_ahead(connection, wait_s)
+        for pragma in ("foreign_keys = ON", "synchronous = FULL", "secure_delete = ON"):
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")
@@ -246,6 +249,19 @@ def _engine(url: URL, wait_s: float) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
+
+
+def _write_ahead(connection: sqlite3.Connection, wait_s: float) -> None:
+    """Turn the file's log on. SQLite itself waits for no other program here, who may be making the same file."""
+    until = time.monotonic() + wait_s
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as fault:
+            if "locked" not in str(fault) or time.monotonic() > until:
+                raise
+            time.sleep(_ASK_AGAIN_S)
 
 
 def _server_engine(url: URL, wait_s: float) -> Engine:
