@@ -6,12 +6,14 @@ import zlib
 
 import numpy as np
 import pytest
-from pydicom import dcmwrite
+from pydicom import dcmread, dcmwrite
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import encapsulate
 from pydicom.uid import (
     BasicTextSRStorage,
     ComprehensiveSRStorage,
     ExplicitVRLittleEndian,
+    JPEGLSLossless,
     XRayAngiographicImageStorage,
     XRayRadiationDoseSRStorage,
     generate_uid,
@@ -474,3 +476,27 @@ def test_a_number_that_is_none_is_left_out(tmp_path, number):
     path = write(tmp_path / "a.dcm", totals(), event(kap="0.12345"))
     path.write_bytes(path.read_bytes().replace(b"0.12345", number.encode().ljust(7)))
     assert read_dose_object(path).events[0].kap_gy_cm2 is None
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, JPEGLSLossless])
+@pytest.mark.parametrize("megabytes", [13, 70])
+def test_a_long_run_is_an_image_however_large(tmp_path, syntax, megabytes):
+    path = write(tmp_path / "run.dcm", sop_class=XRayAngiographicImageStorage, title="",
+                 ImageAndFluoroscopyAreaDoseProduct="1.5")  # fmt: skip
+    dataset = dcmread(path)
+    dataset.file_meta.TransferSyntaxUID = syntax
+    pixels = bytes(megabytes * 1_000_000)
+    dataset.add_new("PixelData", "OB", pixels if syntax is ExplicitVRLittleEndian else encapsulate([pixels]))
+    dataset["PixelData"].is_undefined_length = syntax is not ExplicitVRLittleEndian
+    dataset.save_as(path)
+    found = read_dose_object(path)
+    assert (found.kind, found.total.kap_gy_cm2) == ("xa header", pytest.approx(0.15))
+
+
+def test_a_large_image_of_millions_of_items_is_refused_before_it_is_parsed(tmp_path):
+    path = write(tmp_path / "bomb.dcm", sop_class=XRayAngiographicImageStorage, title="")
+    items = struct.pack("<HHI", 0xFFFE, 0xE000, 0) * 5_000_000
+    sequence = struct.pack("<HH2sHI", 0x0040, 0x0555, b"SQ", 0, 0xFFFFFFFF)
+    path.write_bytes(path.read_bytes() + sequence + items)
+    with pytest.raises(PatientFileError, match="40 MB is more than a dose report can be"):
+        read_dose_object(path)

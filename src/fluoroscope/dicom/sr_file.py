@@ -8,7 +8,7 @@ from typing import Final
 from fluoroscope.dicom.safe_parsing import dicom_size, is_bare
 from fluoroscope.patient.stored import PatientFileError
 
-__all__ = ["MAX_BYTES", "MAX_UNPACKED", "report_bytes"]
+__all__ = ["MAX_BYTES", "MAX_UNPACKED", "TooLargeError", "report_bytes"]
 
 MAX_BYTES: Final = 32_000_000
 MAX_UNPACKED: Final = 24_000_000
@@ -20,19 +20,25 @@ _DEFLATED, _EXPLICIT, _IMPLICIT, _BIG = (
 _PREAMBLE: Final = bytes(128) + b"DICM"
 
 
+class TooLargeError(PatientFileError):
+    """A file larger than a report can be; an image may be."""
+
+
 def report_bytes(path: Path) -> bytes | None:
     """Return a file as a reader of Part 10 files expects it; None when it is not DICOM.
 
     Raises
     ------
+    TooLargeError
+        It is larger than 32 MB.
     PatientFileError
-        The file cannot be read, is empty, larger than 32 MB, or unpacks to nothing whole or to more than 24 MB.
+        The file cannot be read, is empty, or unpacks to nothing whole or to more than 24 MB.
     """
     size = dicom_size(path, deflated=True)
     if size is None:
         return None
     if size > MAX_BYTES:
-        raise PatientFileError(f"{path}: {size / 1e6:.0f} MB is more than a dose report can be; it is not read")
+        raise TooLargeError(f"{path}: {size / 1e6:.0f} MB is more than a dose report can be; it is not read")
     try:
         data = path.read_bytes()
     except OSError as error:

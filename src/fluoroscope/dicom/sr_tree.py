@@ -5,9 +5,9 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from fluoroscope.dicom.safe_parsing import PARSE_ERRORS
+from fluoroscope.dicom.safe_parsing import PARSE_ERRORS, read_header
 from fluoroscope.dicom.sr_bytes import MAX_DEPTH, MAX_ITEMS, OverBoundsError, UnusualError, walk_report
-from fluoroscope.dicom.sr_file import report_bytes
+from fluoroscope.dicom.sr_file import TooLargeError, report_bytes
 from fluoroscope.dicom.sr_items import CodedConcept, Measurement, SRDocument, SRItem, finite_numbers
 from fluoroscope.patient.stored import PatientFileError
 
@@ -16,6 +16,8 @@ __all__ = ["CodedConcept", "Measurement", "SRDocument", "SRItem", "read_sr"]
 _ITEM_TAGS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")
 _MOST_BY_LIBRARY, _LONGEST_BY_LIBRARY = 100_000, 12_000_000
 """Items of sequences, little or big endian, and bytes: more would take the parser minutes."""
+_PART_BYTES = 1 << 20
+_REPORTS = "1.2.840.10008.5.1.4.1.1.88."
 _DOSE_CLASSES = ("1.2.840.10008.5.1.4.1.1.88.67", "1.2.840.10008.5.1.4.1.1.88.73", "1.2.840.10008.5.1.4.1.1.88.76")
 _HEADER = (
     "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Modality", "Manufacturer",
@@ -28,15 +30,38 @@ _HEADER = (
 def read_sr(path: Path) -> SRDocument | None:
     """Read a structured report; None when the file is DICOM but holds no content tree, or is not DICOM.
 
+    An image may be of any size: it holds none.
+
     Raises
     ------
     PatientFileError
         The file cannot be read, is empty, truncated or damaged, larger than 32 MB (24 MB unpacked), nested deeper
         than 32 items or holds more than 200 000; or it is of a rare form and holds more than 100 000.
     """
-    data = report_bytes(path)
-    if data is None:
-        return None
+    try:
+        data = report_bytes(path)
+        return None if data is None else _read(path, data)
+    except TooLargeError:
+        if _is_image(path):
+            return None
+        raise
+
+
+def _is_image(path: Path) -> bool:
+    """Whether a large file says that it is no report, and has no more items than a parser gets through in seconds."""
+    count, last = 0, b""
+    with path.open("rb") as file:
+        while part := file.read(_PART_BYTES):
+            count += max((last + part).count(tag) for tag in _ITEM_TAGS)
+            last = part[-3:]
+            if count > _MOST_BY_LIBRARY:
+                return False
+    said = read_header(path, ("SOPClassUID",))
+    sop_class = "" if said is None else str(said.get("SOPClassUID", "") or "")
+    return bool(sop_class) and not sop_class.startswith(_REPORTS)
+
+
+def _read(path: Path, data: bytes) -> SRDocument | None:
     try:
         header, root = walk_report(data)
     except OverBoundsError as error:
@@ -59,7 +84,7 @@ def _by_library(path: Path, data: bytes) -> SRDocument | None:
     from pydicom import dcmread
 
     if max(data.count(tag) for tag in _ITEM_TAGS) > _MOST_BY_LIBRARY or len(data) > _LONGEST_BY_LIBRARY:
-        raise PatientFileError(f"{path}: of a rare form and larger than a dose report can be; it is not read")
+        raise TooLargeError(f"{path}: of a rare form and larger than a dose report can be; it is not read")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
