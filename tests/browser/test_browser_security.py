@@ -2,6 +2,7 @@
 
 import http.server
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -113,7 +114,11 @@ def test_another_page_of_the_signed_in_browser_gets_nothing(chromium, still_serv
     other.goto(f"http://{host}:{other_site}/index.html")
     told = other.evaluate("port => attempt(port)", server.port)
     assert told == {"socket": "refused", "read": "refused", "frame": "ended", "script": "refused"}
-    assert [frame.url for frame in other.frames[1:]] == ["chrome-error://chromewebdata/"]
+    # The refused frame's own error page is committed a moment after its load has ended.
+    refused, deadline = ["chrome-error://chromewebdata/"], time.monotonic() + 10.0
+    while [frame.url for frame in other.frames[1:]] != refused and time.monotonic() < deadline:
+        other.wait_for_timeout(50)
+    assert [frame.url for frame in other.frames[1:]] == refused
     assert room.commands == []
     context.close()
 
