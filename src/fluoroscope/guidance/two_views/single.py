@@ -92,7 +92,7 @@ def single_view_tip(
         if float(np.abs(step).max()) < 1e-9:
             break
     slope = pixel_jacobian(geometry, at)
-    covariance: Float = np.linalg.inv(slope.T @ slope / sigma_px**2 + prior)
+    covariance = np.asarray(np.linalg.inv(slope.T @ slope / sigma_px**2 + prior), dtype=np.float64)
     ray: Float = at - geometry.source_mm
     ray = ray / np.linalg.norm(ray)
     angle = float(np.rad2deg(np.arcsin(min(1.0, float(np.linalg.norm(np.cross(ray, line)))))))
