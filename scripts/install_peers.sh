@@ -6,6 +6,7 @@ wanted=(  # what must be there, and the package it comes from
   dcmdump=dcmtk dciodvfy=dicom3tools /usr/share/java/pixelmed.jar=pixelmed-apps java=default-jre-headless
   Orthanc=orthanc gdcminfo=libgdcm-tools chromium=chromium ip=iproute2 unshare=util-linux openssl=openssl
   /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf=fonts-dejavu-core initdb=postgresql
+  /usr/include/openigtlink/igtlClientSocket.h=libopenigtlink-dev g++=g++
 )
 PATH=/usr/bin:/usr/sbin:$(printf '%s:' /usr/lib/postgresql/*/bin)$PATH
 missing_packages() {
