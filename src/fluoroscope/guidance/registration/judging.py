@@ -1,0 +1,113 @@
+"""Whether a pose can be trusted: what speaks against it, in one line, and how large its error may be."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fluoroscope.geometry.projection import project_points
+from fluoroscope.geometry.rigid import Matrix, apply
+from fluoroscope.guidance.registration.picture import Picture
+from fluoroscope.guidance.registration.refine import Refined, image_axes, total_likeness
+from fluoroscope.guidance.registration.result import Click, Registration, Start
+from fluoroscope.guidance.registration.spine import Spine
+
+if TYPE_CHECKING:
+    from fluoroscope.guidance.registration.registering import Final
+
+__all__ = ["Evidence", "judge"]
+
+_LEAST_LIKENESS = 0.22
+_LEAST_SEEN = 0.55
+_LEAD = 0.03
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a registration is judged by.
+
+    Attributes
+    ----------
+    spine, pictures
+        What was compared.
+    final
+        The last stage.
+    ranked
+        Other optima, best first, as the group saw them.
+    initial, start
+        What was said at the beginning.
+    """
+
+    spine: Spine
+    pictures: Sequence[Picture]
+    final: "Final"
+    ranked: Sequence[Refined]
+    initial: Matrix
+    start: Start | Click
+
+
+def judge(evidence: Evidence, evaluations: int, began: float) -> Registration:
+    """Return the registration with its uncertainty, or the reason why it cannot be trusted."""
+    final = evidence.final
+    pose = final.refined.pose
+    covariance = _covariance(evidence)
+    sigmas = np.sqrt(np.diag(covariance)[3:])
+    per_view = tuple(float(one.value(pose)) for one in final.comparisons)
+    reason = _reason(evidence, per_view)
+    return Registration(
+        evidence.spine.level,
+        pose,
+        final.refined.value,
+        covariance,
+        float(max(sigmas[0], sigmas[1])),
+        float(sigmas[2]),
+        not reason,
+        reason,
+        evaluations,
+        time.perf_counter() - began,
+        per_view,
+    )
+
+
+def _covariance(evidence: Evidence) -> NDArray[np.float64]:
+    """Return (6, 6) in deg and mm along the first view's axes: the sandwich of curvature and patches' scores."""
+    final = evidence.final
+    center = apply(final.refined.pose, evidence.spine.target.center_mm)
+    axes = image_axes(evidence.pictures[0].view.geometry, center)
+    likeness = total_likeness(final.comparisons, final.refined.pose, axes)
+    scale = np.array([np.rad2deg(1.0)] * 3 + [1.0] * 3)
+    curvature = likeness.curvature + np.diag([1e-6] * 3 + [1e-9] * 3)
+    inverse = np.linalg.inv(curvature)
+    meat = 9.0 * likeness.scores.T @ likeness.scores
+    covariance: NDArray[np.float64] = inverse @ meat @ inverse * np.outer(scale, scale)
+    return covariance
+
+
+def _reason(evidence: Evidence, per_view: tuple[float, ...]) -> str:
+    """Return what speaks against the pose, the worst first; "" when nothing does."""
+    final, spine = evidence.final, evidence.spine
+    pose = final.refined.pose
+    for at, (picture, one) in enumerate(zip(evidence.pictures, final.comparisons, strict=True)):
+        name = f"image {'ABCDEFGH'[at % 8]}"
+        grid = picture.view.geometry.grid
+        pixel = project_points(picture.view.geometry, apply(pose, spine.target.center_mm))
+        inside = np.isfinite(pixel).all() and (pixel >= 0).all() and pixel[0] < grid.rows and pixel[1] < grid.columns
+        if not inside or one.seen < _LEAST_SEEN:
+            return (
+                f"{spine.level} lies outside the field of {name} or is cut by it; move the C-arm or open the collimator"
+            )
+    low = min(range(len(per_view)), key=lambda n: per_view[n])
+    if per_view[low] < _LEAST_LIKENESS:
+        return (
+            f"image {'ABCDEFGH'[low % 8]} does not look like {spine.level} of this CT anywhere near"
+            f" (similarity {per_view[low]:.2f}, at least {_LEAST_LIKENESS:.2f}); check patient, angles and picture"
+        )
+    if len(evidence.ranked) > 1 and evidence.ranked[0].value - evidence.ranked[1].value < _LEAD:
+        return (
+            f"another place fits nearly as well, perhaps the level above or below {spine.level};"
+            " give a click or a second view"
+        )
+    return ""

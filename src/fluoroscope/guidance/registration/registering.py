@@ -1,0 +1,216 @@
+"""From a start to a registration: search where the start is rough, refine coarse to fine, judge, and say so."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fluoroscope.geometry.rigid import Matrix, apply
+from fluoroscope.guidance.registration.comparison import Comparison, Measure
+from fluoroscope.guidance.registration.judging import Evidence, judge
+from fluoroscope.guidance.registration.model import VertebraModel
+from fluoroscope.guidance.registration.picture import Picture
+from fluoroscope.guidance.registration.refine import Refined, image_axes, refine
+from fluoroscope.guidance.registration.rendering import Body
+from fluoroscope.guidance.registration.result import Click, Registration, Start
+from fluoroscope.guidance.registration.search import Candidate, Region, find
+from fluoroscope.guidance.registration.spine import Spine
+from fluoroscope.guidance.view import XRayView
+
+__all__ = ["final_stage", "register"]
+
+COARSE_MM, MIDDLE_MM, FINE_MM = 3.2, 1.6, 0.8
+"""Pixels at the isocentre: 64², 128² and 256² of a field of 205 mm."""
+_SEARCH_DEPTH_MM = {False: 20.0, True: 4.0}
+_ANGLES_APART_DEG = 15.0
+
+
+def register(
+    models: Mapping[str, VertebraModel],
+    views: Sequence[XRayView],
+    initial: Matrix,
+    *,
+    level: str,
+    start: Start | Click = Start.NEAR,
+) -> Registration:
+    """Return where a vertebra of a CT is in one or more X-ray pictures.
+
+    Parameters
+    ----------
+    models
+        Bones of the CT (`vertebra_models`); more than the target widens the basin and tells levels apart.
+    views
+        Pictures taken while the patient did not move; their beams' world is one equipment frame.
+    initial
+        equipment_from_ct to begin with, rigid (4, 4).
+    level
+        The target.
+    start
+        How good ``initial`` is, or a pixel of the target.
+
+    Raises
+    ------
+    ValueError
+        No such level, no view, or a start that is no rigid transform or outside the pictures.
+    """
+    began = time.perf_counter()
+    _check(views, initial, start)
+    spine = Spine(models, level)
+    pictures = [Picture(view) for view in views]
+    tried, count = _starts(spine, pictures, initial, start)
+    ranked, evaluations = _narrowed(spine, pictures, tried)
+    best = ranked[0]
+    final, used = final_stage(spine, pictures, best.pose)
+    evidence = Evidence(spine, pictures, final, ranked, initial, start)
+    return judge(evidence, count + evaluations + used, began)
+
+
+def _check(views: Sequence[XRayView], initial: Matrix, start: Start | Click) -> None:
+    if not views:
+        raise ValueError("no X-ray picture to register to; give one or more views")
+    turned = initial[:3, :3] if initial.shape == (4, 4) else np.zeros((3, 3))
+    if not np.allclose(turned @ turned.T, np.eye(3), atol=1e-4) or not np.isfinite(initial).all():
+        raise ValueError("initial must be a rigid (4, 4) transform from CT to the equipment frame")
+    if isinstance(start, Click):
+        if not 0 <= start.view < len(views):
+            raise ValueError(f"the click names view {start.view} of {len(views)}; count from 0")
+        grid = views[start.view].geometry.grid
+        if not (0 <= start.row < grid.rows and 0 <= start.column < grid.columns):
+            raise ValueError(
+                f"the click ({start.row:g}, {start.column:g}) is outside the picture of {grid.rows} x {grid.columns}"
+            )
+
+
+def _turns(reach_deg: float, corners: bool) -> NDArray[np.float64]:
+    """Return no turn, a turn about each axis either way, and about all three at once."""
+    turns = [np.zeros(3)]
+    if reach_deg > 0.0:
+        turns += [sign * reach_deg * axis for axis in np.eye(3) for sign in (1.0, -1.0)]
+    if corners:
+        turns += [0.8 * reach_deg * np.array([a, b, c]) for a in (1, -1) for b in (1, -1) for c in (1, -1)]
+    return np.array(turns)
+
+
+def _starts(
+    spine: Spine, pictures: Sequence[Picture], initial: Matrix, start: Start | Click
+) -> tuple[list[Candidate], int]:
+    """Return poses to refine, and how many DRRs it took to find them."""
+    layers = [picture.layer(COARSE_MM) for picture in pictures]
+    whole = spine.body(tuple(spine.levels), 1)
+    region = _region(spine, pictures, initial, start)
+    found, count = find(layers, whole, initial, region, count=4 if start is Start.NEAR else 10)
+    if start in (Start.NEAR, Start.FAR):
+        found.append(Candidate(initial, 0.0))
+    return found or [Candidate(initial, 0.0)], count
+
+
+def _region(spine: Spine, pictures: Sequence[Picture], initial: Matrix, start: Start | Click) -> Region:
+    """Return where to look for a start."""
+    several = _apart(pictures)
+    step = np.array([COARSE_MM, COARSE_MM, _SEARCH_DEPTH_MM[several]])
+    middle = apply(initial, spine.target.center_mm)
+    first = pictures[0]
+    if start is Start.NEAR:
+        return Region(middle, np.full(3, 14.0), step, _turns(0.0, corners=False))
+    if start is Start.FAR:
+        return Region(middle, np.full(3, 27.0), step, _turns(8.0, corners=True))
+    if isinstance(start, Click):
+        geometry = pictures[start.view].view.geometry
+        ray = geometry.direction_from_pixel @ np.array([start.row, start.column, 1.0])
+        depth = float(geometry.pixel_from_world[2, 3])
+        middle = geometry.source_mm + ray * depth
+        half = np.array([14.0, 14.0, 90.0]) if start.view == 0 else np.array([90.0, 14.0, 90.0])
+        return Region(middle, half, step, _turns(7.0, corners=False))
+    grid = first.view.geometry.grid
+    half = np.array([0.5 * grid.columns * first.pixel_mm, 0.5 * grid.rows * first.pixel_mm, 100.0 if several else 80.0])
+    return Region(np.zeros(3), half, step, _turns(7.0, corners=False))
+
+
+def _apart(pictures: Sequence[Picture]) -> bool:
+    """Return whether two views are far enough apart to place a point in depth."""
+    rays = [picture.view.geometry.pixel_from_world[2, :3] for picture in pictures]
+    cosine = min((abs(float(a @ b)) for a in rays for b in rays), default=1.0)
+    return cosine < float(np.cos(np.deg2rad(_ANGLES_APART_DEG)))
+
+
+def _narrowed(spine: Spine, pictures: Sequence[Picture], tried: Sequence[Candidate]) -> tuple[list[Refined], int]:
+    """Return the refined poses, best first, each another optimum, and how many DRRs it took."""
+    whole, near = spine.body(tuple(spine.levels), 1), spine.body(spine.around(1), 0)
+    coarse = [_stage(whole, pictures, one.pose, COARSE_MM, reach_mm=12.0, iterations=12) for one in tried]
+    count = sum(one.evaluations for one in coarse)
+    distinct = _distinct(sorted(coarse, key=lambda one: -one.value), spine)[:4]
+    fine = []
+    for one in distinct:
+        if one.value < distinct[0].value - 0.15:
+            fine.append(Refined(one.pose, one.value - 1.0, 0))
+            continue
+        refined = _stage(near, pictures, one.pose, MIDDLE_MM, reach_mm=6.0, iterations=10)
+        count += refined.evaluations
+        fine.append(refined)
+    return _distinct(sorted(fine, key=lambda one: -one.value), spine), count
+
+
+def _distinct(ranked: Sequence[Refined], spine: Spine, apart_mm: float = 4.0) -> list[Refined]:
+    """Return poses without those that ended where a better one did."""
+    kept: list[Refined] = []
+    marks = spine.target.landmarks_mm
+    for one in ranked:
+        places = apply(one.pose, marks)
+        if all(np.linalg.norm(places - apply(other.pose, marks), axis=1).mean() > apart_mm for other in kept):
+            kept.append(one)
+    return kept
+
+
+def _stage(
+    body: Body,
+    pictures: Sequence[Picture],
+    pose: Matrix,
+    pixel_mm: float,
+    *,
+    reach_mm: float = 5.0,
+    iterations: int = 15,
+    context: tuple[tuple[Body, Matrix], ...] = (),
+    measure: Measure = Measure.PATCH_GRADIENT_NCC,
+) -> Refined:
+    comparisons = compared(body, pictures, pose, pixel_mm, reach_mm=reach_mm, context=context, measure=measure)
+    axes = image_axes(pictures[0].view.geometry, apply(pose, body.center_mm))
+    return refine(comparisons, pose, body.center_mm, axes, iterations=iterations)
+
+
+def compared(
+    body: Body,
+    pictures: Sequence[Picture],
+    pose: Matrix,
+    pixel_mm: float,
+    *,
+    reach_mm: float = 5.0,
+    context: tuple[tuple[Body, Matrix], ...] = (),
+    measure: Measure = Measure.PATCH_GRADIENT_NCC,
+) -> list[Comparison]:
+    """Return one comparison per view."""
+    return [
+        Comparison(picture.layer(pixel_mm), body, pose, reach_mm=reach_mm, context=context, measure=measure)
+        for picture in pictures
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Final:
+    """The last stage: the pose, and the comparisons it was judged by."""
+
+    refined: Refined
+    comparisons: list[Comparison]
+    axes: NDArray[np.float64]
+
+
+def final_stage(spine: Spine, pictures: Sequence[Picture], pose: Matrix) -> tuple[Final, int]:
+    """Return the target alone refined at the finest pixels, its neighbours standing where the group was."""
+    body = spine.body((spine.level,), 0)
+    others = tuple(level for level in spine.around(2) if level != spine.level)
+    context = ((spine.body(others, 0), pose),) if others else ()
+    comparisons = compared(body, pictures, pose, FINE_MM, context=context)
+    axes = image_axes(pictures[0].view.geometry, apply(pose, body.center_mm))
+    refined = refine(comparisons, pose, body.center_mm, axes, iterations=15, tolerance_mm=0.005)
+    return Final(refined, comparisons, axes), refined.evaluations
