@@ -11,6 +11,7 @@ import typer
 
 from fluoroscope import NOT_A_MEDICAL_DEVICE, __version__
 from fluoroscope.app.dose.commands import dose_app
+from fluoroscope.app.guidance.plan_command import plan_needle
 from fluoroscope.app.terminal import loading_bar, print_json, print_table, warn
 
 __all__ = ["app", "main"]
@@ -27,6 +28,7 @@ exams_app = typer.Typer(no_args_is_help=True, help="What was recorded.")
 app.add_typer(patients_app, name="patients")
 app.add_typer(exams_app, name="exams")
 app.add_typer(dose_app, name="dose")
+app.command("plan")(plan_needle)
 
 PatientArgument = Annotated[
     str | None,

@@ -1,0 +1,118 @@
+"""From the words of ``fluoroscope plan`` to planned needles, JSON-ready."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fluoroscope import NOT_A_MEDICAL_DEVICE
+from fluoroscope.app.setup import RoomSetup, load_patient
+from fluoroscope.guidance.planning import PROCEDURES, plan, plan_facts
+from fluoroscope.guidance.planning.levels import parse_level
+from fluoroscope.guidance.planning.procedures import procedure_plan
+
+__all__ = ["PlanRequest", "plan_patient", "procedure_facts"]
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRequest:
+    """What the user asked for; words are checked here, before anything is loaded.
+
+    Attributes
+    ----------
+    patient, labels, names, series
+        As `RoomSetup` takes them.
+    procedure, level, side
+        As `plan` takes them.
+    position, carm
+        Names.
+    limit
+        How many trajectories.
+    """
+
+    patient: str | None
+    procedure: str
+    level: str
+    side: str | None = None
+    position: str = "HFP"
+    carm: str = "mobile-flat-panel"
+    labels: Path | None = None
+    names: Path | None = None
+    series: str | None = None
+    limit: int = 5
+
+    def __post_init__(self) -> None:
+        if not self.procedure:
+            raise ValueError(f"--procedure: say what is done; choose one of {', '.join(PROCEDURES)}")
+        asked = procedure_plan(self.procedure)
+        if not self.level:
+            raise ValueError("--level: say where; L3-L4 for a space, L3 for a bone, sacrum")
+        parse_level(self.level, asked.levels, asked.title)
+        if self.side not in (None, "left", "right"):
+            raise ValueError(f"--side {self.side}: choose left or right, the patient's")
+
+    @property
+    def setup(self) -> RoomSetup:
+        """The patient and the C-arm."""
+        return RoomSetup(
+            self.patient, self.labels, self.position, self.carm, 1024, series=self.series, names=self.names
+        )
+
+
+def plan_patient(request: PlanRequest) -> dict[str, Any]:
+    """Open the patient, plan and return everything JSON-ready."""
+    setup = request.setup
+    patient = load_patient(setup)
+    trajectories = plan(
+        patient,
+        request.procedure,
+        request.level,
+        side=request.side,
+        position=setup.patient_position,
+        carm=setup.carm_model,
+        limit=request.limit,
+    )
+    asked = procedure_plan(request.procedure)
+    return {
+        "notice": NOT_A_MEDICAL_DEVICE,
+        "patient": patient.record.name,
+        "procedure": asked.name,
+        "title": asked.title,
+        "level": trajectories[0].level,
+        "position": setup.patient_position.value,
+        "carm": setup.carm,
+        "trajectories": [plan_facts(one) for one in trajectories],
+    }
+
+
+def procedure_facts() -> dict[str, Any]:
+    """Return the procedures and where their numbers come from, JSON-ready."""
+    return {
+        "notice": NOT_A_MEDICAL_DEVICE,
+        "procedures": [
+            {
+                "name": one.name,
+                "title": one.title,
+                "level": " or ".join(one.levels),
+                "target": one.target,
+                "view": one.view,
+                "approaches": [
+                    {
+                        "name": way.name,
+                        "sided": way.sided,
+                        "lateral_deg": list(way.cone.lateral_deg),
+                        "cranial_deg": list(way.cone.cranial_deg),
+                    }
+                    for way in one.approaches
+                ],
+                "needles": list(one.needles),
+                "confirm": list(one.confirm),
+                "instrument": one.instrument or None,
+                "notes": list(one.notes),
+                "sources": [
+                    {"what": number.what, "source": number.source, "verified": number.verified}
+                    for number in one.sources
+                ],
+            }
+            for one in PROCEDURES.values()
+        ],
+    }
