@@ -74,7 +74,34 @@ def make_virtual(clock, folder):
     return VirtualCArm(Still(), model, CArmSetup(), Detector(seed=1), clock, matrix_limit=32)
 
 
-SOURCES: dict[str, Callable] = {"clip": make_clip, "virtual": make_virtual}
+def make_openigtlink(clock, folder):
+    from fluoroscope.acquisition.clock import PulseTimer
+    from fluoroscope.sources.openigtlink.images import GivenPicture, LinkFrameSource
+
+    class Grabber:
+        """A peer that sends 10 pictures a second once somebody wants them."""
+
+        name = "grabber:18944"
+        newest = 0
+        timer = None
+
+        def after(self, number, clock, released):
+            if number == self.newest or self.timer is None:
+                self.timer = self.timer or PulseTimer(10.0, clock)
+                tick = self.timer.next(released)
+                if tick is None:
+                    return None
+                self.newest += 1 + tick.dropped
+                self.due_ns = tick.due_ns
+            return GivenPicture(self.newest, self.due_ns, np.full((24, 32), 100 + self.newest, dtype=np.uint16))
+
+        def close(self):
+            pass
+
+    return LinkFrameSource(Grabber(), clock, (24, 32), 10.0)
+
+
+SOURCES: dict[str, Callable] = {"clip": make_clip, "openigtlink": make_openigtlink, "virtual": make_virtual}
 
 
 @pytest.fixture
