@@ -171,6 +171,8 @@ class ExamDesk:
         try:
             before = self.exam
             self._parts.dose.closing()
+            if self._parts.training is not None:
+                self._parts.training.end()
             before.close()
             self._messages.take_from(before)
             self._parts.dose.ended(before)

@@ -21,6 +21,7 @@ from fluoroscope.app.console import taken_with
 from fluoroscope.app.exam import StoredImage
 from fluoroscope.app.reference import ReferencePicture
 from fluoroscope.app.run_facts import described_run, dose_event, frame_angles, frame_orientation, frame_tables
+from fluoroscope.app.training.hand import holds_attempt
 from fluoroscope.dicom.xa import read_clip
 from fluoroscope.dose.ledger import REFERENCE_POINT_15_CM
 from fluoroscope.dose.skin_dose import SkinMap
@@ -273,16 +274,20 @@ class ExamRecording:
             self._do(_Urgency.END, None)
             self._writer.join()
             self._coder.close()
-            if self._events:
+            if self._kept:
                 self._finish()
         finally:
             with contextlib.suppress(OSError):
                 self.journal.stop("exam closed")
             self.journal.close()
         _remove_if_empty(self.folder / SPOOL_NAME)
-        if not self._events:
-            # Nobody pressed the pedal: an empty exam is no record.
+        if not self._kept:
+            # Nobody pressed the pedal or took a needle: an empty exam is no record.
             shutil.rmtree(self.folder, ignore_errors=True)
+
+    @property
+    def _kept(self) -> bool:
+        return bool(self._events) or holds_attempt(self.folder)
 
     def _finish(self) -> None:
         """Write the dose report, with every press in it or not at all."""
@@ -450,6 +455,9 @@ def _recover(folder: Path) -> list[str]:
         exam = None
     if exam is None or (not exam.events and not spools):
         if not store.record.events:
+            if holds_attempt(folder):
+                store.close(store.record.identity.started, complete=False)
+                return [f"exam {folder.name} was cut short before its first press: the record of the hand is kept"]
             # Ended before the first press: nothing was exposed.
             shutil.rmtree(folder, ignore_errors=True)
             return []

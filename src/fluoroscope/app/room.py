@@ -123,6 +123,7 @@ class FluoroscopyRoom:
             },
             "stored": [image.status() for image in exam.images],
             "runs": exam.run_status(),
+            "training": None if self._parts.training is None else self._parts.training.status(snapshot.dose),
             "shown": {"live": self._live_taken(), "reference": self._reference.taken},
             "replay": self._reference.status(),
             "messages": self._messages.told(snapshot.reason if state == "FAULT" else ""),
@@ -139,6 +140,8 @@ class FluoroscopyRoom:
             raise
         except (ValueError, OSError, TypeError) as fault:
             raise RefusedError(" ".join(str(fault).split())) from fault
+        if self._parts.training is not None:
+            self._parts.training.done(name, args)
         if self._parts.bedside is not None:
             self._parts.bedside.lean()
         with self._changed:
@@ -194,6 +197,8 @@ class FluoroscopyRoom:
         self._desk.close()
         loop.wait_for(LiveState.READY, LiveState.HOLD, LiveState.FAULT, timeout_s=5.0)
         self._parts.dose.closing()
+        if self._parts.training is not None:
+            self._parts.training.end()
         self._desk.exam.close()
         self._messages.take_from(self._desk.exam)
         self._parts.dose.ended(self._desk.exam)

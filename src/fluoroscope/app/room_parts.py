@@ -12,6 +12,7 @@ from fluoroscope.app.dose.room_dose import RoomDose
 from fluoroscope.app.exam import Exam
 from fluoroscope.app.patient_cards import PatientCards
 from fluoroscope.app.terminal import Progress
+from fluoroscope.app.training.session import TrainingDesk
 from fluoroscope.geometry.table import PatientPosition
 from fluoroscope.imagechain.chain import ImageChain
 from fluoroscope.live.loop import LiveLoop
@@ -57,6 +58,8 @@ class RoomParts:
         Makes a patient and returns the name by which he is opened; None where nobody can be made.
     cards
         Of the patients that can be chosen; None where there is nobody to choose.
+    training
+        Records what the hand does and knows the exercise; None for a clip.
     """
 
     loop: LiveLoop
@@ -71,3 +74,5 @@ class RoomParts:
     bedside: Bedside | None = None
     make: Callable[[PatientParameters, Progress], str] | None = None
     cards: PatientCards | None = None
+    guidance_allowed: bool = True
+    training: TrainingDesk | None = None

@@ -2,7 +2,7 @@
 
 import math
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 import yaml
@@ -21,23 +21,30 @@ __all__ = [
     "RulerStep",
     "Scenario",
     "ScenarioError",
+    "Standing",
     "Step",
+    "Strict",
     "read_scenario",
+    "read_yaml",
 ]
+
+Read = TypeVar("Read", bound=BaseModel)
 
 
 class ScenarioError(ValueError):
     """A scenario file that cannot be used; the message says where and what to do."""
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
+    """A part of a scenario file: what it does not know is refused."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 Point = tuple[float, float, float]
 
 
-class Needle(_Strict):
+class Needle(Strict):
     """A straight steel needle, LPS mm from the patient's point at the isocentre of a table at zero."""
 
     tip_mm: Point
@@ -45,7 +52,7 @@ class Needle(_Strict):
     diameter_mm: float = Field(default=0.72, gt=0.0, le=10.0)
 
 
-class NeedleStep(_Strict):
+class NeedleStep(Strict):
     """What a step says of the needle.
 
     Without ``type`` in any step: a straight steel rod from ``entry_mm`` to ``tip_mm``. With it: an instrument of the
@@ -85,7 +92,7 @@ class NeedleStep(_Strict):
         return Needle(tip_mm=self.tip_mm, entry_mm=self.entry_mm, diameter_mm=self.diameter_mm)
 
 
-class CatheterStep(_Strict):
+class CatheterStep(Strict):
     """What a step says of a catheter or lead: ``type`` brings it through the needle; then it is pushed or pulled."""
 
     type: str | None = None
@@ -101,7 +108,7 @@ class CatheterStep(_Strict):
         return name
 
 
-class MarkerStep(_Strict):
+class MarkerStep(Strict):
     """What a step says of the skin marker: taped where the line from ``at_mm`` into the patient enters, moved, removed.
 
     Points are LPS mm from the patient's point at the isocentre of a table at zero, as those of a needle.
@@ -120,7 +127,7 @@ class MarkerStep(_Strict):
         return self
 
 
-class RulerStep(_Strict):
+class RulerStep(Strict):
     """What a step says of the radiopaque ruler: laid from one point to another, or taken away."""
 
     start_mm: Point | None = None
@@ -140,7 +147,7 @@ class RulerStep(_Strict):
         return self
 
 
-class Injection(_Strict):
+class Injection(Strict):
     """Contrast medium let out of the needle, or of the catheter when one is in, from the step's time on."""
 
     volume_ml: float = Field(gt=0.0, le=50.0)
@@ -148,7 +155,7 @@ class Injection(_Strict):
     rate_ml_s: float = Field(default=0.2, gt=0.0, le=10.0)
 
 
-class PatientShift(_Strict):
+class PatientShift(Strict):
     """Where the patient moves himself to on the table: LPS mm, and degrees about his long axis."""
 
     x_mm: float = Field(default=0.0, ge=-300.0, le=300.0)
@@ -157,10 +164,9 @@ class PatientShift(_Strict):
     turn_deg: float = Field(default=0.0, ge=-45.0, le=45.0)
 
 
-class Step(_Strict):
-    """What holds at ``at_s``; angles, table, bending, traction and rod move steadily to the next step naming them."""
+class Standing(Strict):
+    """Where C-arm and table stand; what is not named stays as it is."""
 
-    at_s: float = Field(ge=0.0)
     primary_deg: float | None = Field(default=None, ge=-360.0, le=360.0)
     secondary_deg: float | None = Field(default=None, ge=-90.0, le=90.0)
     lateral_mm: float | None = None
@@ -168,6 +174,12 @@ class Step(_Strict):
     height_mm: float | None = None
     tilt_deg: float | None = None
     cradle_deg: float | None = None
+
+
+class Step(Standing):
+    """What holds at ``at_s``; angles, table, bending, traction and rod move steadily to the next step naming them."""
+
+    at_s: float = Field(ge=0.0)
     breathing: Literal["breathe", "hold", "hold_expiration", "cough"] | None = None
     flexion_deg: float | None = None
     side_bend_deg: float | None = None
@@ -192,7 +204,7 @@ class Step(_Strict):
         return rate_hz
 
 
-class Scenario(_Strict):
+class Scenario(Strict):
     """Steps in order of time; the pedal is down from the start unless a step says otherwise."""
 
     seconds: float = Field(gt=0.0, le=3600.0)
@@ -270,6 +282,11 @@ def read_scenario(path: Path) -> Scenario:
     ScenarioError
         When the file is missing, is not YAML, or says something that cannot be done.
     """
+    return read_yaml(path, Scenario)
+
+
+def read_yaml(path: Path, kind: type[Read]) -> Read:
+    """Read a YAML file as ``kind``; raises `ScenarioError` as `read_scenario`."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as fault:
@@ -278,10 +295,10 @@ def read_scenario(path: Path) -> Scenario:
         raise ScenarioError(f"scenario {path} cannot be read ({fault.strerror or fault}); check the file") from fault
     except UnicodeDecodeError as fault:
         raise ScenarioError(f"scenario {path} cannot be read: {fault}") from fault
-    except yaml.YAMLError as fault:
+    except (yaml.YAMLError, RecursionError) as fault:
         raise ScenarioError(f"scenario {path} is not YAML: {fault}") from fault
     try:
-        return Scenario.model_validate(content)
+        return kind.model_validate(content)
     except ValidationError as fault:
         first = fault.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"

@@ -26,6 +26,7 @@ from fluoroscope.app.room_parts import NextExam, RoomParts
 from fluoroscope.app.room_scene import RoomScene
 from fluoroscope.app.setup import RoomSetup, load_patient, patient_rows
 from fluoroscope.app.terminal import warn
+from fluoroscope.app.training.session import Exercise, TrainingDesk, training_facts
 from fluoroscope.app.virtual import exam_details, exam_identity, patient_dicom_id, virtual_carm
 from fluoroscope.app.warming import compiled_beside
 from fluoroscope.dose.ledger import KermaLedger
@@ -43,7 +44,7 @@ from fluoroscope.sources.virtual import VirtualCArm
 if TYPE_CHECKING:
     from fluoroscope.app.dose.memory import DoseMemory
 
-__all__ = ["Doors", "open_clip_room", "open_room", "serve_clip", "serve_room"]
+__all__ = ["Doors", "open_clip_room", "open_room", "serve", "serve_clip", "serve_room"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +61,16 @@ class Doors:
 
 def serve_room(setup: RoomSetup, doors: Doors) -> None:
     """Serve the fluoroscopy room until Ctrl-C."""
-    _serve(lambda: open_room(setup), doors)
+    serve(lambda: open_room(setup), doors)
 
 
 def serve_clip(path: Path, doors: Doors) -> None:
     """Serve a recorded clip in the room until Ctrl-C."""
-    _serve(lambda: open_clip_room(path), doors)
+    serve(lambda: open_clip_room(path), doors)
 
 
-def _serve(open_: Callable[[], FluoroscopyRoom], doors: Doors) -> None:
+def serve(open_: Callable[[], FluoroscopyRoom], doors: Doors) -> None:
+    """Serve the room that ``open_`` opens until Ctrl-C."""
     # A taken port is said before anything is loaded.
     check_door(
         doors.host,
@@ -119,7 +121,9 @@ def _more_windows(server: MonitorServer) -> None:
         warn(f"one more window: {server.new_token()}")
 
 
-def open_room(setup: RoomSetup, exams: Path | None = None, seed: int | None = None) -> FluoroscopyRoom:
+def open_room(
+    setup: RoomSetup, exams: Path | None = None, seed: int | None = None, exercise: Exercise | None = None
+) -> FluoroscopyRoom:
     """Return the room with a virtual C-arm on the patient of ``setup``, ready for the pedal.
 
     Parameters
@@ -130,14 +134,16 @@ def open_room(setup: RoomSetup, exams: Path | None = None, seed: int | None = No
         Folder of exams; the user's data folder when absent.
     seed
         Of the noise; a random one when absent.
+    exercise
+        What is trained; None in a room for anything.
     """
     for told in recover_exams(exams):
         warn(told)
     with compiled_beside():
-        return _opened(setup, exams, seed)
+        return _opened(setup, exams, seed, exercise)
 
 
-def _opened(setup: RoomSetup, exams: Path | None, seed: int | None) -> FluoroscopyRoom:
+def _opened(setup: RoomSetup, exams: Path | None, seed: int | None, exercise: Exercise | None) -> FluoroscopyRoom:
     # What may be wrong of rules and registry is said before a patient is loaded.
     rules, memory = read_rules(setup.dose_rules), _memory(setup.registry)
     clock, chain = SystemClock(), ImageChain()
@@ -148,7 +154,7 @@ def _opened(setup: RoomSetup, exams: Path | None, seed: int | None) -> Fluorosco
     bedside.take(scene, began_ns)
     loop = LiveLoop(carm, chain, KermaLedger(calibration=rules.calibration), clock, new_uid)
     dose = RoomDose(rules, loop, clock, console, bedside, memory)
-    cards = PatientCards(clock)
+    cards, training = PatientCards(clock), TrainingDesk(bedside, clock.monotonic_ns, exercise)
 
     def open_exam(following: NextExam) -> ExamRecording:
         chosen, laid = _chosen(table, following), None
@@ -175,6 +181,7 @@ def _opened(setup: RoomSetup, exams: Path | None, seed: int | None) -> Fluorosco
             bedside.lean()
         exam.begin(loop)
         dose.begin(exam, identity.patient, exam.note)
+        training.begin(exam.folder, training_facts(chosen.setup, chosen.patient), exam.say)
         return exam
 
     loop.start()
@@ -184,17 +191,9 @@ def _opened(setup: RoomSetup, exams: Path | None, seed: int | None) -> Fluorosco
         dose.control.set_procedure(name=setup.procedure)
     dose.keep_waiting(exams)
     parts = RoomParts(
-        loop,
-        chain,
-        clock,
-        dose,
-        open_exam,
-        cards.rows,
-        console,
-        bedside=bedside,
-        make=make_patient,
-        cards=cards,
-    )
+        loop, chain, clock, dose, open_exam, cards.rows, console, bedside=bedside, make=make_patient, cards=cards,
+        training=training, guidance_allowed=exercise is None or exercise.listed.scenario.guidance,
+    )  # fmt: skip
     return FluoroscopyRoom(parts, first)
 
 
