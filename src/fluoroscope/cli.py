@@ -12,6 +12,7 @@ import typer
 from fluoroscope import NOT_A_MEDICAL_DEVICE, __version__
 from fluoroscope.app.dose.commands import dose_app
 from fluoroscope.app.guidance.plan_command import plan_needle
+from fluoroscope.app.guidance.register_command import register_vertebra
 from fluoroscope.app.terminal import loading_bar, print_json, print_table, warn
 
 __all__ = ["app", "main"]
@@ -29,6 +30,7 @@ app.add_typer(patients_app, name="patients")
 app.add_typer(exams_app, name="exams")
 app.add_typer(dose_app, name="dose")
 app.command("plan")(plan_needle)
+app.command("register")(register_vertebra)
 
 PatientArgument = Annotated[
     str | None,

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -130,7 +131,7 @@ def _model(
     values, start = _resampled(np.maximum(hu - _SOFT_HU, 0.0) * weight, low, spacing)
     # The spline rings a little around bone; what is left of it would be marched for nothing.
     values = np.maximum(values - np.float32(_RINGING_HU), 0.0) * np.float32(_WATER_PER_MM / 1000.0)
-    axes = volume.world_from_index[:3, :3] / spacing
+    axes: NDArray[np.float64] = volume.world_from_index[:3, :3] / spacing
     world_from_index = np.eye(4)
     world_from_index[:3, :3] = axes * _PITCH_MM
     world_from_index[:3, 3] = volume.world_from_index[:3, 3] + axes @ (start * _PITCH_MM)
@@ -150,21 +151,17 @@ def _weight(inside: NDArray[np.bool_], others: NDArray[np.bool_], spacing: NDArr
 
 
 def _resampled(
-    values: NDArray[np.float32], low: NDArray[np.int64], spacing: NDArray[np.float64]
+    values: NDArray[np.float32], low: NDArray[np.int_], spacing: NDArray[np.float64]
 ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     """Return values on the lattice of whole mm along the CT's axes from its first voxel, and where they start."""
     start = np.floor(low * spacing / _PITCH_MM) - 1.0
     stop = np.ceil((low + np.array(values.shape) - 1) * spacing / _PITCH_MM) + 2.0
-    order = 3 if spacing.max() > 1.3 * _PITCH_MM else 1
-    fine = np.empty(tuple((stop - start).astype(int)), dtype=np.float32)
-    ndimage.affine_transform(
-        values,
-        _PITCH_MM / spacing,
-        start * _PITCH_MM / spacing - low,
-        order=order,
-        mode="constant",
-        output=fine,
-    )
+    order: Literal[1, 3] = 3 if spacing.max() > 1.3 * _PITCH_MM else 1
+    n0, n1, n2 = (int(n) for n in stop - start)
+    fine = np.empty((n0, n1, n2), dtype=np.float32)
+    ratio: NDArray[np.float64] = _PITCH_MM / spacing
+    offset: NDArray[np.float64] = start * ratio - low
+    ndimage.affine_transform(values, ratio, offset, output=fine, order=order, mode="constant")
     np.maximum(fine, 0.0, out=fine)
     for axis in range(3):
         ends: list[slice | int] = [slice(None)] * 3
@@ -202,8 +199,8 @@ def _spread(points: NDArray[np.float64], count: int) -> list[tuple[float, float,
 def merged(models: Mapping[str, VertebraModel], levels: Sequence[str], center_level: str) -> VertebraModel:
     """Return several bones of one CT as one rigid body, about the middle of one of them."""
     chosen = [models[level] for level in levels]
-    base = chosen[0].world_from_index
-    index_from_world = np.linalg.inv(base)
+    base: NDArray[np.float64] = chosen[0].world_from_index
+    index_from_world: NDArray[np.float64] = np.asarray(np.linalg.inv(base), dtype=np.float64)
     starts = [np.rint(apply(index_from_world, one.world_from_index[:3, 3])).astype(int) for one in chosen]
     low = np.min(starts, axis=0)
     high = np.max([start + one.values.shape for start, one in zip(starts, chosen, strict=True)], axis=0)

@@ -75,19 +75,19 @@ def _halved(values: NDArray[np.float32], world: Matrix) -> tuple[NDArray[np.floa
 
 def _filled(values: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Return which 4³ blocks of cells (a cell is a voxel and the next on every axis) hold anything above zero."""
-    some: NDArray[np.bool_] = np.asarray(values > 0.0)
+    some = np.zeros(values.shape, dtype=np.bool_)
+    np.greater(values, 0.0, out=some)
     for axis in range(3):
         shifted = np.zeros_like(some)
         ahead: list[slice] = [slice(None)] * 3
         behind: list[slice] = [slice(None)] * 3
         ahead[axis], behind[axis] = slice(1, None), slice(None, -1)
         shifted[tuple(behind)] = some[tuple(ahead)]
-        some |= shifted
+        np.logical_or(some, shifted, out=some)
     blocks = [-(-n // 4) for n in values.shape]
     padded = np.zeros([4 * n for n in blocks], dtype=np.bool_)
     padded[: values.shape[0], : values.shape[1], : values.shape[2]] = some
-    filled: NDArray[np.bool_] = padded.reshape(blocks[0], 4, blocks[1], 4, blocks[2], 4).any(axis=(1, 3, 5))
-    return filled
+    return np.asarray(padded.reshape(blocks[0], 4, blocks[1], 4, blocks[2], 4).any(axis=(1, 3, 5)))
 
 
 @dataclass(frozen=True, slots=True)
