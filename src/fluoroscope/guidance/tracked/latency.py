@@ -1,0 +1,117 @@
+"""How much later a tool is told than it is seen: from a motion that both the tracker and the X-ray followed."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Latency", "estimate_latency"]
+
+Signal = NDArray[np.float64]
+
+_STEP_S = 0.005
+_FEWEST = 20
+_LEAST_CORRELATION = 0.8
+_LARGEST_SIGMA_S = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """By how much the tracker's times are late against the pictures'.
+
+    Attributes
+    ----------
+    seconds
+        A pose told for time t was so at t − seconds; negative when the pictures are the later ones.
+    sigma_s
+        Standard error, from the noise of both and the speed of the motion.
+    correlation
+        Of the two motions at this shift, −1 to 1.
+    success, reason
+        Whether it may be used; a sentence when not.
+    """
+
+    seconds: float
+    sigma_s: float
+    correlation: float
+    success: bool
+    reason: str = ""
+
+
+def estimate_latency(
+    seen_ns: NDArray[np.int64],
+    seen: Signal,
+    told_ns: NDArray[np.int64],
+    told: Signal,
+    longest_s: float = 0.5,
+) -> Latency:
+    """Return the latency that makes two recordings of one motion agree best: the peak of their cross-correlation.
+
+    Both are taken about their means, so a constant offset (a registration that is off) does not matter. The peak is
+    found in steps of 5 ms and refined by the parabola through its neighbours.
+
+    Parameters
+    ----------
+    seen_ns, seen
+        (n,) times and (n, k) places of the tip in pictures: mm or pixels, any k from 1.
+    told_ns, told
+        (m,) times, rising, and (m, k) places of the tip by the tracker, in the same k coordinates (such as projected
+        onto the picture).
+    longest_s
+        Latencies to ± this are tried.
+    """
+    if len(seen_ns) < _FEWEST or len(told_ns) < _FEWEST:
+        return _none(f"too few places to compare: {len(seen_ns)} seen, {len(told_ns)} told, {_FEWEST} are needed")
+    shifts = np.arange(-longest_s, longest_s + 0.5 * _STEP_S, _STEP_S)
+    first_ns = int(told_ns[0])
+    at_s, told_s = (seen_ns - first_ns) / 1e9, (told_ns - first_ns) / 1e9
+    # Only pictures that are covered at every shift, so that all shifts compare the same ones.
+    covered = (at_s - longest_s >= 0.0) & (at_s + longest_s <= told_s[-1])
+    if np.count_nonzero(covered) < _FEWEST:
+        return _none(f"tracker and pictures overlap too little: {np.count_nonzero(covered)} pictures are covered")
+    at_s, wanted = at_s[covered], seen[covered] - seen[covered].mean(axis=0)
+    found = np.array([_correlation(wanted, _resampled(at_s + shift, told_s, told)) for shift in shifts])
+    best = int(np.argmax(found))
+    if best in (0, len(shifts) - 1):
+        return _none(f"the motions agree best at the end of what was tried, {shifts[best]:+.2f} s", found[best])
+    seconds = float(shifts[best] + _STEP_S * _peak(found[best - 1 : best + 2]))
+    sigma_s = _sigma_s(at_s + seconds, told_s, told, wanted)
+    if found[best] < _LEAST_CORRELATION:
+        return _none("the tracker and the pictures do not follow the same motion", found[best], seconds, sigma_s)
+    if sigma_s > _LARGEST_SIGMA_S:
+        return _none("the needle moved too little to tell the latency", found[best], seconds, sigma_s)
+    return Latency(seconds, sigma_s, float(found[best]), True)
+
+
+def _none(reason: str, correlation: float = 0.0, seconds: float = 0.0, sigma_s: float = np.inf) -> Latency:
+    return Latency(seconds, sigma_s, float(correlation), False, reason)
+
+
+def _resampled(at_s: Signal, told_s: Signal, told: Signal) -> Signal:
+    return np.stack([np.interp(at_s, told_s, told[:, axis]) for axis in range(told.shape[1])], axis=1)
+
+
+def _correlation(wanted: Signal, moved: Signal) -> float:
+    moved = moved - moved.mean(axis=0)
+    size = float(np.linalg.norm(wanted) * np.linalg.norm(moved))
+    return float((wanted * moved).sum()) / size if size > 0.0 else 0.0
+
+
+def _peak(three: Signal) -> float:
+    """Return where the parabola through three values at −1, 0, 1 is highest."""
+    before, here, after = three
+    bend = before - 2.0 * here + after
+    return 0.0 if bend >= 0.0 else float(np.clip(0.5 * (before - after) / bend, -0.5, 0.5))
+
+
+def _sigma_s(at_s: Signal, told_s: Signal, told: Signal, wanted: Signal) -> float:
+    """Return the standard error of a shift in time: noise over the root of the summed squared speeds."""
+    here = _resampled(at_s, told_s, told)
+    here = here - here.mean(axis=0)
+    half = 2.0 * _STEP_S
+    speed = (_resampled(at_s + half, told_s, told) - _resampled(at_s - half, told_s, told)) / (2.0 * half)
+    # A motion of another size (magnification) is no noise.
+    scale = float((wanted * here).sum() / max(float((here**2).sum()), 1e-12))
+    left = wanted - scale * here
+    energy = float((speed**2).sum())
+    return float(np.sqrt((left**2).mean() / energy)) if energy > 0.0 else np.inf
