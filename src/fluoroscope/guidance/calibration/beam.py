@@ -132,9 +132,9 @@ def _solved(view: XRayView, phantom: BeadPhantom, *, fewest: int, intrinsics: bo
     away = pixels_of(beam, bead) - pixels
     rms = float(np.sqrt((away**2).sum(axis=1).mean()))
     if len(pairs) < fewest or rms > POOR_PX:
-        raise CalibrationError(f"{len(spots)} spots, but only {len(pairs)} fit the beads of {phantom.name} ({rms:.2f}"
-                               " px RMS): is it this phantom, laid on the isocentre as its marks say to 15 deg; does the"
-                               " picture need its distortion corrected?")  # fmt: skip
+        raise CalibrationError(f"{len(spots)} spots, only {len(pairs)} fit the beads of {phantom.name} ({rms:.2f}"
+                               " px RMS): is it this phantom, laid on the isocentre as its marks say to 15 deg; does"
+                               " the picture need its distortion corrected?")  # fmt: skip
     spread = bead - bead.mean(axis=0)
     if intrinsics and float(np.linalg.svd(spread, compute_uv=False)[-1]) / np.sqrt(len(bead)) < 5.0:
         raise CalibrationError("the beads seen lie nearly in a plane: bring more of the phantom into the field")
