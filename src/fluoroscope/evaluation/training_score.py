@@ -80,7 +80,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "shots": Rule("presses of the pedal", "1", 10.0, 40.0, 0.5),
         # Fluoroscopy-guided lumbar puncture takes about a minute (PMC8594753).
         "fluoroscopy_time": Rule("fluoroscopy time", "s", 30.0, 120.0, 1.0),
-        "kap": Rule("kerma-area product", "Gy·cm²", 1.0, 6.0, 1.0),
+        "kap": Rule("kerma-area product", "Gy·cm²", 0.5, 3.0, 1.0),
         "air_kerma": Rule("air kerma at the reference point", "mGy", 4.0, 25.0, 0.5),
         "collimation": Rule("irradiated part of the largest field", "1", 0.3, 1.0, 1.0),
     }
