@@ -14,6 +14,7 @@ from fluoroscope.app.dose.commands import dose_app
 from fluoroscope.app.guidance.plan_command import plan_needle
 from fluoroscope.app.guidance.register_command import register_vertebra
 from fluoroscope.app.terminal import loading_bar, print_json, print_table, warn
+from fluoroscope.app.training.commands import training_app
 
 __all__ = ["app", "main"]
 
@@ -29,6 +30,7 @@ exams_app = typer.Typer(no_args_is_help=True, help="What was recorded.")
 app.add_typer(patients_app, name="patients")
 app.add_typer(exams_app, name="exams")
 app.add_typer(dose_app, name="dose")
+app.add_typer(training_app, name="training")
 app.command("plan")(plan_needle)
 app.command("register")(register_vertebra)
 

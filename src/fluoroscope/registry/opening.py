@@ -18,7 +18,7 @@ from fluoroscope.patient.folders import data_folder
 
 __all__ = ["HEAD", "Registry", "RegistryError", "check_where", "default_url", "standing", "utc_now"]
 
-HEAD = "r0003"
+HEAD = "r0004"
 """The newest migration: a registry that stands there needs no Alembic, which is slow to load."""
 
 _ASK_AGAIN_S = 0.01

@@ -22,6 +22,8 @@ __all__ = [
     "Outside",
     "Patient",
     "Replacement",
+    "Trainee",
+    "TrainingAttempt",
 ]
 
 
@@ -213,6 +215,7 @@ class Erasure(Base):
     objects: Mapped[int]
     events: Mapped[int]
     outside: Mapped[int]
+    attempts: Mapped[int] = mapped_column(server_default="0")
     who: Mapped[str]
     why: Mapped[str]
     erased_utc: Mapped[datetime]
@@ -241,3 +244,40 @@ class ImportedFile(Base):
     text: Mapped[str]
     object_row: Mapped[int | None] = mapped_column(ForeignKey("dose_objects.id"), index=True)
     import_row: Mapped[int] = mapped_column(ForeignKey("imports.id"), index=True)
+
+
+class Trainee(Base):
+    """Somebody who trains, by a code of the user's choosing; of one made anonymous the code says nothing."""
+
+    __tablename__ = "trainees"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    code: Mapped[str] = mapped_column(unique=True)
+    name: Mapped[str]
+    anonymous: Mapped[bool]
+    added_utc: Mapped[datetime]
+
+
+class TrainingAttempt(Base):
+    """One attempt at a scenario and its score; ``exam`` is NULL where the trainee was made anonymous."""
+
+    __tablename__ = "training_attempts"
+    __table_args__ = (UniqueConstraint("exam", "scenario"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    trainee_row: Mapped[int] = mapped_column(ForeignKey("trainees.id"), index=True)
+    exam: Mapped[str | None]
+    scenario: Mapped[str] = mapped_column(index=True)
+    procedure_key: Mapped[str]
+    level: Mapped[str]
+    side: Mapped[str]
+    patient: Mapped[str]
+    guidance: Mapped[bool]
+    attempted_utc: Mapped[datetime]
+    complete: Mapped[bool]
+    total: Mapped[float]
+    success: Mapped[bool]
+    passed: Mapped[bool]
+    score: Mapped[Any]
+    version: Mapped[str]
+    added_utc: Mapped[datetime]

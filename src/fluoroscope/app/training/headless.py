@@ -178,6 +178,13 @@ class HeadlessRoom:
         self._store.close(self._clock.utc_now(), complete=complete)
         return self.folder
 
+    def discard(self) -> None:
+        """Undo an exam that came to nothing."""
+        self._training.end()
+        self._carm.close()
+        self._journal.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
     # Inner works
 
     def _set_field(self, *, index: int) -> None:
@@ -238,4 +245,5 @@ class HeadlessRoom:
         if frame is None or frame.pose is None or frame.pitch_mm is None:
             return None
         lying = patient_from_equipment(frame.table or TablePose(), self._position, self._carm.setup.reference_mm)
-        return projection_geometry(frame.pose, DetectorGrid(*frame.pixels.shape, frame.pitch_mm), lying)
+        rows, columns = frame.pixels.shape
+        return projection_geometry(frame.pose, DetectorGrid(rows, columns, frame.pitch_mm), lying)

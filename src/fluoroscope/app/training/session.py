@@ -1,7 +1,7 @@
 """The exercise of a room: who trains what, and the records of the hand in each of its exams."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,23 @@ Say = Callable[[str, str], None]
 
 @dataclass(frozen=True, slots=True)
 class Exercise:
-    """A scenario with its target in the patient, and who is trained ("" when nobody said)."""
+    """A scenario with its target in the patient.
+
+    Attributes
+    ----------
+    listed, target, patient
+        Scenario, what is to be reached, and the patient's name.
+    trainee
+        Code of who is trained, "" when nobody said.
+    attempts
+        Folders of the exams in which it was done, in order; grows.
+    """
 
     listed: Listed
     target: Target
     patient: str
     trainee: str = ""
+    attempts: list[Path] = field(default_factory=list, compare=False)
 
     def to_json(self) -> dict[str, Any]:
         """Return what the record of an attempt says of it."""
@@ -68,9 +79,6 @@ class TrainingDesk:
         self._on = False
         self._say: Say = lambda *_: None
         self._said: set[str] = set()
-        self._folder: Path | None = None
-        self.attempts: list[Path] = []
-        """Folders of the exams in which the exercise was done, in order."""
 
     @property
     def exercise(self) -> Exercise | None:
@@ -89,10 +97,10 @@ class TrainingDesk:
         self._on = exercise is not None and exercise.patient == facts["patient"]
         told = exercise.to_json() if exercise is not None and self._on else {"scenario": None, "target": None}
         self._hand.begin(folder, {**facts, **told}, say)
-        self._say, self._folder = say, folder
+        self._say = say
         self._said.clear()
         if exercise is not None and self._on:
-            self.attempts.append(folder)
+            exercise.attempts.append(folder)
             say("info", f"training: {exercise.listed.scenario.title}. {exercise.listed.scenario.goal}")
 
     def done(self, name: str, args: Mapping[str, Any]) -> None:
