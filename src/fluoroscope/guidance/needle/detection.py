@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from fluoroscope.guidance.needle.ends import Edge, Profile, edge_of, profile_of
+from fluoroscope.guidance.needle.ends import Edge, Profile, edge_of, profile_of, with_bent_end
 from fluoroscope.guidance.needle.evidence import evidence_of, probability_of
 from fluoroscope.guidance.needle.seeds import FlatPicture, Seed, find_seeds, flat_picture
-from fluoroscope.guidance.needle.shafts import Shaft, follow, lay_straight
+from fluoroscope.guidance.needle.shafts import STEP_PX, Shaft, follow, lay_straight, relaid
 
 __all__ = ["DetectedNeedle", "check_picture", "detect_needles"]
 
@@ -22,10 +22,13 @@ F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 
 MOST_SEEDS, LEAST_Z = 40, 3.5
+LEAST_LINE_Z, MOST_LINES = 4.0, 8
+"""Of whole lines: contrast times the root of the length, and how many are judged."""
 SHORTEST_PX = 20.0
 """Of a traced line, working pixels."""
 LEAST_CONFIDENCE = 0.05
 """What is less sure than this is not told."""
+TRIM_PX = 12.0
 SAME_LINE_PX, SAME_LINE_COS = 6.0, 0.95
 EDGE_OF_FIELD = "the shaft leaves the field at both ends: its tip is not in the picture"
 WHICH_END = "which end is the tip is uncertain"
@@ -123,18 +126,27 @@ def detect_needles(
         return ()
     flat = flat_picture(attenuation, valid)
     hints = (*(previous or ()), *(expected or ()))
-    found: list[DetectedNeedle] = []
-    lines: list[F64] = []
-    for seed in find_seeds(flat, MOST_SEEDS, LEAST_Z):
-        if any(_lies_on(seed, line) for line in lines):
-            continue
-        line = follow(flat, seed)
-        lines.append(line)
-        one = _needle_of(attenuation, valid, flat, seed, line, pitch_mm, hints)
+    found = []
+    for seed, line, z in _lines(flat):
+        one = _needle_of(attenuation, valid, flat, seed, line, z, hints)
         if one is not None and one.confidence >= LEAST_CONFIDENCE:
             found.append(one)
     found.sort(key=lambda one: -one.confidence)
     return tuple(found)
+
+
+def _lines(flat: FlatPicture) -> list[tuple[Seed, F64, float]]:
+    """Return the most striking lines of a picture: seed, points in working pixels, and how much the whole stands out."""
+    lines: list[tuple[Seed, F64, float]] = []
+    for seed in find_seeds(flat, MOST_SEEDS, LEAST_Z):
+        if any(_lies_on(seed, line) for _, line, _ in lines):
+            continue
+        followed = follow(flat, seed)
+        z = float(np.median(followed[:, 2])) * float(np.sqrt(STEP_PX * len(followed)))
+        lines.append((seed, followed[:, :2].copy(), z))
+    lines = [one for one in lines if one[2] >= LEAST_LINE_Z and len(one[1]) * STEP_PX >= SHORTEST_PX]
+    lines.sort(key=lambda one: -one[2])
+    return lines[:MOST_LINES]
 
 
 SMALLEST_SIDE = 96
@@ -159,20 +171,34 @@ def _needle_of(
     flat: FlatPicture,
     seed: Seed,
     line: F64,
-    pitch_mm: float | None,
+    z: float,
     hints: Sequence[DetectedNeedle],
 ) -> DetectedNeedle | None:
     """Judge a traced line; None when it is none."""
-    if np.hypot(*np.diff(line, axis=0).T).sum() < SHORTEST_PX:
-        return None
-    shaft = lay_straight(attenuation, valid, line, flat.factor, seed.half)
+    shaft = lay_straight(attenuation, valid, line, flat.factor, seed)
     if shaft is None:
         return None
-    profile = profile_of(shaft)
-    edges = (edge_of(profile, shaft, False), edge_of(profile, shaft, True))
+    profile, edges = _measured(shaft)
+    low, high = (float(edge.at) for edge in edges)
+    if low > shaft.first + TRIM_PX or high < shaft.last - TRIM_PX:
+        # Followed too far: what lies past the ends has drawn the centreline aside.
+        path = shaft.path[max(0, int(low)) : int(high) + 1]
+        shaft = relaid(attenuation, valid, path, flat.factor, seed)
+        if shaft is None:
+            return None
+        profile, edges = _measured(shaft)
     tip, certainty = _tip_end(shaft, edges, hints)
-    confidence = probability_of(evidence_of(shaft, profile, edges, tip, seed.z)) * certainty
+    bent = with_bent_end(attenuation, valid, shaft, profile, tip == 1) if not edges[tip].leaves else None
+    if bent is not None:
+        shaft = bent
+        profile, edges = _measured(shaft)
+    confidence = probability_of(evidence_of(shaft, profile, edges, tip, z)) * certainty
     return _told(shaft, profile, edges, tip, confidence, certainty)
+
+
+def _measured(shaft: Shaft) -> tuple[Profile, tuple[Edge, Edge]]:
+    profile = profile_of(shaft)
+    return profile, (edge_of(profile, shaft, False), edge_of(profile, shaft, True))
 
 
 def _tip_end(shaft: Shaft, edges: tuple[Edge, Edge], hints: Sequence[DetectedNeedle]) -> tuple[int, float]:

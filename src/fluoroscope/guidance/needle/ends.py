@@ -5,22 +5,36 @@ nothing at the tip: over the length of the bevel or cone, which is known only ro
 of unknown length that is expected to be about two diameters (bevels and pencil points of the catalogue).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fluoroscope.guidance.needle.shafts import REACH_PX, Shaft
+from fluoroscope.guidance.needle.shaft_kernels import contrast_across, foot_cost, terminal_bend
+from fluoroscope.guidance.needle.shafts import BEYOND_PX, REACH_PX, Shaft, Y, laid_out, resampled
 
-__all__ = ["Edge", "Profile", "edge_of", "profile_of"]
+__all__ = ["Edge", "Profile", "edge_of", "profile_of", "with_bent_end"]
 
+F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 SIGMAS_PX = (0.8, 1.0, 1.25, 1.6, 2.0, 2.6, 3.3, 4.2, 5.3)
 RUN_PX = 120
 """How much of the shaft before an end tells its contrast."""
 BLUR_PX = 0.75
 """Of the detector, sigma; what is left is the shaft's own width."""
-RAMP_DIAMETERS = 2.0
+RAMP_DIAMETERS, RAMP_SPREAD = 2.0, 0.6
+RAMPS = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
+PER_PX = 4
+EDGE_PX = 10
+"""A tip nearer to the edge of the field than this may as well lie outside."""
+CORRELATED_PX = 2.0
+"""Neighbouring values of the contrast share their noise over so many pixels."""
+BENDS_PER_PX = np.array([0.0, *(sign * bend for bend in (0.0015, 0.003, 0.0045, 0.006, 0.009, 0.014) for sign in (1, -1))])
+BEND_COST = 5.0
+"""Points of full contrast that a bent tip must show more than a straight one."""
+LEAST_BEND_CNR = 0.6
+_WINDOW = np.exp(-0.5 * (Y / 9.0) ** 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +45,8 @@ class Profile:
     ----------
     contrast
         (n,) nepers at each point of the path; NaN where not valid.
+    lanes, good
+        (n, k) the same beside it, the path in the middle, and whether each is valid.
     noise
         Standard deviation of one value, from the same filter beside the shaft.
     sigma_px
@@ -42,6 +58,8 @@ class Profile:
     """
 
     contrast: F64
+    lanes: F64
+    good: NDArray[np.bool_]
     noise: float
     sigma_px: float
     level: F64
@@ -88,54 +106,130 @@ class Edge:
 def profile_of(shaft: Shaft) -> Profile:
     """Return the contrast along a shaft."""
     seen = slice(shaft.first, shaft.last + 1)
-    mean = np.median(shaft.across[seen], axis=0).astype(np.float64)
-    best, chosen = -np.inf, SIGMAS_PX[0]
+    step = max(1, (shaft.last - shaft.first) // 128)
+    mean = np.median(shaft.across[seen][::step], axis=0).astype(np.float64)
+    sigma = _width(mean)
+    taps, reach = _taps(sigma)
+    lanes = np.empty((len(shaft.path), 2 * (REACH_PX - reach) + 1))
+    good = np.empty(lanes.shape, np.bool_)
+    contrast_across(shaft.across, shaft.inside, taps, lanes, good)
+    middle = lanes.shape[1] // 2
+    contrast = np.where(good[:, middle], lanes[:, middle], np.nan)
+    aside = [k for k in range(lanes.shape[1]) if abs(k - middle) >= min(reach, middle)]
+    beside = lanes[seen][:, aside][good[seen][:, aside]]
+    noise = 1.4826 * float(np.median(np.abs(beside - np.median(beside)))) if len(beside) else np.inf
+    far = np.abs(Y) > min(3.0 * sigma + 2.0, REACH_PX - 4.0)
+    level = shaft.across[:, far].mean(axis=1).astype(np.float64)
+    side = shaft.across[seen][:, far].mean(axis=0)
+    half = len(side) // 2
+    typical = float(np.median(lanes[seen, middle]))
+    lopsided = abs(float(side[:half].mean() - side[half:].mean())) / max(typical, 1e-6)
+    return Profile(contrast, lanes, good, max(noise, 1e-6), sigma, level, lopsided)
+
+
+def _width(mean: F64) -> float:
+    """Return the bell whose fit on a smooth background leaves least of a mean profile."""
+    costs = [float(np.sum((_WINDOW * mean - design @ (inverse @ (_WINDOW * mean))) ** 2)) for design, inverse in _fits()]
+    return SIGMAS_PX[int(np.argmin(costs))]
+
+
+@lru_cache(maxsize=1)
+def _fits() -> list[tuple[F64, F64]]:
+    """Return the weighted design and its inverse for each width: a bell and a cubic background."""
+    found = []
     for sigma in SIGMAS_PX:
-        taps, reach = _taps(sigma)
-        middle = mean[REACH_PX - reach : REACH_PX + reach + 1]
-        amplitude = float(taps @ middle)
-        # Explained sum of squares over the same pixels for every width.
-        wave = _bell(sigma)
-        residual = mean - amplitude * wave
-        line = np.polynomial.Polynomial.fit(_Y, residual, 3, w=_WINDOW)
-        left = float(np.sum(_WINDOW * (residual - line(_Y)) ** 2))
-        if -left > best:
-            best, chosen = -left, sigma
-    taps, reach = _taps(chosen)
-    across = shaft.across.astype(np.float64)
-    window = np.lib.stride_tricks.sliding_window_view(across, 2 * reach + 1, axis=1) @ taps
-    middle = window.shape[1] // 2
-    inside = shaft.inside[:, REACH_PX - reach : REACH_PX + reach + 1].min(axis=1) > 0.5
-    contrast = np.where(inside, window[:, middle], np.nan)
-    lanes = [k for k in range(window.shape[1]) if abs(k - middle) >= min(reach, middle)]
-    whole = shaft.inside.min(axis=1) > 0.5
-    aside = window[whole][:, lanes]
-    noise = 1.4826 * float(np.median(np.abs(aside - np.median(aside, axis=0)))) if whole.any() else np.inf
-    far = np.abs(_Y) > 3.0 * chosen + 2.0
-    if not far.any():
-        far = np.abs(_Y) > REACH_PX - 4
-    level = across[:, far].mean(axis=1)
-    left, right = across[seen][:, far & (_Y < 0)].mean(), across[seen][:, far & (_Y > 0)].mean()
-    typical = float(np.nanmedian(contrast[seen])) if inside[seen].any() else 0.0
-    lopsided = abs(float(left - right)) / max(typical, 1e-6)
-    return Profile(contrast, max(noise, 1e-6), chosen, level, lopsided)
+        u = Y / REACH_PX
+        design = _WINDOW[:, None] * np.stack([np.exp(-0.5 * (Y / sigma) ** 2), u**0, u, u**2, u**3], axis=1)
+        found.append((design, np.linalg.pinv(design)))
+    return found
 
 
-_Y = np.arange(-REACH_PX, REACH_PX + 1, dtype=np.float64)
-_WINDOW = np.exp(-0.5 * (_Y / 9.0) ** 2)
-
-
-def _bell(sigma: float) -> F64:
-    return np.asarray(np.exp(-0.5 * (_Y / sigma) ** 2))
-
-
+@lru_cache(maxsize=len(SIGMAS_PX))
 def _taps(sigma: float) -> tuple[F64, int]:
     """Return the filter that gives the bell's height on a straight slope, and its reach."""
     reach = min(REACH_PX - 2, int(np.ceil(2.5 * sigma + 4.0)))
     y = np.arange(-reach, reach + 1, dtype=np.float64)
     bell = np.exp(-0.5 * (y / sigma) ** 2)
     design = np.stack([bell, np.ones_like(y), y], axis=1)
-    return np.linalg.pinv(design)[0], reach
+    return np.ascontiguousarray(np.linalg.pinv(design)[0]), reach
+
+
+def with_bent_end(
+    attenuation: F32, valid: NDArray[np.bool_], shaft: Shaft, profile: Profile, at_end: bool
+) -> Shaft | None:
+    """Return the shaft with its last millimetres bent, when the picture shows that clearly; else None."""
+    before = _before(profile, shaft, at_end)
+    if before < LEAST_BEND_CNR * profile.noise:
+        return None
+    lanes, good = (profile.lanes, profile.good) if at_end else (profile.lanes[::-1, ::-1], profile.good[::-1, ::-1])
+    first, last = _span(shaft, len(lanes), at_end)
+    onsets = np.arange(max(first + 20, last - 96), last + 1, 6)
+    if not len(onsets):
+        return None
+    onset, bend, stop = terminal_bend(
+        np.ascontiguousarray(lanes), np.ascontiguousarray(good), before, last, onsets, BENDS_PER_PX, BEND_COST
+    )
+    if bend == 0.0 or stop <= onset + 6:
+        return None
+    path = shaft.path if at_end else shaft.path[::-1]
+    begin = path[onset]
+    way = path[onset] - path[max(0, onset - 12)]
+    way = way / np.hypot(*way)
+    side = np.array([-way[1], way[0]])
+    u = np.arange(1.0, stop - onset + 1.0)
+    arc = begin + u[:, None] * way + (0.5 * bend * u**2)[:, None] * side
+    end_way = way + bend * u[-1] * side
+    tail = arc[-1] + np.arange(1.0, BEYOND_PX + 1.0)[:, None] * end_way / np.hypot(*end_way)
+    bent = resampled(np.concatenate([path[: onset + 1], arc, tail]))
+    if not at_end:
+        bent = bent[::-1].copy()
+    across, inside = laid_out(attenuation, valid, bent)
+    seen = len(bent) - 1 - BEYOND_PX
+    if at_end:
+        return replace(shaft, path=bent, across=across, inside=inside, last=seen)
+    return replace(
+        shaft, path=bent, across=across, inside=inside, first=BEYOND_PX, last=len(bent) - len(path) + shaft.last
+    )
+
+
+def _span(shaft: Shaft, count: int, at_end: bool) -> tuple[int, int]:
+    """Return the indices between which the shaft was seen, counted toward the end in question."""
+    return (shaft.first, shaft.last) if at_end else (count - 1 - shaft.last, count - 1 - shaft.first)
+
+
+def _before(profile: Profile, shaft: Shaft, at_end: bool) -> float:
+    """Return the contrast of the shaft before its end, steadied by that of the whole where it is noise."""
+    contrast = profile.contrast if at_end else profile.contrast[::-1]
+    first, last = _span(shaft, len(contrast), at_end)
+    whole = _finite(contrast[first : last + 1])
+    if len(whole) < 8:
+        return 0.0
+    runs = whole[: len(whole) // 8 * 8].reshape(-1, 8).mean(axis=1)
+    # What was followed too far counts for little: the mean of the better half.
+    typical = float(np.mean(runs[runs >= np.median(runs)])) - 0.8 * profile.noise * float(np.sqrt(CORRELATED_PX / 8.0))
+    if typical <= 0.0:
+        return 0.0
+    place = first + _cusum_from(contrast, first, last, typical)
+    run = _finite(contrast[max(first, place - RUN_PX) : max(first + 6, place - 8)])
+    if not len(run):
+        return typical
+    near = _middle_mean(run)
+    spread = profile.noise * float(np.sqrt(CORRELATED_PX / len(run)))
+    trust = near**2 / (near**2 + (2.0 * spread) ** 2) if near > 0.0 else 0.0
+    return trust * near + (1.0 - trust) * typical
+
+
+def _cusum_from(contrast: F64, first: int, last: int, before: float) -> int:
+    """Return how far after ``first`` the shaft ends, its first half taken for granted."""
+    middle = (first + last) // 2
+    return middle - first + _cusum(np.nan_to_num(contrast[middle : last + 1], nan=0.0), before)
+
+
+def _middle_mean(values: F64) -> float:
+    """Return the mean without the outer tenths."""
+    ordered = np.sort(values)
+    cut = len(ordered) // 10
+    return float(ordered[cut : len(ordered) - cut].mean())
 
 
 def edge_of(profile: Profile, shaft: Shaft, at_end: bool) -> Edge:
@@ -143,19 +237,18 @@ def edge_of(profile: Profile, shaft: Shaft, at_end: bool) -> Edge:
     contrast = profile.contrast if at_end else profile.contrast[::-1]
     level = profile.level if at_end else profile.level[::-1]
     count = len(contrast)
-    last = shaft.last if at_end else count - 1 - shaft.first
-    first = shaft.first if at_end else count - 1 - shaft.last
+    first, last = _span(shaft, count, at_end)
     valid = np.isfinite(contrast)
-    run = slice(max(first, last - RUN_PX), max(first + 6, last - 8))
-    before = float(np.median(contrast[run][valid[run]])) if valid[run].any() else 0.0
-    stop = int(np.flatnonzero(valid)[-1]) + 1 if valid.any() else 0
+    before = _before(profile, shaft, at_end)
+    inner = np.flatnonzero(valid[first : last + 1])
+    broken = np.flatnonzero(~valid[first + inner[-1] :]) if len(inner) else np.array([0])
+    stop = first + int(inner[-1]) + (int(broken[0]) if len(broken) else count) if len(inner) else first
+    stop = min(stop, count)
     if before <= 0.0 or stop < first + 8:
-        return Edge(float(last), 99.0, max(before, 0.0), 0.0, True, 0.0, 1.0)
-    begin = max(first, last - RUN_PX)
-    used = np.nan_to_num(contrast[begin:stop], nan=0.0)
-    step = _cusum(used, before)
-    place = begin + step
-    leaves = (stop < count and stop - place < 6) or place >= count - 3
+        return Edge(float(last), 99.0, max(before, 0.0), 0.0, True, float(level[min(last, count - 1)]), 1.0)
+    begin = (first + last) // 2
+    place = begin + _cusum(np.nan_to_num(contrast[begin:stop], nan=0.0), before)
+    leaves = (stop < count and stop - place < EDGE_PX) or place >= count - 3
     at, sigma = _ramp(contrast, begin, stop, place, before, profile)
     tail = _finite(contrast[place + 3 : min(stop, place + 33)])
     behind = float(np.mean(tail) / before) if len(tail) >= 6 else 1.0
@@ -163,7 +256,7 @@ def edge_of(profile: Profile, shaft: Shaft, at_end: bool) -> Edge:
     length = min(len(head), len(tail))
     drop = float(np.mean(head) - np.mean(tail)) if length >= 6 else 0.0
     drop_z = drop / profile.noise * float(np.sqrt(max(length, 1) / 2.0 / CORRELATED_PX))
-    around = slice(max(0, place - 20), min(count, place + 20))
+    around = slice(max(0, place - 20), min(stop, place + 20))
     where = float(np.mean(level[around]))
     index = at if at_end else count - 1 - at
     return Edge(index, sigma, before, drop_z, bool(leaves), where, behind)
@@ -171,10 +264,6 @@ def edge_of(profile: Profile, shaft: Shaft, at_end: bool) -> Edge:
 
 def _finite(values: F64) -> F64:
     return values[np.isfinite(values)]
-
-
-CORRELATED_PX = 2.0
-"""Neighbouring values of the contrast share their noise over so many pixels."""
 
 
 def _cusum(values: F64, before: float) -> int:
@@ -190,20 +279,16 @@ def _ramp(contrast: F64, begin: int, stop: int, place: int, before: float, profi
     diameter = profile.diameter_px
     reach = int(12 + 3.0 * diameter)
     low, high = max(begin, place - reach - 12), min(stop, place + reach)
-    s = np.arange(low, high, dtype=np.float64)
     values = contrast[low:high]
-    good = np.isfinite(values)
-    if good.sum() < 8:
+    if high - low < 8 or not np.isfinite(values).all():
         return float(place), 99.0
-    s, values = s[good], values[good]
     sigma2 = profile.noise**2 * CORRELATED_PX
-    feet = np.arange(place - reach, place + reach, 0.25)
-    lengths = np.array([0.5, 1.0, 1.5, 2.0, 2.5, 3.0]) * diameter
-    cost = np.empty((len(lengths), len(feet)))
-    for n, length in enumerate(lengths):
-        model = before * _blurred((feet[:, None] - s) / length, BLUR_PX / length)
-        cost[n] = ((values - model) ** 2).sum(axis=1) / sigma2 / 2.0
-        cost[n] += 0.5 * ((length / diameter - RAMP_DIAMETERS) / 0.6) ** 2
+    feet = np.arange(place - reach, place + reach, 1.0 / PER_PX)
+    cost = np.empty((len(RAMPS), len(feet)))
+    values = np.ascontiguousarray(values)
+    for n, length in enumerate(RAMPS):
+        foot_cost(values, float(low), feet, _ramp_table(length, profile.sigma_px), PER_PX, before, cost[n])
+        cost[n] = 0.5 * cost[n] / sigma2 + 0.5 * ((length - RAMP_DIAMETERS) / RAMP_SPREAD) ** 2
     chance = np.exp(-(cost - cost.min()))
     foot = chance.sum(axis=0)
     foot /= foot.sum()
@@ -211,12 +296,11 @@ def _ramp(contrast: F64, begin: int, stop: int, place: int, before: float, profi
     return mean, float(np.sqrt(foot @ (feet - mean) ** 2 + 0.05))
 
 
-def _blurred(x: F64, blur: float) -> F64:
-    """Return a ramp from 0 at x = 0 to 1 at x = 1, its corners rounded by about ``blur``."""
-    soft = max(blur, 1e-3)
-
-    def foot(t: F64) -> F64:
-        # The integral of a logistic step.
-        return np.asarray(soft * np.logaddexp(0.0, t / soft))
-
-    return foot(x) - foot(x - 1.0)
+@lru_cache(maxsize=128)
+def _ramp_table(diameters: float, sigma: float) -> F64:
+    """Return a ramp from 0 at its foot to 1, ``diameters`` long, rounded by the blur, at distances before its foot."""
+    length = diameters * max(1.0, 4.0 * float(np.sqrt(max(sigma**2 - BLUR_PX**2, 0.0))))
+    distance = np.arange(-128 * PER_PX, 128 * PER_PX + 1) / PER_PX
+    x, soft = distance / length, BLUR_PX / length
+    # The integral of a logistic step, twice.
+    return np.asarray(soft * (np.logaddexp(0.0, x / soft) - np.logaddexp(0.0, (x - 1.0) / soft)))

@@ -151,31 +151,37 @@ def best_lines(sums: F32, half: int, gap: int, flank: int, cell: int, found: F32
     strips, shifts, columns = sums.shape
     usable = columns - MARGIN
     width = 2 * half + 1
-    prefix = np.zeros(columns + 1, np.float32)
-    score = np.zeros(columns, np.float32)
-    first, last = half + gap + flank, usable - half - gap - flank - 1
+    middle, side = np.zeros(columns, np.float32), np.zeros(columns, np.float32)
+    best, which = np.empty(columns, np.float32), np.empty(columns, np.float32)
+    left, right = half + gap + flank - 1, half + gap
+    first, last = left, usable - right - flank
     a, b = np.float32(1.0 / width), np.float32(1.0 / flank)
     for k in range(strips):
-        for n in range(found.shape[1]):
-            found[k, n, 0] = np.float32(-1e9)
+        best[:] = np.float32(-1e9)
+        which[:] = np.float32(0.0)
         for s in range(shifts):
             line = sums[k, s]
-            running = np.float32(0.0)
-            for h in range(columns):
-                prefix[h] = running
-                running += line[h]
-            prefix[columns] = running
+            for h in range(half, columns - half):
+                total = np.float32(0.0)
+                for j in range(-half, half + 1):
+                    total += line[h + j]
+                middle[h] = total * a
+            for h in range(columns - flank):
+                total = np.float32(0.0)
+                for j in range(flank):
+                    total += line[h + j]
+                side[h] = total * b
+            shift = np.float32(s)
             for h in range(first, last):
-                middle = (prefix[h + half + 1] - prefix[h - half]) * a
-                left = (prefix[h - half - gap + 1] - prefix[h - half - gap - flank + 1]) * b
-                right = (prefix[h + half + gap + flank] - prefix[h + half + gap]) * b
-                score[h] = middle - max(left, right)
-            for h in range(first, last):
-                n = h // cell
-                if score[h] > found[k, n, 0]:
-                    found[k, n, 0] = score[h]
-                    found[k, n, 1] = np.float32(s)
-                    found[k, n, 2] = np.float32(h)
+                score = middle[h] - max(side[h - left], side[h + right])
+                better = score > best[h]
+                best[h] = score if better else best[h]
+                which[h] = shift if better else which[h]
+        for n in range(found.shape[1]):
+            found[k, n, 0] = np.float32(-1e9)
+            for h in range(max(n * cell, first), min((n + 1) * cell, last)):
+                if best[h] > found[k, n, 0]:
+                    found[k, n, 0], found[k, n, 1], found[k, n, 2] = best[h], which[h], np.float32(h)
 
 
 @_compile
@@ -198,7 +204,7 @@ def _contrast(
     """Return the mean contrast of an arc against its brighter side: middle less flank, both along its whole length."""
     normal_r, normal_c = -way[1], way[0]
     left, right = 0.0, 0.0
-    for n in range(1, length + 1):
+    for n in range(2, length + 1, 2):
         aside = turn * n + 0.5 * bend * n * n
         slope = turn + bend * n
         size = np.sqrt(1.0 + slope * slope)
@@ -213,7 +219,7 @@ def _contrast(
                                 + _sample(picture, r + far * nr, c + far * nc))  # fmt: skip
         right += middle - 0.5 * (_sample(picture, r - near * nr, c - near * nc)
                                  + _sample(picture, r - far * nr, c - far * nc))  # fmt: skip
-    return min(left, right) / length
+    return min(left, right) / (length // 2)
 
 
 @_compile
@@ -245,12 +251,12 @@ def extend(
     count, blind, seen = 0, 0, 0
     while count < len(path):
         best, best_turn, best_bend = -1e9, 0.0, 0.0
-        for t in range(-2, 3):
+        for t in range(-1, 2):
             for b in range(-3, 4):
-                turn, bend = 0.5 * limits[2] * t, limits[3] * b / 3.0
+                turn, bend = limits[2] * t, limits[3] * b / 3.0
                 value = _contrast(picture, at_r, at_c, go, turn, bend, look, half)
-                # Straight on unless the picture says otherwise.
-                value -= 0.02 * reference * (abs(t) + abs(b))
+                # Straight on unless the picture says otherwise, by more than chance.
+                value -= 0.03 * (2.0 * abs(t) + abs(b))
                 if value > best:
                     best, best_turn, best_bend = value, turn, bend
         wanted = max(limits[4], limits[5] * reference)

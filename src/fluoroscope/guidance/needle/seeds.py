@@ -73,7 +73,7 @@ def find_seeds(flat: FlatPicture, most: int, least_z: float) -> list[Seed]:
     lines = np.concatenate(found)
     lines = lines[lines[:, 5] >= least_z]
     lines = lines[np.argsort(-lines[:, 5], kind="stable")]
-    return _apart(lines, most)
+    return _apart(lines[: 4 * most], most)
 
 
 def _class_lines(flat: FlatPicture, transposed: bool, mirrored: bool) -> NDArray[np.float64]:
