@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fluoroscope.acquisition.frame import Collimation, PixelIntensity
+from fluoroscope.acquisition.frame import Collimation, PixelIntensity, open_pixels
 from fluoroscope.beam.technique import Filtration, Technique
 from fluoroscope.detector.expose import Detector
 from fluoroscope.geometry.grid import DetectorGrid
@@ -154,13 +154,13 @@ def real_subject(ct: Path, labels: Path, names: str, *, picture_pitch_mm: float 
     steps = picture_pitch_mm / source.spacing_mm
     shape = tuple(int(n) for n in np.floor((np.array(source.values.shape) - 1.0) / steps))
     first = 0.31 * steps
-    zoom = {"matrix": np.diag(steps), "offset": first, "output_shape": shape, "mode": "nearest"}
-    hu = ndimage.affine_transform(source.values.astype(np.float32), order=3, **zoom)
-    values = ndimage.affine_transform(patient.labels.values, order=0, **zoom)
+    turn = np.diag(steps)
+    hu = ndimage.affine_transform(source.values.astype(np.float32), turn, first, shape, order=3, mode="nearest")
+    values = ndimage.affine_transform(patient.labels.values, turn, first, shape, order=0, mode="nearest")
     matrix = source.world_from_index @ np.diag([*steps, 1.0])
     matrix[:3, 3] = apply(source.world_from_index, first)
     volume = Volume(np.ascontiguousarray(np.rint(np.clip(hu, -1024, 3071)).astype(np.int16)), matrix)
-    shown = LabelMap(np.ascontiguousarray(values), patient.labels.names)
+    shown = LabelMap(np.ascontiguousarray(values).astype(np.uint16), patient.labels.names)
     parts = articulate_ct(volume, to_basis(volume, labels=shown), shown)
     return Subject(ct.parent.name, source, patient.labels, parts)
 
@@ -212,7 +212,9 @@ def pictured(
     living.bend(0.0, float(rng.uniform(extension, flexion)) * bend, float(rng.uniform(-side, side)) * bend, 1.0)
     scene = living.at(10.0 + float(rng.uniform(0.0, 4.0)))
     frames = scene.truth.frames if scene.truth is not None else {}
-    table = TablePose(tilt_deg=rng.uniform(-3.0, 3.0), cradle_deg=rng.uniform(-3.0, 3.0), yaw_deg=rng.uniform(-3.0, 3.0))
+    table = TablePose(
+        tilt_deg=rng.uniform(-3.0, 3.0), cradle_deg=rng.uniform(-3.0, 3.0), yaw_deg=rng.uniform(-3.0, 3.0)
+    )
     middle = apply(_frame(frames, level), subject.center_mm(level))
     placed = patient_from_equipment(table, position, middle + rng.uniform(-offset_mm, offset_mm, 3))
     taken = exposure or Exposure(rng.uniform(65.0, 85.0), 1.0, rng.uniform(0.3, 0.8), noise=int(rng.integers(2**31)))
@@ -309,8 +311,6 @@ def _exposed(thickness: NDArray[np.float32], geometry: ProjectionGeometry, taken
 
 def _opened(grid: DetectorGrid, blades: Collimation) -> NDArray[np.bool_]:
     """Return the pixels that the blades leave open."""
-    from fluoroscope.detector.expose import open_pixels
-
     r0, r1, c0, c1 = open_pixels(blades, grid.rows, grid.columns, grid.pitch_mm)
     valid = np.zeros((grid.rows, grid.columns), dtype=np.bool_)
     valid[r0:r1, c0:c1] = True
