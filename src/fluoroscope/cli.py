@@ -11,6 +11,7 @@ import typer
 
 from fluoroscope import NOT_A_MEDICAL_DEVICE, __version__
 from fluoroscope.app.dose.commands import dose_app
+from fluoroscope.app.guidance.levels_command import name_levels
 from fluoroscope.app.guidance.plan_command import plan_needle
 from fluoroscope.app.guidance.register_command import register_vertebra
 from fluoroscope.app.terminal import loading_bar, print_json, print_table, warn
@@ -31,6 +32,7 @@ app.add_typer(patients_app, name="patients")
 app.add_typer(exams_app, name="exams")
 app.add_typer(dose_app, name="dose")
 app.add_typer(training_app, name="training")
+app.command("levels")(name_levels)
 app.command("plan")(plan_needle)
 app.command("register")(register_vertebra)
 
