@@ -24,6 +24,7 @@ from fluoroscope.evaluation.analytic_phantom import torso_phantom
 from fluoroscope.evaluation.anatomy_score import anatomy_rows
 from fluoroscope.evaluation.dose_score import dose_rows
 from fluoroscope.evaluation.needle_score import needle_rows
+from fluoroscope.evaluation.operator_score import operator_rows
 from fluoroscope.evaluation.projector_bench import (
     accuracy_rows,
     peer_rows,
@@ -88,6 +89,9 @@ def scorecard_rows(
     rows += needle_rows() if full else needle_rows(gauges=(22, 27), sizes=(512,), views=1)
     progress(0.97, "dose")
     rows += dose_rows(score, full=full, peak_of=peak_of)
+    if full:
+        progress(0.98, "a guided operator")
+        rows += operator_rows(score, progress=lambda share: progress(0.98 + 0.02 * share, "a guided operator"))
     progress(1.0, "done")
     return rows
 

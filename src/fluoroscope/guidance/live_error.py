@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["NeedleError", "TissueWarning", "needle_error"]
+__all__ = ["NeedleError", "TissueWarning", "needle_error", "plan_axes"]
 
 Float = NDArray[np.float64]
 OFFSET_MM = (2.0, 4.0)

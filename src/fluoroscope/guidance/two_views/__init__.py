@@ -4,7 +4,7 @@ from fluoroscope.guidance.two_views.needles import SeenNeedle, TriangulatedNeedl
 from fluoroscope.guidance.two_views.pair import FusedNeedle, SeenView, fuse_views
 from fluoroscope.guidance.two_views.points import TriangulatedPoint, triangulate
 from fluoroscope.guidance.two_views.shift import PatientShift, landmark_shift, pose_shift
-from fluoroscope.guidance.two_views.single import PlannedTip, single_view_tip
+from fluoroscope.guidance.two_views.single import PlannedTip, down_the_needle, single_view_tip
 
 __all__ = [
     "FusedNeedle",
@@ -14,6 +14,7 @@ __all__ = [
     "SeenView",
     "TriangulatedNeedle",
     "TriangulatedPoint",
+    "down_the_needle",
     "fuse_views",
     "landmark_shift",
     "pose_shift",

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fluoroscope.geometry.projection import ProjectionGeometry
+from fluoroscope.guidance.needle.detection import DetectedNeedle
 from fluoroscope.guidance.two_views.centreline import centreline
 from fluoroscope.guidance.two_views.points import TriangulatedPoint, triangulate
 
@@ -48,6 +49,14 @@ class SeenNeedle:
         if not (self.tip_sigma_px > 0.0 and self.line_sigma_px > 0.0):
             raise ValueError("a needle's errors must be above 0 px")
         self.path_px.setflags(write=False)
+
+    @classmethod
+    def of(cls, found: DetectedNeedle, *, line_sigma_px: float = 0.5) -> "SeenNeedle | None":
+        """Return a detected needle as seen here; None for one without a length, seen end-on."""
+        path = np.asarray(found.centreline_px, dtype=np.float64)
+        if len(path) < 2 or not float(np.linalg.norm(path[-1] - path[0])) > 0.0:
+            return None
+        return cls(found.tip_px, path.copy(), max(found.tip_sigma_px, 0.1), line_sigma_px, found.hub_px)
 
     def tangent(self) -> tuple[Float, float]:
         """Return the unit way (row, column) at the tip, and its error in radians."""

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from fluoroscope.geometry.projection import ProjectionGeometry, project_points
 from fluoroscope.guidance.two_views.points import pixel_jacobian
 
-__all__ = ["PlannedTip", "single_view_tip"]
+__all__ = ["PlannedTip", "down_the_needle", "single_view_tip"]
 
 Float = NDArray[np.float64]
 MAX_DEPTH_SIGMA_MM = 5.0
@@ -112,3 +112,50 @@ def _doubt(sigma_mm: float, off_mm: float, angle_deg: float, line_sigma_mm: floa
     if off_mm > 4.0 * line_sigma_mm:
         return f"the tip is {off_mm:.1f} mm beside the planned line: two views are needed to place it"
     return ""
+
+
+def down_the_needle(
+    tip_mm: ArrayLike,
+    hub_px: ArrayLike,
+    geometry: ProjectionGeometry,
+    length_mm: float,
+    expected: ArrayLike,
+    *,
+    sigma_px: float = 1.0,
+    tip_sigma_mm: float = 0.5,
+) -> tuple[Float, float] | None:
+    """Return the way a needle of known length points, of the view that looks down on it, and its 1 σ in deg.
+
+    Hub and tip lie nearly on each other there; by how much they do not, over the length, is the angle.
+
+    Parameters
+    ----------
+    tip_mm
+        (3,) where the tip is.
+    hub_px, geometry, sigma_px
+        (row, column) of the needle's upper end, the beam, the pixel's error.
+    length_mm
+        From tip to that end.
+    expected
+        (3,) the planned way from hub to tip: tells on which side of the tip the hub is.
+    tip_sigma_mm
+        Error of the tip across the beam.
+
+    Returns
+    -------
+    Unit direction (3,) and its error; None when no hub of this length can be seen at that pixel.
+    """
+    tip, wanted = np.asarray(tip_mm, dtype=np.float64), np.asarray(expected, dtype=np.float64)
+    ray = geometry.direction_from_pixel @ (*np.asarray(hub_px, dtype=np.float64), 1.0)
+    ray = ray / np.linalg.norm(ray)
+    from_source = tip - geometry.source_mm
+    along = float(ray @ from_source)
+    inside = length_mm**2 - (float(from_source @ from_source) - along**2)
+    if not inside > 0.0:
+        return None
+    ends = [geometry.source_mm + (along + sign * inside**0.5) * ray for sign in (-1.0, 1.0)]
+    ways = [(tip - end) / length_mm for end in ends]
+    way = max(ways, key=lambda one: float(one @ wanted))
+    depth = float(geometry.pixel_from_world[2] @ (*(tip - length_mm * way), 1.0))
+    mm_per_px = depth * geometry.grid.pitch_mm / geometry.source_to_detector_mm
+    return way, float(np.rad2deg(np.hypot(sigma_px * mm_per_px, tip_sigma_mm) / length_mm))

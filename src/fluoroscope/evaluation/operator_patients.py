@@ -1,0 +1,96 @@
+"""Modelled patients for the virtual operator: the part of the back a lumbar puncture goes through, painted alone.
+
+The needle's tissue is painted finer than the CT it is planned on, on another grid: a plan that only fits its own
+voxels would show.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fluoroscope.patient.anatomy.build import (
+    build_reached,
+    finished_labels,
+    lying_skeleton,
+    paint_disc_at,
+    paint_soft_parts,
+    trunk_around,
+)
+from fluoroscope.patient.anatomy.parameters import PatientParameters
+from fluoroscope.patient.anatomy.soft import grain
+from fluoroscope.patient.anatomy.solids import Canvas
+from fluoroscope.patient.instruments.tissue_probe import TissueProbe
+from fluoroscope.patient.labels import LabelMap
+from fluoroscope.patient.opened import Patient, PatientRecord
+from fluoroscope.patient.parts import Articulation
+from fluoroscope.patient.scene import Point
+from fluoroscope.patient.tissues import packaged_tissues, to_basis
+from fluoroscope.patient.volume import Volume
+
+__all__ = ["OperatedPatient", "operated_patient"]
+
+CT_PITCH_MM, TISSUE_PITCH_MM = 1.5, 1.0
+CT_BOX_MM = (-60.0, -40.0, -105.0), (60.0, 320.0, 55.0)
+TISSUE_BOX_MM = (-56.0, -20.0, -95.0), (56.0, 320.0, 45.0)
+"""Of what is painted, around L3: left, back and head from the middle of its body."""
+
+
+@dataclass(frozen=True, slots=True)
+class OperatedPatient:
+    """One patient twice: the CT a plan is made on, and the tissue a needle meets.
+
+    Attributes
+    ----------
+    patient
+        The CT with labels and landmarks.
+    probe
+        The tissue.
+    """
+
+    patient: Patient
+    probe: TissueProbe
+
+
+def operated_patient(seed: int) -> OperatedPatient:
+    """Return the patient of a seed: women and men by turns, 20 to 85 years, weight drawn from the population."""
+    random = np.random.default_rng([seed, 41])
+    age = float(np.round(random.uniform(20.0, 85.0)))
+    parameters = PatientParameters(seed=seed, sex="male" if seed % 2 else "female", age_years=age)
+    skeleton, facts = lying_skeleton(parameters)
+    landmarks = Articulation((), skeleton.joints, skeleton.landmarks)
+    volume, labels = _painted(parameters, CT_PITCH_MM, CT_BOX_MM, np.zeros(3))
+    record = PatientRecord(f"seed {seed}", "modelled", "modelled", "Apache-2.0", (0.0, 0.0, 0.0), parameters=parameters)
+    basis = to_basis(volume, table=packaged_tissues(), labels=labels)
+    patient = Patient(record, "", volume, basis, labels, np.zeros(3), landmarks, facts)
+    fine, named = _painted(parameters, TISSUE_PITCH_MM, TISSUE_BOX_MM, np.array([0.37, -0.21, 0.44]))
+    return OperatedPatient(patient, TissueProbe(fine, named, landmarks))
+
+
+def _painted(
+    parameters: PatientParameters, pitch_mm: float, box_mm: tuple[Point, Point], off_grid: NDArray[np.float64]
+) -> tuple[Volume, LabelMap]:
+    """Return HU and labels of the lumbar back on a grid shifted by a part of a voxel."""
+    skeleton, facts = lying_skeleton(parameters)
+    build = build_reached(parameters, facts)
+    body = trunk_around(skeleton, build)
+    low, high = np.array(box_mm[0]) + off_grid * pitch_mm, np.array(box_mm[1])
+    high[1] = min(high[1], max(body.back_y_mm(z) for z in np.linspace(low[2], high[2], 9)) + 12.0)
+    sizes = np.ceil((high - low) / pitch_mm).astype(int)[::-1]
+    canvas = Canvas(
+        np.full(tuple(sizes), -1000.0, np.float32), np.zeros(tuple(sizes), np.uint8),
+        (float(low[0]), float(low[1]), float(low[2])), pitch_mm,
+    )  # fmt: skip
+    noise = grain(parameters.seed)
+    # The organs lie before the spine, beyond what is painted here.
+    paint_soft_parts(canvas, noise, skeleton, build, parameters, body)
+    for joint in skeleton.joints:
+        paint_disc_at(canvas, noise, joint, parameters)
+    for bone in skeleton.bones:
+        for solid in bone.solids:
+            canvas.paint(solid)
+    values = np.rint(np.clip(canvas.hu, -1024.0, 3071.0)).astype(np.int16)
+    matrix = np.eye(4)
+    matrix[:3, :3] = pitch_mm * np.fliplr(np.eye(3))
+    matrix[:3, 3] = low
+    return Volume(values, matrix), finished_labels(canvas)
