@@ -301,3 +301,15 @@ def test_without_labels_the_ct_number_tells(back):
     bare = TissueProbe(volume)
     told = [bare.at_rest((10.0, y, 0.0)).tissue for y in (70.0, 59.5, 50.0, 30.0, 16.0)]
     assert told == ["air", "skin", "fat", "muscle", "bone"]
+
+
+def test_a_new_way_meets_what_lies_on_it_though_the_needle_was_deeper_before(field):
+    # Beside the sac, then pulled back under the skin and turned into it: the membranes of the new way are felt.
+    field.add("whitacre-22G-89", (22.0, 60.0, 0.0), IN)
+    field.advance(80.0)
+    assert "dural puncture" not in [event.what for event in told(field).events]
+    field.advance(-74.0)
+    field.steer(-25.0, 0.0)
+    field.advance(56.0)
+    assert told(field).tissue == "CSF"
+    assert "dural puncture" in [event.what for event in told(field).events]

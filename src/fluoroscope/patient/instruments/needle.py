@@ -237,6 +237,8 @@ class Needle:
         free = 1.0 / (1.0 + (self.depth_mm / FREE_MM) ** 2)
         angle *= self._share_beside_bone(axis, free * angle)
         self._path = apply(rotation(axis, free * angle, self._path[0]), self._path)
+        # The way ahead is another: what lies on it has not been met, however deep the needle was before.
+        self._deepest_mm = min(self._deepest_mm, self.depth_mm)
         self._direction = rotation(axis, (free + 0.15 * (1.0 - free)) * angle)[:3, :3] @ self._direction
         if self.depth_mm < 1.0:
             self._first_direction = self._direction
