@@ -11,6 +11,15 @@ import typer
 
 from fluoroscope import NOT_A_MEDICAL_DEVICE, __version__
 from fluoroscope.app.dose.commands import dose_app
+from fluoroscope.app.guidance.igtl_commands import (
+    BitsOption,
+    LinkHostOption,
+    LinkPortOption,
+    ToolNameOption,
+    TrackerFileOption,
+    TrackerOption,
+    igtl_app,
+)
 from fluoroscope.app.guidance.levels_command import name_levels
 from fluoroscope.app.guidance.plan_command import plan_needle
 from fluoroscope.app.guidance.register_command import register_vertebra
@@ -32,6 +41,7 @@ app.add_typer(patients_app, name="patients")
 app.add_typer(exams_app, name="exams")
 app.add_typer(dose_app, name="dose")
 app.add_typer(training_app, name="training")
+app.add_typer(igtl_app, name="igtl")
 app.command("levels")(name_levels)
 app.command("plan")(plan_needle)
 app.command("register")(register_vertebra)
@@ -105,8 +115,15 @@ def run(
     ] = None,
     procedure: Annotated[str, typer.Option(help="What is done, such as lumbar_epidural.")] = "",
     no_open: Annotated[bool, typer.Option("--no-open", help="Do not open the browser.")] = False,
+    igtl_port: LinkPortOption = None,
+    igtl_host: LinkHostOption = "127.0.0.1",
+    igtl_bits: BitsOption = 16,
+    tracker: TrackerOption = "",
+    tool: ToolNameOption = "",
+    tracker_file: TrackerFileOption = None,
 ) -> None:
     """Open the fluoroscopy room in the browser."""
+    from fluoroscope.app.guidance.igtl_links import LinkSetup
     from fluoroscope.app.serving import Doors, serve_room
     from fluoroscope.app.setup import RoomSetup
 
@@ -124,7 +141,8 @@ def run(
         registry=registry,
         procedure=procedure,
     )
-    serve_room(setup, Doors(host, port, tls_certificate, tls_key, password_file, not no_open))
+    doors = Doors(host, port, tls_certificate, tls_key, password_file, not no_open)
+    serve_room(setup, doors, LinkSetup(igtl_host, igtl_port, igtl_bits, tracker, tool, tracker_file))
 
 
 @app.command()
@@ -167,14 +185,21 @@ def simulate(
 
 @app.command()
 def replay(
-    clip: Annotated[Path, typer.Argument(metavar="CLIP", help="A recorded XA or XRF object.")],
+    clip: Annotated[
+        str, typer.Argument(metavar="CLIP", help="A recorded XA or XRF object, or igtl://HOST:PORT for live pictures.")
+    ],
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the page.")] = 8042,
     no_open: Annotated[bool, typer.Option("--no-open", help="Do not open the browser.")] = False,
+    igtl_port: LinkPortOption = None,
+    igtl_host: LinkHostOption = "127.0.0.1",
+    igtl_bits: BitsOption = 16,
 ) -> None:
-    """Play recorded X-ray through the same chain and page."""
+    """Play recorded X-ray, or what an OpenIGTLink peer sends live, through the same chain and page."""
+    from fluoroscope.app.guidance.igtl_links import LinkSetup
     from fluoroscope.app.serving import Doors, serve_clip
 
-    serve_clip(clip, Doors("127.0.0.1", port, None, None, None, not no_open))
+    doors = Doors("127.0.0.1", port, None, None, None, not no_open)
+    serve_clip(clip, doors, LinkSetup(igtl_host, igtl_port, igtl_bits))
 
 
 @app.command()

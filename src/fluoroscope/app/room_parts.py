@@ -13,6 +13,7 @@ from fluoroscope.app.exam import Exam
 from fluoroscope.app.patient_cards import PatientCards
 from fluoroscope.app.terminal import Progress
 from fluoroscope.app.training.session import TrainingDesk
+from fluoroscope.geometry.pose import CArmPose
 from fluoroscope.geometry.table import PatientPosition
 from fluoroscope.imagechain.chain import ImageChain
 from fluoroscope.live.loop import LiveLoop
@@ -52,6 +53,8 @@ class RoomParts:
         Rows of patients that can be chosen; empty for a clip.
     taken
         With what a frame of a clip was taken; a C-arm's frames say it themselves.
+    pose_of
+        Where the C-arm stood when a frame of a clip was taken; a C-arm's frames say it themselves.
     bedside
         Of the patient on the table of a virtual C-arm; None for a clip.
     make
@@ -71,6 +74,7 @@ class RoomParts:
     console: Console | None = None
     clip: Mapping[str, Any] | None = None
     taken: Callable[[Frame], dict[str, Any]] | None = None
+    pose_of: Callable[[Frame], CArmPose | None] | None = None
     bedside: Bedside | None = None
     make: Callable[[PatientParameters, Progress], str] | None = None
     cards: PatientCards | None = None

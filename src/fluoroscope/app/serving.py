@@ -18,6 +18,7 @@ from fluoroscope.app.clip import ClipSession, clip_status, clip_taken
 from fluoroscope.app.console import Console
 from fluoroscope.app.dose.room_dose import RoomDose
 from fluoroscope.app.dose.rules import DoseRules, read_rules
+from fluoroscope.app.guidance.igtl_links import LinkSetup, joined
 from fluoroscope.app.patient_cards import PatientCards
 from fluoroscope.app.patient_making import make_patient
 from fluoroscope.app.recording import ExamRecording, recover_exams
@@ -59,14 +60,22 @@ class Doors:
     open_browser: bool = True
 
 
-def serve_room(setup: RoomSetup, doors: Doors) -> None:
+def serve_room(setup: RoomSetup, doors: Doors, links: LinkSetup | None = None) -> None:
     """Serve the fluoroscopy room until Ctrl-C."""
-    serve(lambda: open_room(setup), doors)
+    serve(lambda: joined(lambda: open_room(setup), links), doors)
 
 
-def serve_clip(path: Path, doors: Doors) -> None:
-    """Serve a recorded clip in the room until Ctrl-C."""
-    serve(lambda: open_clip_room(path), doors)
+def serve_clip(clip: str | Path, doors: Doors, links: LinkSetup | None = None) -> None:
+    """Serve a recorded clip, or the live pictures of ``igtl://HOST:PORT``, in the room until Ctrl-C."""
+
+    def open_() -> FluoroscopyRoom:
+        if str(clip).startswith("igtl://"):
+            from fluoroscope.app.guidance.igtl_room import open_link_room
+
+            return open_link_room(str(clip))
+        return open_clip_room(Path(clip))
+
+    serve(lambda: joined(open_, links), doors)
 
 
 def serve(open_: Callable[[], FluoroscopyRoom], doors: Doors) -> None:
@@ -267,6 +276,7 @@ class _OnTheTable:
 
 def open_clip_room(path: Path, exams: Path | None = None) -> FluoroscopyRoom:
     """Return the room with a recorded clip in place of a C-arm; the pedal plays it."""
+    from fluoroscope.app.guidance.igtl_clip import clip_frame_pose
     from fluoroscope.dicom.xa import read_clip
 
     clock = SystemClock()
@@ -294,5 +304,6 @@ def open_clip_room(path: Path, exams: Path | None = None) -> FluoroscopyRoom:
         list,
         clip=clip_status(clip),
         taken=lambda frame: clip_taken(clip, source.clip_index(frame)),
+        pose_of=clip_frame_pose(clip, source.clip_index),
     )
     return FluoroscopyRoom(parts, open_session(NextExam()))

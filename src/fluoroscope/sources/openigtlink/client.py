@@ -19,7 +19,7 @@ DEFAULT_PORT = 18944
 _RECEIVE_BYTES = 256 * 1024
 _WAIT_S = 0.25
 _CONNECT_S = 3.0
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 5.0
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class LinkState(Enum):
 class LinkClient:
     """Keeps a connection to a peer and hands on every message that comes; nothing is queued.
 
-    A lost connection is made again, at once and then ever less often, up to every 5 s.
+    A lost connection is made again, at once and then ever less often, down to every 2 s.
 
     Parameters
     ----------

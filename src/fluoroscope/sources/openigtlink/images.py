@@ -168,10 +168,20 @@ class LinkFrameSource:
         Rows and columns of a picture; a run with others is refused.
     rate_hz
         As far as known.
+    provenance
+        Of the frames; recorded where the peer plays a recording.
     """
 
-    def __init__(self, feed: PictureFeed, clock: Clock, shape: tuple[int, int], rate_hz: float) -> None:
+    def __init__(
+        self,
+        feed: PictureFeed,
+        clock: Clock,
+        shape: tuple[int, int],
+        rate_hz: float,
+        provenance: Provenance = Provenance.LIVE,
+    ) -> None:
         self._feed, self._clock, self._shape, self._rate_hz = feed, clock, shape, rate_hz
+        self._provenance = provenance
         self._event_uid = ""
         self._released = threading.Event()
         self._released.set()
@@ -186,7 +196,7 @@ class LinkFrameSource:
             name=f"OpenIGTLink {self._feed.name}",
             manufacturer="",
             model="",
-            provenance=Provenance.LIVE,
+            provenance=self._provenance,
             intensity=PixelIntensity.DISP,
             rows=self._shape[0],
             columns=self._shape[1],
@@ -253,6 +263,6 @@ class LinkFrameSource:
                 acquired_ns=given.received_ns,
                 pixels=given.pixels,
                 intensity=PixelIntensity.DISP,
-                provenance=Provenance.LIVE,
+                provenance=self._provenance,
             )
             delivered += 1

@@ -1,7 +1,8 @@
 """The serving end: every peer that connects gets the newest picture and poses; what it is too slow for is dropped.
 
 One thread serves all peers. For each there is one message on its way and, per type and device, one that waits: a
-newer takes its place and is counted as dropped. So memory is bounded whatever a peer does, and a slow one holds up nobody.
+newer takes its place and is counted as dropped. So memory is bounded whatever a peer does, and a slow one holds up
+nobody.
 """
 
 import contextlib
