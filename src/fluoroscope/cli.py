@@ -11,6 +11,7 @@ import typer
 
 from fluoroscope import NOT_A_MEDICAL_DEVICE, __version__
 from fluoroscope.app.dose.commands import dose_app
+from fluoroscope.app.guidance.calibrate_command import calibrate_carm
 from fluoroscope.app.guidance.igtl_commands import (
     BitsOption,
     LinkHostOption,
@@ -42,6 +43,7 @@ app.add_typer(exams_app, name="exams")
 app.add_typer(dose_app, name="dose")
 app.add_typer(training_app, name="training")
 app.add_typer(igtl_app, name="igtl")
+app.command("calibrate")(calibrate_carm)
 app.command("levels")(name_levels)
 app.command("plan")(plan_needle)
 app.command("register")(register_vertebra)
