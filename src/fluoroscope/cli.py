@@ -417,12 +417,13 @@ def bench(
 ) -> None:
     """Measure speed and memory on this computer: medians and spread."""
     from fluoroscope.app.dose.registry_bench import registry_rows
+    from fluoroscope.app.guidance.igtl_bench import link_rows
     from fluoroscope.app.room_bench import first_frame_rows, recording_rows, stream_rows
     from fluoroscope.evaluation.bench import bench_rows
 
     with loading_bar() as progress:
         rows = bench_rows(peers=peers, full=full, progress=progress)
-        rows += first_frame_rows(cold=full) + registry_rows()
+        rows += first_frame_rows(cold=full) + registry_rows() + link_rows()
         if full:
             rows += recording_rows() + stream_rows()
     _print_rows("Speed on this computer", rows, json_output)
