@@ -101,8 +101,8 @@ def test_words_for_people_and_the_phantom_as_a_file(command, spiral_files, tmp_p
 
 @pytest.mark.req("REQ-GUI-047")
 def test_a_fiducial_gives_the_pose_alone(command, tmp_path):
-    file = save(tmp_path / "f.dcm", picture(small_fiducial(), projection_geometry(CArmPose(2.0, 1.0, 600.0, 1000.0), GRID)),
-                TOLD[0])  # fmt: skip
+    true = projection_geometry(CArmPose(2.0, 1.0, 600.0, 1000.0), GRID)
+    file = save(tmp_path / "f.dcm", picture(small_fiducial(), true), TOLD[0])
     code, out, _ = command("calibrate", file, "--phantom", "small-fiducial", "--fiducial", "--json")
     assert code == 0
     (one,) = json.loads(out)["images"]
