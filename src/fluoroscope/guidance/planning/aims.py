@@ -1,6 +1,7 @@
 """What a plan aims at: the places a tip may end, the ways in, and which bone is in the way."""
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,8 +30,8 @@ class Case:
         The patient's bones.
     around
         What lies around the level.
-    female
-        Of the patient's build; None when not known.
+    names
+        Structures by label number.
     """
 
     plan: ProcedurePlan
@@ -38,7 +39,33 @@ class Case:
     side: str
     spine: Spine
     around: Surroundings
-    female: bool | None = None
+    names: Mapping[int, str]
+
+    def axes(self, cone: Cone) -> Axes:
+        """Return the axes a cone's angles are in."""
+        if cone.frame == "patient":
+            return Axes(*np.eye(3))
+        if cone.frame == "disc" and self.level.kind == "space":
+            return self.spine.space_axes(self.level)
+        return self.spine.vertebra(self.level.upper).axes
+
+    @property
+    def sacrum_numbers(self) -> list[int]:
+        """Label numbers of the sacrum and S1."""
+        return [number for number, name in self.names.items() if name in ("sacrum", "vertebrae_S1")]
+
+    def mask_named(self, name: str) -> NDArray[np.bool_]:
+        """Return where a structure of this name lies."""
+        wanted = [number for number, known in self.names.items() if known == name]
+        return np.isin(self.around.numbers, wanted)
+
+    def space_below(self, level: str) -> SpineLevel:
+        """Return the space under a vertebra."""
+        return SpineLevel("space", level, self.spine.below(level))
+
+    def at_space(self, space: SpineLevel) -> "Case":
+        """Return the same case at a space."""
+        return replace(self, level=space)
 
     def sides(self, approach: Approach) -> tuple[str, ...]:
         """Return the sides to try: "" for the midline."""
@@ -84,4 +111,4 @@ class Aim:
     through: str = ""
     ignore: tuple[str, ...] = ()
     bone_name: str = ""
-    warnings: tuple[str, ...] = field(default=())
+    warnings: tuple[str, ...] = ()

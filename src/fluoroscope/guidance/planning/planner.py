@@ -1,6 +1,6 @@
 """Plan a needle on a patient: the one door of this package."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,9 +9,13 @@ from numpy.typing import NDArray
 from fluoroscope.geometry.carm import C_ARMS, CArmModel
 from fluoroscope.geometry.table import PatientPosition
 from fluoroscope.guidance.planning.aims import Aim, Case
-from fluoroscope.guidance.planning.canal_aims import intrathecal_aims
+from fluoroscope.guidance.planning.bone_aims import transpedicular_aims
+from fluoroscope.guidance.planning.canal_aims import epidural_aims, intrathecal_aims
 from fluoroscope.guidance.planning.depth import BodyBuild, canal_depths_mm, depth_warnings
+from fluoroscope.guidance.planning.foramen_aims import disc_aims, kambin_aims, subpedicular_aims, sympathetic_aims
+from fluoroscope.guidance.planning.joint_aims import caudal_aims, facet_aims, medial_branch_aims, sacroiliac_aims
 from fluoroscope.guidance.planning.levels import SpineLevel, parse_level
+from fluoroscope.guidance.planning.modelled_parts import add_missing_parts
 from fluoroscope.guidance.planning.naming import named_labels
 from fluoroscope.guidance.planning.needles import choose_needle, longest_reach_mm, widest_mm
 from fluoroscope.guidance.planning.procedures import ProcedurePlan, procedure_plan
@@ -21,7 +25,7 @@ from fluoroscope.guidance.planning.surroundings import Box, look_around
 from fluoroscope.guidance.planning.trajectory import SafeZone, Score, Trajectory, Weights
 from fluoroscope.guidance.planning.views import PlannedView, Reach, seen_share
 from fluoroscope.patient.instruments.tissue_probe import TissueProbe
-from fluoroscope.patient.level_names import vertebra_numbers
+from fluoroscope.patient.level_names import LEVELS, vertebra_numbers
 from fluoroscope.patient.opened import Patient
 
 __all__ = ["plan"]
@@ -33,6 +37,14 @@ DEFAULT_WEIGHTS = Weights()
 _SUPINE = (PatientPosition.HFS, PatientPosition.FFS)
 _BEYOND_MM = 40.0
 _STEP_MM = 0.25
+AIMS: Mapping[str, Callable[[Case], list[Aim]]] = {
+    "lumbar-puncture": intrathecal_aims, "myelography": intrathecal_aims, "interlaminar-epidural": epidural_aims,
+    "epidural-catheter": epidural_aims, "stimulator-lead": epidural_aims, "caudal": caudal_aims,
+    "transforaminal-subpedicular": subpedicular_aims, "transforaminal-kambin": kambin_aims,
+    "discography": disc_aims, "sympathetic-block": sympathetic_aims, "facet-joint": facet_aims,
+    "medial-branch": medial_branch_aims, "sacroiliac": sacroiliac_aims, "vertebral-biopsy": transpedicular_aims,
+    "vertebroplasty": transpedicular_aims,
+}  # fmt: skip
 _TOLD = ("bone", "nerve_root", "dura", "vessel", "bowel", "kidney", "lung", "organ", "disc")
 """Structures whose clearance is told."""
 
@@ -80,24 +92,24 @@ def plan(
     """
     asked = procedure_plan(procedure)
     where = parse_level(level, asked.levels, asked.title)
-    _check_asked(asked, where, side, position, limit)
+    _check_asked(side, position, limit)
+    _check_range(asked, where)
     if patient.labels is None:
         spine_of(patient, {})
         raise ValueError("no labels")
     labels = named_labels(patient.labels)
     spine = spine_of(patient, vertebra_numbers(labels))
     probe = TissueProbe(patient.volume, labels, patient.articulation)
-    around = look_around(patient.volume, labels, probe, _box(spine, where))
-    case = Case(asked, where, side or "", spine, around, _female(patient))
-    aims = intrathecal_aims(case)
+    around = look_around(patient.volume, labels, probe, _box(spine, asked, where))
+    add_missing_parts(around, spine)
+    case = Case(asked, where, side or "", spine, around, labels.names)
+    aims = AIMS[asked.name](case)
     reach = Reach(carm, position, patient.reference_mm)
     body = build or _build_of(patient)
     return _Planner(case, reach, weights, body).best(aims, limit)
 
 
-def _check_asked(
-    asked: ProcedurePlan, where: SpineLevel, side: str | None, position: PatientPosition, limit: int
-) -> None:
+def _check_asked(side: str | None, position: PatientPosition, limit: int) -> None:
     if side not in (None, "left", "right"):
         raise ValueError(f"side {side!r}: choose left or right, the patient's")
     if position in _SUPINE:
@@ -106,14 +118,39 @@ def _check_asked(
         raise ValueError(f"limit {limit}: ask for at least 1 trajectory")
 
 
-def _box(spine: Spine, where: SpineLevel) -> Box:
-    disc = spine.disc(where)
-    center = disc.world_from_disc[:3, 3]
-    return Box(center + np.array([-75.0, -40.0, -70.0]), center + np.array([75.0, 250.0, 60.0]))
+def _check_range(asked: ProcedurePlan, where: SpineLevel) -> None:
+    """Refuse levels at which a procedure is not done."""
+    if where.kind == "sacrum":
+        return
+    order = [*LEVELS, "S1"]
+    here = order.index(where.upper)
+    if asked.first and here < order.index(asked.first.partition("-")[0]):
+        raise ValueError(f"level {where.name}: {asked.title} is planned from {asked.first}{_why(asked)}")
+    # The last space above the sacrum is L4-S1 in some people and L6-S1 in others.
+    lowest = asked.last.endswith("S1") and where.lower == "S1"
+    if asked.last and not lowest and here > order.index(asked.last.partition("-")[0]):
+        raise ValueError(f"level {where.name}: {asked.title} is planned down to {asked.last}")
 
 
-def _female(patient: Patient) -> bool | None:
-    return None if patient.parameters is None else patient.parameters.sex == "female"
+def _why(asked: ProcedurePlan) -> str:
+    if asked.name in ("lumbar-puncture", "myelography"):
+        return " down: the spinal cord may reach to upper L3"
+    return " down"
+
+
+def _box(spine: Spine, asked: ProcedurePlan, where: SpineLevel) -> Box:
+    """Return what has to be looked at for a procedure at a level."""
+    if where.kind == "space":
+        center = spine.disc(where).world_from_disc[:3, 3]
+    elif where.kind == "bone":
+        center = spine.vertebra(where.upper).center_mm
+    else:
+        last = next((joint for name, joint in spine.discs.items() if name.endswith("-S1")), None)
+        if last is None:
+            raise ValueError("sacrum: its top is not seen in this patient's labels")
+        center = last.world_from_disc[:3, 3] + np.array([0.0, 30.0, -30.0])
+    side, front, head, feet = asked.around_mm
+    return Box(center - np.array([side, front, feet]), center + np.array([side, 300.0, head]))
 
 
 def _build_of(patient: Patient) -> BodyBuild:
@@ -156,8 +193,7 @@ class _Planner:
         coaxial = self.reach.view("coaxial", -needle, one.target_mm)
         if coaxial is None:
             return None
-        left = one.aim.axes.left
-        confirm = self.reach.first_of([("lateral", left), ("lateral", -left)], one.target_mm, needle)
+        confirm = self.reach.first_of(self._confirming(one), one.target_mm, needle)
         if confirm is None:
             return None
         w = self.weights
@@ -172,12 +208,23 @@ class _Planner:
         )
         return one, score, coaxial, confirm[0]
 
+    def _confirming(self, one: Candidate) -> list[tuple[str, Float]]:
+        """Return the confirming views a procedure asks for, as directions to the detector."""
+        axes = one.aim.axes
+        found: list[tuple[str, Float]] = []
+        for name in self.case.plan.confirm:
+            if name == "lateral":
+                found += [(name, axes.left), (name, -axes.left)]
+            elif name == "contralateral oblique" and one.aim.side:
+                found.append((name, axes.out(-47.5, 0.0, one.aim.sign)))
+        return found
+
     def _trajectory(self, one: Candidate, score: Score, coaxial: PlannedView, confirm: PlannedView) -> Trajectory:
         asked = self.case.plan
         needle = choose_needle(asked.needles, one.length_mm)
         if needle is None:
             raise ValueError("no needle")
-        depths = canal_depths_mm(self.body)
+        depths = canal_depths_mm(self.body) if asked.depth_of_canal else {}
         expected = next(iter(depths.values()), None)
         dura = self._dura_depth(one)
         warnings = [*one.aim.warnings, *self.case.around.notes, *depth_warnings(depths, one.length_mm)]
@@ -199,11 +246,15 @@ class _Planner:
         return depths, one.entry_mm + depths[:, None] * way
 
     def _clearances(self, one: Candidate, radius: float) -> Mapping[str, float | None]:
-        around = self.case.around
-        _, points = self._line(one, _STEP_MM)
+        """Return the gap to every structure that is not the target itself."""
+        _, points = self._line(one, 0.0)
         gaps: dict[str, float | None] = {}
         for what in _TOLD:
-            gaps[what] = float(around.distance_mm(what, points).min()) - radius if around.has(what) else None
+            mask = one.aim.bone if what == "bone" else what
+            if what == one.aim.zone or what in one.aim.ignore:
+                continue
+            gap = self.case.around.gap_mm(mask, points)
+            gaps[what] = None if gap is None else gap - radius
         return gaps
 
     def _dura_depth(self, one: Candidate) -> float | None:

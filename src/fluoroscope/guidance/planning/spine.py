@@ -109,6 +109,13 @@ class Spine:
             )
         return found
 
+    def below(self, level: str) -> str:
+        """Return the name of what lies under a vertebra: the next vertebra, or S1."""
+        joint = next((name for name in self.discs if name.startswith(f"{level}-")), None)
+        if joint is None:
+            raise ValueError(f"level {level}: what lies below it is not seen in this patient")
+        return joint.partition("-")[2]
+
     def disc(self, level: SpineLevel) -> DiscJoint:
         """Return the disc of a space; ValueError when the patient has no such space."""
         found = self.discs.get(level.name)
