@@ -5,9 +5,10 @@ joint, two materials over a whole spectrum, quantum and electronic noise, the sc
 The algorithm sees a CT at rest, labels and pictures; where each vertebra truly is stays here.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +26,7 @@ from fluoroscope.patient.anatomy.parameters import PatientParameters
 from fluoroscope.patient.ct_parts import articulate_ct
 from fluoroscope.patient.labels import LabelMap
 from fluoroscope.patient.level_names import LEVELS, level_of
-from fluoroscope.patient.library import Patient, model_patient, open_patient
+from fluoroscope.patient.library import model_patient, open_patient
 from fluoroscope.patient.motion import LivingPatient, MotionSettings
 from fluoroscope.patient.parts import Articulation
 from fluoroscope.patient.scene import Scene, Shape
@@ -34,8 +35,8 @@ from fluoroscope.patient.volume import Volume
 from fluoroscope.projector.scene import SceneProjector
 
 __all__ = [
-    "FAR_START", "NEAR_START", "Exposure", "Pictured", "Subject", "equipment_from", "modelled_subject", "pictured",
-    "poses", "real_subject", "start_from", "visible_levels",
+    "FAR_START", "NEAR_START", "Exposure", "Pictured", "Subject", "equipment_from", "filmed", "modelled_subject",
+    "pictured", "poses", "quick_subject", "real_subject", "start_from", "visible_levels",
 ]  # fmt: skip
 
 Matrix = NDArray[np.float64]
@@ -145,24 +146,37 @@ def real_subject(ct: Path, labels: Path, names: str, *, picture_pitch_mm: float 
     picture_pitch_mm
         Of the grid that is X-rayed; its centres lie between those of the CT.
     """
-    from scipy import ndimage
-
-    patient: Patient = open_patient(ct, labels=labels, names=names)
+    patient = open_patient(ct, labels=labels, names=names)
     if patient.labels is None:
         raise ValueError(f"{ct}: no labels")
-    source = patient.volume
-    steps = picture_pitch_mm / source.spacing_mm
-    shape = tuple(int(n) for n in np.floor((np.array(source.values.shape) - 1.0) / steps))
-    first = 0.31 * steps
-    turn = np.diag(steps)
-    hu = ndimage.affine_transform(source.values.astype(np.float32), turn, first, shape, order=3, mode="nearest")
-    values = ndimage.affine_transform(patient.labels.values, turn, first, shape, order=0, mode="nearest")
-    matrix = source.world_from_index @ np.diag([*steps, 1.0])
-    matrix[:3, 3] = apply(source.world_from_index, first)
-    volume = Volume(np.ascontiguousarray(np.rint(np.clip(hu, -1024, 3071)).astype(np.int16)), matrix)
-    shown = LabelMap(np.ascontiguousarray(values).astype(np.uint16), patient.labels.names)
+    volume, shown = _regridded(patient.volume, patient.labels, picture_pitch_mm, order=3)
     parts = articulate_ct(volume, to_basis(volume, labels=shown), shown)
-    return Subject(ct.parent.name, source, patient.labels, parts)
+    return Subject(ct.parent.name, patient.volume, patient.labels, parts)
+
+
+def quick_subject(seed: int, *, pitch_mm: float = 2.0, ct_pitch_mm: float = 2.6) -> Subject:
+    """Return a modelled patient built once, of coarse voxels: his CT is sampled anew on a coarser grid."""
+    shown = model_patient(PatientParameters(seed=seed), pitch_mm=pitch_mm, keep=False)
+    if shown.labels is None or shown.articulation is None:
+        raise ValueError(f"modelled patient {seed} has no labels or no moving parts")
+    ct, labels = _regridded(shown.volume, shown.labels, ct_pitch_mm, order=1)
+    return Subject(f"modelled {seed}", ct, labels, shown.articulation)
+
+
+def _regridded(volume: Volume, labels: LabelMap, pitch_mm: float, *, order: Literal[1, 3]) -> tuple[Volume, LabelMap]:
+    """Return a CT and its labels on a grid whose centres lie between those of the first."""
+    from scipy import ndimage
+
+    steps = pitch_mm / volume.spacing_mm
+    shape = tuple(int(n) for n in np.floor((np.array(volume.values.shape) - 1.0) / steps))
+    first, turn = 0.31 * steps, np.diag(steps)
+    source: NDArray[np.float32] = volume.values.astype(np.float32)
+    hu = ndimage.affine_transform(source, turn, first, shape, order=order, mode="nearest")
+    values = ndimage.affine_transform(labels.values, turn, first, shape, order=0, mode="nearest").astype(np.uint16)
+    matrix = volume.world_from_index @ np.diag([*steps, 1.0])
+    matrix[:3, 3] = apply(volume.world_from_index, first)
+    hu16 = np.ascontiguousarray(np.rint(np.clip(hu, -1024, 3071)).astype(np.int16))
+    return Volume(hu16, matrix), LabelMap(np.ascontiguousarray(values), labels.names)
 
 
 def poses(rng: np.random.Generator, views: int, *, least_deg: float = 30.0) -> tuple[CArmPose, ...]:
@@ -184,6 +198,7 @@ def pictured(
     exposure: Exposure | None = None,
     bend: float = 0.6,
     offset_mm: float = 25.0,
+    aside_mm: float = 0.0,
     position: PatientPosition = PatientPosition.HFP,
 ) -> Pictured:
     """X-ray a patient with a vertebra near the isocentre.
@@ -204,6 +219,8 @@ def pictured(
         Largest share of what the spine can bend, each way.
     offset_mm
         Largest distance of the vertebra from the isocentre along each axis.
+    aside_mm
+        How far the isocentre lies to the patient's left of all that: into the flank.
     position
         How the patient lies.
     """
@@ -211,17 +228,65 @@ def pictured(
     extension, flexion, side = living.bend_limits_deg
     living.bend(0.0, float(rng.uniform(extension, flexion)) * bend, float(rng.uniform(-side, side)) * bend, 1.0)
     scene = living.at(10.0 + float(rng.uniform(0.0, 4.0)))
-    frames = scene.truth.frames if scene.truth is not None else {}
+    frames = _frames_of(scene)
     table = TablePose(
         tilt_deg=rng.uniform(-3.0, 3.0), cradle_deg=rng.uniform(-3.0, 3.0), yaw_deg=rng.uniform(-3.0, 3.0)
     )
     middle = apply(_frame(frames, level), subject.center_mm(level))
-    placed = patient_from_equipment(table, position, middle + rng.uniform(-offset_mm, offset_mm, 3))
+    placed = patient_from_equipment(
+        table, position, middle + rng.uniform(-offset_mm, offset_mm, 3) + (aside_mm, 0.0, 0.0)
+    )
     taken = exposure or Exposure(rng.uniform(65.0, 85.0), 1.0, rng.uniform(0.3, 0.8), noise=int(rng.integers(2**31)))
     views = tuple(_view(scene, pose, placed, replace(taken, noise=taken.noise + n)) for n, pose in enumerate(carm))
+    settings = {"kv": taken.tube_voltage_kv, "dose": taken.dose, "scatter": taken.scatter}
+    return Pictured(views, _truth(subject, frames, placed), position, settings)
+
+
+def filmed(
+    subject: Subject, level: str, rng: np.random.Generator, *, frames: int = 30, rate_hz: float = 7.5,
+    turn_deg_s: float = 6.0, pixels: int = 512, pitch_mm: float = 0.6,
+) -> Iterator[Pictured]:  # fmt: skip
+    """Film a patient who breathes and bends his spine while the C-arm turns about him.
+
+    Parameters
+    ----------
+    subject, level
+        Who; the vertebra near the isocentre.
+    rng
+        Draws the bend, the view and the beam.
+    frames, rate_hz
+        How many pictures, and how many a second.
+    turn_deg_s
+        How fast the C-arm turns.
+    pixels, pitch_mm
+        Of the pictures.
+    """
+    living = LivingPatient(subject.articulation, MotionSettings(), seed=int(rng.integers(2**31)))
+    extension, flexion, side = living.bend_limits_deg
+    length_s = frames / rate_hz
+    bend = (rng.uniform(0.4, 0.8) * float(rng.choice([extension, flexion])), rng.uniform(-0.5, 0.5) * side)
+    living.bend(10.0, float(bend[0]), float(bend[1]), max(length_s, 0.2))
+    placed = patient_from_equipment(
+        TablePose(), PatientPosition.HFP, subject.center_mm(level) + rng.uniform(-10, 10, 3)
+    )
+    first = poses(rng, 1)[0]
+    taken = Exposure(rng.uniform(65.0, 85.0), 1.0, rng.uniform(0.3, 0.8), pixels, pitch_mm)
+    for n in range(frames):
+        scene = living.at(10.0 + n / rate_hz)
+        pose = replace(first, primary_deg=first.primary_deg + turn_deg_s * n / rate_hz)
+        truth = _truth(subject, _frames_of(scene), placed)
+        yield Pictured((_view(scene, pose, placed, replace(taken, noise=n)),), truth, PatientPosition.HFP)
+
+
+def _frames_of(scene: Scene) -> Mapping[str, Matrix]:
+    """Return ``world_from_rest`` by frame name; empty for a scene that knows nothing of itself."""
+    return scene.truth.frames if scene.truth is not None else {}
+
+
+def _truth(subject: Subject, frames: Mapping[str, Matrix], placed: Matrix) -> dict[str, Matrix]:
     truth = {one: inverse(placed) @ _frame(frames, one) for one in subject.levels}
     truth["sacrum"] = inverse(placed) @ frames.get("sacrum", np.eye(4))
-    return Pictured(views, truth, position, {"kv": taken.tube_voltage_kv, "dose": taken.dose, "scatter": taken.scatter})
+    return truth
 
 
 def equipment_from(pictured: Pictured, level: str, points_mm: NDArray[np.float64]) -> NDArray[np.float64]:
