@@ -96,7 +96,9 @@ def outcome_of(
     axes = _axes(views[0], center)
     column, row, depth = (float(off @ axis) for axis in axes)
     turn = found.equipment_from_ct[:3, :3] @ inverse(truth)[:3, :3]
-    rotation = float(np.rad2deg(np.arccos(np.clip(0.5 * (np.trace(turn) - 1.0), -1.0, 1.0))))
+    # Of the chord: the arc cosine of a trace is blind to small turns.
+    chord = float(np.linalg.norm(turn - np.eye(3))) / np.sqrt(8.0)
+    rotation = float(np.rad2deg(2.0 * np.arcsin(min(chord, 1.0))))
     good = (mtre if len(views) > 1 else mpd) < FOUND_MM
     cause = "" if good else _cause(off, axes, rotation)
     return Outcome(

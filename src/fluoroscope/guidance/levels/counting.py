@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from fluoroscope.geometry.rigid import apply
 from fluoroscope.patient.labels import LabelMap
@@ -11,8 +13,8 @@ from fluoroscope.patient.volume import Volume
 
 __all__ = ["anatomy_warnings", "picture_warnings"]
 
-_RIB_REACH_MM = 30.0
-"""The head of a rib lies nearer to its vertebra's middle than this."""
+_RIB_REACH_MM = 12.0
+"""The head of a rib lies nearer to its vertebra than this; labels are coarse."""
 
 
 def anatomy_warnings(volume: Volume, labels: LabelMap) -> tuple[str, ...]:
@@ -49,23 +51,19 @@ def anatomy_warnings(volume: Volume, labels: LabelMap) -> tuple[str, ...]:
 
 
 def _rib_warnings(volume: Volume, labels: LabelMap, numbers: Mapping[str, int]) -> list[str]:
-    """Compare the ribs' own labels with the vertebrae they reach."""
-    ribs = [number for number, name in labels.names.items() if name.lower().startswith("rib")]
+    """Compare the ribs' own labels with the vertebrae they reach: the nearest to each rib is the one that bears it."""
     counts = np.bincount(labels.values.ravel(), minlength=max(labels.names, default=0) + 1)
-    ribs = [number for number in ribs if counts[number] > 0]
+    ribs = [number for number, name in labels.names.items() if name.lower().startswith("rib") and counts[number] > 0]
     if not ribs:
         return ["the CT has no labelled ribs: its levels were not counted from above"]
-    every = {
-        level: labels.center_mm(labels.names[number], volume.world_from_index) for level, number in numbers.items()
-    }
-    centers = {level: center for level, center in every.items() if center is not None}
-    index = np.argwhere(np.isin(labels.values, ribs))
-    points = apply(volume.world_from_index, index[:: max(1, len(index) // 40000)])
-    bearing = [
-        level
-        for level, center in centers.items()
-        if len(points) and np.linalg.norm(points - center, axis=1).min() < _RIB_REACH_MM + 10.0 * (level[0] == "T")
-    ]
+    bones = {level: cKDTree(_points(volume, labels, number)) for level, number in numbers.items()}
+    bearing = []
+    for rib in ribs:
+        points = _points(volume, labels, rib)
+        away = {level: float(np.min(tree.query(points)[0])) for level, tree in bones.items()}
+        nearest = min(away, key=lambda level: away[level]) if away else ""
+        if nearest and away[nearest] < _RIB_REACH_MM:
+            bearing.append(nearest)
     lowest = max(bearing, key=LEVELS.index) if bearing else None
     if lowest is None:
         return ["no rib reaches a labelled vertebra: the levels were not counted from above"]
@@ -74,6 +72,12 @@ def _rib_warnings(volume: Volume, labels: LabelMap, numbers: Mapping[str, int]) 
     if lowest != "T12" and "T12" in numbers:
         return [f"transitional anatomy: the lowest rib is at {lowest}, T12 has none; agree on the count first"]
     return []
+
+
+def _points(volume: Volume, labels: LabelMap, number: int) -> NDArray[np.float64]:
+    """Return voxel centres (n, 3) of a structure, a few thousand at most, mm."""
+    index = np.argwhere(labels.values == number)
+    return apply(volume.world_from_index, index[:: max(1, len(index) // 4000)])
 
 
 def picture_warnings(shown: Iterable[str], ribs_shown: bool) -> tuple[str, ...]:
