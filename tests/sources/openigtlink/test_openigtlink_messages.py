@@ -226,6 +226,12 @@ def test_other_types_pass_without_being_kept():
     assert peak < 4 * 10**6
 
 
+def test_types_that_are_not_wanted_pass_questions_apart():
+    stream = b"".join(encode_message(one, "Needle", AT_NS) for one in CONTENTS)
+    kinds = [one.kind for one in read(stream, Limits(kinds=frozenset({"TDATA"})), step=100)]
+    assert kinds == ["TDATA", "GET_STATUS"]
+
+
 @pytest.mark.req("REQ-GUI-052")
 def test_a_promise_costs_no_memory_before_it_is_kept():
     tracemalloc.start()

@@ -13,7 +13,7 @@ from fluoroscope.app.guidance.live_watch import LiveWatch, NeedleFound
 from fluoroscope.geometry.rigid import Matrix
 from fluoroscope.guidance.tracked import FusionSettings, Latency, ToolReading, ToolState, TrackedTool, TrackerSetup
 from fluoroscope.live.loop import LiveLoop
-from fluoroscope.sources.openigtlink import Arrived, LinkAddress, LinkClient, Query, poses_of
+from fluoroscope.sources.openigtlink import POSE_KINDS, Arrived, Limits, LinkAddress, LinkClient, Query, poses_of
 
 __all__ = ["RoomTracker"]
 
@@ -59,7 +59,8 @@ class RoomTracker:
         self._tell: Callable[[str, str], None] = lambda level, text: None
         self._last_state: ToolState | None = None
         # Some trackers send only when they are asked to.
-        self._client = LinkClient(address, self._take, greeting=Query("STT_TDATA"))
+        limits = Limits(kinds=POSE_KINDS)
+        self._client = LinkClient(address, self._take, greeting=Query("STT_TDATA"), limits=limits)
 
     def begin(self, loop: LiveLoop, tell: Callable[[str, str], None]) -> None:
         """Compare with the pictures of a loop from now on; ``tell`` takes (level, text) for the operator."""

@@ -25,7 +25,8 @@ ALARM_OVER_MM = 1.8
 _COMPARED = 5
 """The median of so many pictures is compared: one wrong tip raises no alarm."""
 _FEWEST_COMPARED = 3
-_COMPARED_S = 1.0
+_COMPARED_S = 3.0
+"""A needle is found up to a second after its picture on a slow computer; older ones compare what was."""
 _PICTURES = 256
 _MISSING = ("MISSING", "OUT_OF_VIEW", "OUT_OF_VOLUME", "REQ_TIMEOUT", "INVALID", "PATH_NOT_FOUND")
 

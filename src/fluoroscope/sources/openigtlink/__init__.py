@@ -19,11 +19,12 @@ from fluoroscope.sources.openigtlink.messages import (
     Transform,
     poses_of,
 )
-from fluoroscope.sources.openigtlink.reader import Arrived, Limits, MessageReader, ReaderStatus
+from fluoroscope.sources.openigtlink.reader import POSE_KINDS, Arrived, Limits, MessageReader, ReaderStatus
 from fluoroscope.sources.openigtlink.server import LinkServer, LinkServerStatus
 from fluoroscope.sources.openigtlink.wire import Header, WireError, encode, pack_time, unpack_time
 
 __all__ = [
+    "POSE_KINDS",
     "Arrived",
     "Content",
     "Header",

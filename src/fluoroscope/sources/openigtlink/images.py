@@ -14,7 +14,7 @@ from fluoroscope.acquisition.protocols import SourceError, SourceInfo
 from fluoroscope.beam.technique import Technique
 from fluoroscope.sources.openigtlink.client import LinkAddress, LinkClient
 from fluoroscope.sources.openigtlink.messages import Image
-from fluoroscope.sources.openigtlink.reader import Arrived
+from fluoroscope.sources.openigtlink.reader import Arrived, Limits
 
 __all__ = ["GivenPicture", "LinkFrameSource", "LinkPictures", "PictureFeed", "gray"]
 
@@ -94,7 +94,7 @@ class LinkPictures:
         self._came = threading.Condition()
         self._newest: GivenPicture | None = None
         self._refused = ""
-        self._client = LinkClient(address, self._take)
+        self._client = LinkClient(address, self._take, limits=Limits(kinds=frozenset({"IMAGE"})))
 
     @property
     def newest(self) -> int:

@@ -6,7 +6,10 @@ from dataclasses import dataclass, field
 from fluoroscope.sources.openigtlink.messages import Content, decode_content, is_known
 from fluoroscope.sources.openigtlink.wire import HEADER_BYTES, Buffer, Header, WireError, open_body
 
-__all__ = ["Arrived", "Limits", "MessageReader", "ReaderStatus"]
+__all__ = ["POSE_KINDS", "Arrived", "Limits", "MessageReader", "ReaderStatus"]
+
+POSE_KINDS = frozenset({"TRANSFORM", "POSITION", "QTRANS", "TDATA", "QTDATA", "STATUS", "STRING"})
+"""All that is read but pictures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,8 @@ class Limits:
         A message is whole so long after its first byte, or the peer is let go.
     faults
         Messages in a row with a wrong checksum or content before the peer is let go.
+    kinds
+        Types that are read, questions apart; None reads all that are known. Others pass without being kept.
     """
 
     image_bytes: int = 64 * 1024 * 1024
@@ -32,6 +37,11 @@ class Limits:
     skipped_bytes: int = 256 * 1024 * 1024
     message_s: float = 10.0
     faults: int = 10
+    kinds: frozenset[str] | None = None
+
+    def reads(self, kind: str) -> bool:
+        """Whether content of this type is read."""
+        return is_known(kind) and (self.kinds is None or kind in self.kinds or "_" in kind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +151,7 @@ class MessageReader:
         header = Header.unpack(self._buffer)
         self._buffer = bytearray()
         limits = self._limits
-        known = is_known(header.kind)
+        known = limits.reads(header.kind)
         most = (
             limits.skipped_bytes if not known else limits.image_bytes if header.kind == "IMAGE" else limits.other_bytes
         )

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from fluoroscope.sources.openigtlink.messages import Content, Query, Status, encode_message
-from fluoroscope.sources.openigtlink.reader import Arrived, Limits, MessageReader
+from fluoroscope.sources.openigtlink.reader import POSE_KINDS, Arrived, Limits, MessageReader
 from fluoroscope.sources.openigtlink.wire import WireError, encode
 
 __all__ = ["LinkServer", "LinkServerStatus", "PeerStatus", "ServerSettings", "keep_alive"]
@@ -45,7 +45,7 @@ class ServerSettings:
     most_peers: int = 8
     stall_s: float = 10.0
     heartbeat_s: float = 2.0
-    limits: Limits = field(default_factory=lambda: Limits(image_bytes=64 * 1024))
+    limits: Limits = field(default_factory=lambda: Limits(kinds=POSE_KINDS))
 
 
 @dataclass(frozen=True, slots=True)
