@@ -114,7 +114,7 @@ def _axes(view: XRayView, center: NDArray[np.float64]) -> tuple[NDArray[np.float
     columns = view.geometry.pixel_from_world[1, :3]
     u = columns - (columns @ ray) * ray
     u = u / np.linalg.norm(u)
-    return u, np.cross(ray, u), ray
+    return u, np.cross(u, ray), ray
 
 
 def _cause(off: NDArray[np.float64], axes: Sequence[NDArray[np.float64]], rotation_deg: float) -> str:
