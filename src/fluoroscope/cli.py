@@ -22,6 +22,7 @@ from fluoroscope.app.guidance.igtl_commands import (
     igtl_app,
 )
 from fluoroscope.app.guidance.levels_command import name_levels
+from fluoroscope.app.guidance.needle_command import find_needles
 from fluoroscope.app.guidance.plan_command import plan_needle
 from fluoroscope.app.guidance.register_command import register_vertebra
 from fluoroscope.app.terminal import loading_bar, print_json, print_table, warn
@@ -45,6 +46,7 @@ app.add_typer(training_app, name="training")
 app.add_typer(igtl_app, name="igtl")
 app.command("calibrate")(calibrate_carm)
 app.command("levels")(name_levels)
+app.command("needle")(find_needles)
 app.command("plan")(plan_needle)
 app.command("register")(register_vertebra)
 

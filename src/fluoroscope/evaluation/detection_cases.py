@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
 from fluoroscope.acquisition.frame import Collimation, PixelIntensity, open_pixels
@@ -21,8 +21,8 @@ from fluoroscope.geometry.projection import ProjectionGeometry, project_points, 
 from fluoroscope.guidance.view import attenuation_of
 from fluoroscope.patient.instruments.catalogue import CATALOGUE, Instrument
 from fluoroscope.patient.instruments.shaft import InPlace, ruler, shapes_of, skin_marker
-from fluoroscope.patient.opened import Patient
 from fluoroscope.patient.scene import Body, Scene, Shape
+from fluoroscope.patient.volume import BasisVolume
 from fluoroscope.projector import SceneProjector
 from fluoroscope.sources.exposure_control import ExposureControl
 
@@ -131,19 +131,20 @@ class CaseRoom:
 
     Parameters
     ----------
-    patient
-        Whom.
+    basis
+        Of the patient.
+    middle_mm
+        What the pictures are taken around, world mm.
     pixels
         Side of the picture.
     """
 
-    def __init__(self, patient: Patient, pixels: int = 1024) -> None:
-        self._bodies = (Body("patient", patient.basis),)
-        self._reference = np.asarray(patient.reference_mm, dtype=np.float64)
+    def __init__(self, basis: BasisVolume, middle_mm: ArrayLike, pixels: int = 1024) -> None:
+        self._bodies = (Body("patient", basis),)
+        self._reference = np.asarray(middle_mm, dtype=np.float64)
         self._projector = SceneProjector()
         self._pixels = pixels
-        self._low, self._high = _bounds(patient)
-        self._bare: dict[tuple[float, ...], NDArray[np.float32]] = {}
+        self._low, self._high = _bounds(basis)
 
     def geometry(self, primary_deg: float, secondary_deg: float, shift_mm: Float) -> ProjectionGeometry:
         """Return a view with its isocentre at the patient's reference moved by ``shift_mm``."""
@@ -167,10 +168,10 @@ class CaseRoom:
         return self._low, self._high
 
 
-def _bounds(patient: Patient) -> tuple[Float, Float]:
-    dense = np.argwhere(patient.basis.water[::4, ::4, ::4] > 300)
+def _bounds(basis: BasisVolume) -> tuple[Float, Float]:
+    dense = np.argwhere(basis.water[::4, ::4, ::4] > 300)
     low, high = np.percentile(dense, 2, axis=0) * 4.0, np.percentile(dense, 98, axis=0) * 4.0
-    matrix = patient.basis.world_from_index
+    matrix = basis.world_from_index
     ends = np.stack([matrix[:3, :3] @ one + matrix[:3, 3] for one in (low, high)])
     return ends.min(axis=0), ends.max(axis=0)
 

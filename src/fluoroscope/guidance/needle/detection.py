@@ -5,14 +5,15 @@ what a steel shaft is: as bright all along, even on both sides, narrow, smooth, 
 Method and figures: docs/explanations/needle-detection.md.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fluoroscope.guidance.needle.ends import Edge, Profile, edge_of, profile_of, with_bent_end
-from fluoroscope.guidance.needle.evidence import evidence_of, probability_of
+from fluoroscope.guidance.needle.evidence import Evidence, evidence_of, probability_of, tip_certainty
+from fluoroscope.guidance.needle.kernels import lies_on
 from fluoroscope.guidance.needle.seeds import FlatPicture, Seed, find_seeds, flat_picture
 from fluoroscope.guidance.needle.shafts import STEP_PX, Shaft, follow, lay_straight, relaid
 
@@ -29,8 +30,9 @@ SHORTEST_PX = 20.0
 LEAST_CONFIDENCE = 0.05
 """What is less sure than this is not told."""
 TRIM_PX = 12.0
-SAME_LINE_PX, SAME_LINE_COS = 6.0, 0.95
+SAME_LINE_PX, SAME_LINE_AHEAD_PX, SAME_LINE_COS = 6.0, 24.0, 0.95
 EDGE_OF_FIELD = "the shaft leaves the field at both ends: its tip is not in the picture"
+TIP_UNSEEN_CONFIDENCE, SURE_OF_END = 0.3, 0.8
 WHICH_END = "which end is the tip is uncertain"
 
 
@@ -124,22 +126,19 @@ def detect_needles(
     check_picture(attenuation, valid)
     if min(attenuation.shape) < SMALLEST_SIDE or not valid.any():
         return ()
-    flat = flat_picture(attenuation, valid)
     hints = (*(previous or ()), *(expected or ()))
-    found = []
-    for seed, line, z in _lines(flat):
-        one = _needle_of(attenuation, valid, flat, seed, line, z, hints)
-        if one is not None and one.confidence >= LEAST_CONFIDENCE:
-            found.append(one)
+    found = [_told(one) for one in judged_lines(attenuation, valid, hints)]
+    found = [one for one in found if one.confidence >= LEAST_CONFIDENCE]
     found.sort(key=lambda one: -one.confidence)
     return tuple(found)
 
 
 def _lines(flat: FlatPicture) -> list[tuple[Seed, F64, float]]:
-    """Return the most striking lines of a picture: seed, points in working pixels, and how much the whole stands out."""
+    """Return the most striking lines of a picture: seed, points in working pixels, how much the whole stands out."""
     lines: list[tuple[Seed, F64, float]] = []
     for seed in find_seeds(flat, MOST_SEEDS, LEAST_Z):
-        if any(_lies_on(seed, line) for _, line, _ in lines):
+        start, end = np.array(seed.start), np.array(seed.end)
+        if any(lies_on(start, end, line, SAME_LINE_PX, SAME_LINE_AHEAD_PX, SAME_LINE_COS) for _, line, _ in lines):
             continue
         followed = follow(flat, seed)
         z = float(np.median(followed[:, 2])) * float(np.sqrt(STEP_PX * len(followed)))
@@ -152,48 +151,39 @@ def _lines(flat: FlatPicture) -> list[tuple[Seed, F64, float]]:
 SMALLEST_SIDE = 96
 
 
-def _lies_on(seed: Seed, line: F64) -> bool:
-    start, end = np.array(seed.start), np.array(seed.end)
-    way = (end - start) / np.hypot(*(end - start))
-    middle = 0.5 * (start + end)
-    nearest = int(np.hypot(*(line - middle).T).argmin())
-    low, high = max(nearest - 1, 0), min(nearest + 1, len(line) - 1)
-    along = line[high] - line[low]
-    along = along / max(float(np.hypot(*along)), 1e-9)
-    off = middle - line[nearest]
-    aside, ahead = abs(float(off[0] * along[1] - off[1] * along[0])), abs(float(off @ along))
-    return aside < SAME_LINE_PX and ahead < 24.0 and abs(float(along @ way)) > SAME_LINE_COS
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A line as it was judged: the shaft, its ends (0 the beginning of its path, 1 the end), which is the tip."""
+
+    shaft: Shaft
+    profile: Profile
+    edges: tuple[Edge, Edge]
+    tip: int
+    evidence: Evidence
 
 
-def _needle_of(
-    attenuation: F32,
-    valid: NDArray[np.bool_],
-    flat: FlatPicture,
-    seed: Seed,
-    line: F64,
-    z: float,
-    hints: Sequence[DetectedNeedle],
-) -> DetectedNeedle | None:
-    """Judge a traced line; None when it is none."""
-    shaft = lay_straight(attenuation, valid, line, flat.factor, seed)
-    if shaft is None:
-        return None
-    profile, edges = _measured(shaft)
-    low, high = (float(edge.at) for edge in edges)
-    if low > shaft.first + TRIM_PX or high < shaft.last - TRIM_PX:
-        # Followed too far: what lies past the ends has drawn the centreline aside.
-        path = shaft.path[max(0, int(low)) : int(high) + 1]
-        shaft = relaid(attenuation, valid, path, flat.factor, seed)
+def judged_lines(attenuation: F32, valid: NDArray[np.bool_], hints: Sequence[DetectedNeedle] = ()) -> Iterator[Judged]:
+    """Yield what the most striking lines of a picture are like; the picture is as `detect_needles` takes it."""
+    flat = flat_picture(attenuation, valid)
+    for seed, line, z in _lines(flat):
+        shaft = lay_straight(attenuation, valid, line, flat.factor, seed)
         if shaft is None:
-            return None
+            continue
         profile, edges = _measured(shaft)
-    tip, certainty = _tip_end(shaft, edges, hints)
-    bent = with_bent_end(attenuation, valid, shaft, profile, tip == 1) if not edges[tip].leaves else None
-    if bent is not None:
-        shaft = bent
-        profile, edges = _measured(shaft)
-    confidence = probability_of(evidence_of(shaft, profile, edges, tip, z)) * certainty
-    return _told(shaft, profile, edges, tip, confidence, certainty)
+        low, high = (float(edge.at) for edge in edges)
+        if low > shaft.first + TRIM_PX or high < shaft.last - TRIM_PX:
+            # Followed too far: what lies past the ends has drawn the centreline aside.
+            path = shaft.path[max(0, int(low)) : int(high) + 1]
+            shaft = relaid(attenuation, valid, path, flat.factor, seed)
+            if shaft is None:
+                continue
+            profile, edges = _measured(shaft)
+        tip, certainty = _tip_end(shaft, edges, hints)
+        bent = with_bent_end(attenuation, valid, shaft, profile, tip == 1) if not edges[tip].leaves else None
+        if bent is not None:
+            shaft = bent
+            profile, edges = _measured(shaft)
+        yield Judged(shaft, profile, edges, tip, evidence_of(shaft, profile, edges, tip, z, certainty))
 
 
 def _measured(shaft: Shaft) -> tuple[Profile, tuple[Edge, Edge]]:
@@ -210,12 +200,7 @@ def _tip_end(shaft: Shaft, edges: tuple[Edge, Edge], hints: Sequence[DetectedNee
     if edges[0].leaves != edges[1].leaves:
         return (1 if edges[0].leaves else 0), 1.0
     # Both ends in the field: the hub lies toward the skin, where less is in the beam; the tip has the sharper end.
-    lean = 2.0 * (edges[1].level - edges[0].level)
-    return (1, _share(lean)) if lean >= 0.0 else (0, _share(-lean))
-
-
-def _share(lean: float) -> float:
-    return float(1.0 / (1.0 + np.exp(-min(lean, 30.0))))
+    return tip_certainty(edges)
 
 
 def _place(shaft: Shaft, edge: Edge) -> F64:
@@ -224,26 +209,24 @@ def _place(shaft: Shaft, edge: Edge) -> F64:
     return np.array([np.interp(at, index, shaft.path[:, axis]) for axis in (0, 1)])
 
 
-def _told(
-    shaft: Shaft, profile: Profile, edges: tuple[Edge, Edge], tip: int, confidence: float, certainty: float
-) -> DetectedNeedle:
+def _told(judged: Judged) -> DetectedNeedle:
+    shaft, edges, tip = judged.shaft, judged.edges, judged.tip
     ends = [_place(shaft, edge) for edge in edges]
     low, high = sorted(int(np.clip(round(edge.at), 0, len(shaft.path) - 1)) for edge in edges)
     line = shaft.path[low : high + 1] if tip == 1 else shaft.path[low : high + 1][::-1]
     centreline = np.concatenate([line, ends[tip][None]]) if len(line) else ends[tip][None]
-    back = centreline[max(0, len(centreline) - 41)]
-    way = ends[tip] - back
+    way = ends[tip] - centreline[max(0, len(centreline) - 41)]
     both = edges[0].leaves and edges[1].leaves
-    note = EDGE_OF_FIELD if both else WHICH_END if certainty < 0.8 else ""
     hub = edges[1 - tip]
+    confidence = probability_of(judged.evidence)
     return DetectedNeedle(
         tip_px=(float(ends[tip][0]), float(ends[tip][1])),
         hub_px=None if hub.leaves else (float(ends[1 - tip][0]), float(ends[1 - tip][1])),
         angle_deg=float(np.degrees(np.arctan2(way[0], way[1]))),
-        confidence=min(confidence, 0.3) if both else confidence,
+        confidence=min(confidence, TIP_UNSEEN_CONFIDENCE) if both else confidence,
         centreline_px=centreline,
-        width_px=profile.diameter_px,
+        width_px=judged.profile.diameter_px,
         tip_sigma_px=edges[tip].sigma_px,
         curved=shaft.curved,
-        note=note,
+        note=EDGE_OF_FIELD if both else WHICH_END if judged.evidence.certainty < SURE_OF_END else "",
     )

@@ -11,8 +11,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from fluoroscope.guidance.needle.shaft_kernels import contrast_across, foot_cost, terminal_bend
-from fluoroscope.guidance.needle.shafts import BEYOND_PX, REACH_PX, Shaft, Y, laid_out, resampled
+from fluoroscope.guidance.needle.shaft_kernels import contrast_across, foot_chances, resampled, terminal_bend
+from fluoroscope.guidance.needle.shafts import BEYOND_PX, REACH_PX, Shaft, Y, laid_out
 
 __all__ = ["Edge", "Profile", "edge_of", "profile_of", "with_bent_end"]
 
@@ -30,9 +30,11 @@ EDGE_PX = 10
 """A tip nearer to the edge of the field than this may as well lie outside."""
 CORRELATED_PX = 2.0
 """Neighbouring values of the contrast share their noise over so many pixels."""
-BENDS_PER_PX = np.array([0.0, *(sign * bend for bend in (0.0015, 0.003, 0.0045, 0.006, 0.009, 0.014) for sign in (1, -1))])
-BEND_COST = 5.0
-"""Points of full contrast that a bent tip must show more than a straight one."""
+BENDS_PER_PX = np.array(
+    [0.0, *(sign * bend for bend in (0.0012, 0.0018, 0.0026, 0.0036, 0.005, 0.007, 0.01, 0.015) for sign in (1, -1))]
+)
+BEND_COST, BEND_COST_OF_NOISE = 1.5, 3.0
+"""Points of full contrast that a bent tip must show more than a straight one; the second over contrast to noise."""
 LEAST_BEND_CNR = 0.6
 _WINDOW = np.exp(-0.5 * (Y / 9.0) ** 2)
 
@@ -129,7 +131,9 @@ def profile_of(shaft: Shaft) -> Profile:
 
 def _width(mean: F64) -> float:
     """Return the bell whose fit on a smooth background leaves least of a mean profile."""
-    costs = [float(np.sum((_WINDOW * mean - design @ (inverse @ (_WINDOW * mean))) ** 2)) for design, inverse in _fits()]
+    costs = [
+        float(np.sum((_WINDOW * mean - design @ (inverse @ (_WINDOW * mean))) ** 2)) for design, inverse in _fits()
+    ]
     return SIGMAS_PX[int(np.argmin(costs))]
 
 
@@ -166,10 +170,11 @@ def with_bent_end(
     onsets = np.arange(max(first + 20, last - 96), last + 1, 6)
     if not len(onsets):
         return None
+    cost = BEND_COST + BEND_COST_OF_NOISE * profile.noise / before
     onset, bend, stop = terminal_bend(
-        np.ascontiguousarray(lanes), np.ascontiguousarray(good), before, last, onsets, BENDS_PER_PX, BEND_COST
+        np.ascontiguousarray(lanes), np.ascontiguousarray(good), before, last, onsets, BENDS_PER_PX, cost
     )
-    if bend == 0.0 or stop <= onset + 6:
+    if bend == 0.0 or stop <= onset + 6 or onset < first + 20:
         return None
     path = shaft.path if at_end else shaft.path[::-1]
     begin = path[onset]
@@ -282,25 +287,23 @@ def _ramp(contrast: F64, begin: int, stop: int, place: int, before: float, profi
     values = contrast[low:high]
     if high - low < 8 or not np.isfinite(values).all():
         return float(place), 99.0
-    sigma2 = profile.noise**2 * CORRELATED_PX
     feet = np.arange(place - reach, place + reach, 1.0 / PER_PX)
-    cost = np.empty((len(RAMPS), len(feet)))
-    values = np.ascontiguousarray(values)
-    for n, length in enumerate(RAMPS):
-        foot_cost(values, float(low), feet, _ramp_table(length, profile.sigma_px), PER_PX, before, cost[n])
-        cost[n] = 0.5 * cost[n] / sigma2 + 0.5 * ((length - RAMP_DIAMETERS) / RAMP_SPREAD) ** 2
-    chance = np.exp(-(cost - cost.min()))
-    foot = chance.sum(axis=0)
-    foot /= foot.sum()
-    mean = float(foot @ feet)
-    return mean, float(np.sqrt(foot @ (feet - mean) ** 2 + 0.05))
+    prior = 0.5 * ((np.array(RAMPS) - RAMP_DIAMETERS) / RAMP_SPREAD) ** 2
+    mean, spread = foot_chances(
+        np.ascontiguousarray(values), float(low), feet, _ramp_tables(profile.sigma_px), PER_PX, before,
+        profile.noise**2 * CORRELATED_PX, prior,
+    )  # fmt: skip
+    return float(mean), float(np.hypot(spread, 0.2))
 
 
-@lru_cache(maxsize=128)
-def _ramp_table(diameters: float, sigma: float) -> F64:
-    """Return a ramp from 0 at its foot to 1, ``diameters`` long, rounded by the blur, at distances before its foot."""
-    length = diameters * max(1.0, 4.0 * float(np.sqrt(max(sigma**2 - BLUR_PX**2, 0.0))))
+@lru_cache(maxsize=len(SIGMAS_PX))
+def _ramp_tables(sigma: float) -> F64:
+    """Return ramps from 0 at their feet to 1, of all lengths, rounded by the blur, at distances before their feet."""
+    diameter = max(1.0, 4.0 * float(np.sqrt(max(sigma**2 - BLUR_PX**2, 0.0))))
     distance = np.arange(-128 * PER_PX, 128 * PER_PX + 1) / PER_PX
-    x, soft = distance / length, BLUR_PX / length
-    # The integral of a logistic step, twice.
-    return np.asarray(soft * (np.logaddexp(0.0, x / soft) - np.logaddexp(0.0, (x - 1.0) / soft)))
+    tables = []
+    for ramp in RAMPS:
+        x, soft = distance / (ramp * diameter), BLUR_PX / (ramp * diameter)
+        # The integral of a logistic step, twice.
+        tables.append(soft * (np.logaddexp(0.0, x / soft) - np.logaddexp(0.0, (x - 1.0) / soft)))
+    return np.array(tables)

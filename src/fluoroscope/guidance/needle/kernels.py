@@ -10,7 +10,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-__all__ = ["MARGIN", "best_lines", "block_mean", "extend", "flatten", "line_sums", "straighten"]
+__all__ = [
+    "MARGIN", "best_lines", "block_mean", "extend", "flatten", "joined_lines", "lies_on", "line_sums", "straighten",
+]  # fmt: skip
 
 Kernel = TypeVar("Kernel", bound=Callable[..., object])
 F32 = NDArray[np.float32]
@@ -125,52 +127,57 @@ def line_sums(picture: F32, levels: int) -> F32:
     """
     rows, columns = picture.shape
     now = picture.copy().reshape(rows, 1, columns)
-    for level in range(levels):
-        shifts = 1 << level
-        strips = rows >> (level + 1)
-        new = np.empty((strips, 2 * shifts, columns), np.float32)
-        for k in range(strips):
-            for s in range(2 * shifts):
-                half, step = s // 2, (s + 1) // 2
-                upper, lower, target = now[2 * k, half], now[2 * k + 1, half], new[k, s]
-                for h in range(columns - step):
-                    target[h] = upper[h] + lower[h + step]
-                for h in range(columns - step, columns):
-                    target[h] = upper[h]
-        now = new
+    for _ in range(levels):
+        now = joined_lines(now)
     return now
 
 
 @_compile
-def best_lines(sums: F32, half: int, gap: int, flank: int, cell: int, found: F32) -> None:
+def joined_lines(now: F32) -> F32:
+    """Return the sums along lines twice as long as those of ``now``; see `line_sums`."""
+    strips, shifts, columns = now.shape
+    new = np.empty((strips // 2, 2 * shifts, columns), np.float32)
+    for k in range(strips // 2):
+        for s in range(2 * shifts):
+            half, step = s // 2, (s + 1) // 2
+            upper, lower, target = now[2 * k, half], now[2 * k + 1, half], new[k, s]
+            for h in range(columns - step):
+                target[h] = upper[h] + lower[h + step]
+            for h in range(columns - step, columns):
+                target[h] = upper[h]
+    return new
+
+
+@_compile
+def best_lines(sums: F32, thick: bool, cell: int, found: F32) -> None:
     """Write into ``found`` (strips, cells, 3) the line that stands out most: score, shift, first column.
 
-    The score is the mean over 2·half + 1 neighbouring lines less that of the brighter flank: ``flank`` lines from
-    ``gap`` lines beside it. A step, bright on one side, thus scores nothing.
+    The score of a thin line is its sum less the mean of the brighter of two flanks, three lines each from two lines
+    beside it; a thick one is the mean of five lines, its flanks of four. A step, bright on one side, scores nothing.
     """
     strips, shifts, columns = sums.shape
     usable = columns - MARGIN
-    width = 2 * half + 1
     middle, side = np.zeros(columns, np.float32), np.zeros(columns, np.float32)
     best, which = np.empty(columns, np.float32), np.empty(columns, np.float32)
-    left, right = half + gap + flank - 1, half + gap
-    first, last = left, usable - right - flank
-    a, b = np.float32(1.0 / width), np.float32(1.0 / flank)
+    # From the middle to the first line of each flank.
+    left, right = (7, 4) if thick else (4, 2)
+    first, last = left, usable - right - 4
+    fifth, fourth, third = np.float32(0.2), np.float32(0.25), np.float32(1.0 / 3.0)
     for k in range(strips):
         best[:] = np.float32(-1e9)
         which[:] = np.float32(0.0)
         for s in range(shifts):
             line = sums[k, s]
-            for h in range(half, columns - half):
-                total = np.float32(0.0)
-                for j in range(-half, half + 1):
-                    total += line[h + j]
-                middle[h] = total * a
-            for h in range(columns - flank):
-                total = np.float32(0.0)
-                for j in range(flank):
-                    total += line[h + j]
-                side[h] = total * b
+            if thick:
+                for h in range(2, columns - 3):
+                    middle[h] = fifth * (line[h - 2] + line[h - 1] + line[h] + line[h + 1] + line[h + 2])
+                for h in range(columns - 3):
+                    side[h] = fourth * (line[h] + line[h + 1] + line[h + 2] + line[h + 3])
+            else:
+                for h in range(columns - 3):
+                    middle[h] = line[h]
+                for h in range(columns - 3):
+                    side[h] = third * (line[h] + line[h + 1] + line[h + 2])
             shift = np.float32(s)
             for h in range(first, last):
                 score = middle[h] - max(side[h - left], side[h + right])
@@ -182,6 +189,29 @@ def best_lines(sums: F32, half: int, gap: int, flank: int, cell: int, found: F32
             for h in range(max(n * cell, first), min((n + 1) * cell, last)):
                 if best[h] > found[k, n, 0]:
                     found[k, n, 0], found[k, n, 1], found[k, n, 2] = best[h], which[h], np.float32(h)
+
+
+@_compile
+def lies_on(start: F64, end: F64, line: F64, aside_px: float, ahead_px: float, cosine: float) -> bool:
+    """Return whether the middle of a short line lies on a longer one and goes its way."""
+    go_r, go_c = end[0] - start[0], end[1] - start[1]
+    size = np.sqrt(go_r * go_r + go_c * go_c)
+    row, column = 0.5 * (start[0] + end[0]), 0.5 * (start[1] + end[1])
+    nearest, least = 0, 1e18
+    for n in range(len(line)):
+        far = (line[n, 0] - row) ** 2 + (line[n, 1] - column) ** 2
+        if far < least:
+            nearest, least = n, far
+    low, high = max(nearest - 1, 0), min(nearest + 1, len(line) - 1)
+    along_r, along_c = line[high, 0] - line[low, 0], line[high, 1] - line[low, 1]
+    run = np.sqrt(along_r * along_r + along_c * along_c) + 1e-9
+    along_r, along_c = along_r / run, along_c / run
+    off_r, off_c = row - line[nearest, 0], column - line[nearest, 1]
+    return bool(
+        abs(off_r * along_c - off_c * along_r) < aside_px
+        and abs(off_r * along_r + off_c * along_c) < ahead_px
+        and abs(along_r * go_r + along_c * go_c) > cosine * size
+    )
 
 
 @_compile

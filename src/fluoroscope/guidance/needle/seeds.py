@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fluoroscope.guidance.needle.kernels import MARGIN, best_lines, block_mean, flatten, line_sums
+from fluoroscope.guidance.needle.kernels import MARGIN, best_lines, block_mean, flatten, joined_lines, line_sums
 
 __all__ = ["FlatPicture", "Seed", "find_seeds", "flat_picture"]
 
@@ -14,10 +14,10 @@ F32 = NDArray[np.float32]
 WORKING_SIDE = 640
 """Pictures with longer sides are worked on in blocks."""
 SURROUNDINGS_PX, SCATTER_PX, LIMIT = 8, 24, 3.0
-LEVELS = (5, 6)
-"""Lines of 32 and of 64 working pixels."""
-WIDTHS = ((0, 2, 3), (2, 2, 4))
-"""Half width, gap and flank of thin and thick lines, working pixels."""
+SHORT_LEVEL = 5
+"""Lines of 32 working pixels, and one level up of 64."""
+THICK_HALF = 2
+"""Half width of thick lines, working pixels; thin ones have one pixel."""
 CELL_PX = 16
 LEAST_CELLS = 8
 """Fewer do not tell what is usual in a picture."""
@@ -85,28 +85,33 @@ def _class_lines(flat: FlatPicture, transposed: bool, mirrored: bool) -> NDArray
     padded = np.zeros((-(-rows // MARGIN) * MARGIN, columns + MARGIN), np.float32)
     padded[:rows, :columns] = turned
     found = []
-    for level in LEVELS:
+    short = line_sums(padded, SHORT_LEVEL)
+    for level, sums, thick in (
+        (SHORT_LEVEL, short, False),
+        (SHORT_LEVEL, short, True),
+        (SHORT_LEVEL + 1, joined_lines(short), False),
+    ):
         length = 1 << level
-        sums = line_sums(padded, level)
-        for half, gap, flank in WIDTHS if level == LEVELS[0] else WIDTHS[:1]:
-            best = np.empty((len(sums), -(-columns // CELL_PX), 3), np.float32)
-            best_lines(sums, half, gap, flank, CELL_PX, best)
-            strip, cell = np.nonzero(best[..., 0] > -1e8)
-            score, shift, first = best[strip, cell].T.astype(np.float64)
-            row = np.minimum(strip * length + length // 2, rows - 1)
-            column = np.clip(first + 0.5 * shift, 0, columns - 1).astype(int)
-            seen = weight[row, column] > 0.5
-            if seen.sum() < LEAST_CELLS:
-                continue
-            strip, score, shift, first = strip[seen], score[seen], shift[seen], first[seen]
-            contrast = score / length
-            # What chance and texture give: most cells hold no needle.
-            typical = np.median(contrast)
-            spread = 1.4826 * np.median(np.abs(contrast - typical)) + 1e-6
-            top = strip * float(length)
-            ends = np.stack([top, first, top + length - 1.0, first + shift], axis=1)
-            extra = np.stack([contrast, (contrast - typical) / spread, np.full(len(contrast), float(half))], axis=1)
-            found.append(np.concatenate([ends, extra], axis=1))
+        best = np.empty((len(sums), -(-columns // CELL_PX), 3), np.float32)
+        best_lines(sums, thick, CELL_PX, best)
+        strip, cell = np.nonzero(best[..., 0] > -1e8)
+        score, shift, first = best[strip, cell].T.astype(np.float64)
+        row = np.minimum(strip * length + length // 2, rows - 1)
+        column = np.clip(first + 0.5 * shift, 0, columns - 1).astype(int)
+        seen = weight[row, column] > 0.5
+        if seen.sum() < LEAST_CELLS:
+            continue
+        strip, score, shift, first = strip[seen], score[seen], shift[seen], first[seen]
+        contrast = score / length
+        # What chance and texture give: most cells hold no needle.
+        typical = np.median(contrast)
+        spread = 1.4826 * np.median(np.abs(contrast - typical)) + 1e-6
+        top = strip * float(length)
+        ends = np.stack([top, first, top + length - 1.0, first + shift], axis=1)
+        extra = np.stack(
+            [contrast, (contrast - typical) / spread, np.full(len(contrast), float(THICK_HALF * thick))], axis=1
+        )
+        found.append(np.concatenate([ends, extra], axis=1))
     if not found:
         return np.empty((0, 7))
     lines = np.concatenate(found)

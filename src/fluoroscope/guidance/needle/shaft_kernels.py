@@ -7,7 +7,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-__all__ = ["block_centres", "contrast_across", "fit_parabola", "foot_cost", "terminal_bend"]
+__all__ = [
+    "block_centres", "comb_score", "contrast_across", "fit_parabola", "foot_chances", "normals", "resampled",
+    "terminal_bend",
+]  # fmt: skip
 
 Kernel = TypeVar("Kernel", bound=Callable[..., object])
 F32 = NDArray[np.float32]
@@ -184,17 +187,107 @@ def terminal_bend(
 
 
 @_compile
-def foot_cost(values: F64, first: float, feet: F64, table: F64, per_px: int, before: float, cost: F64) -> None:
-    """Write the squared misfit of ramps with their feet at ``feet``: models are ``before`` times ``table``.
+def foot_chances(
+    values: F64, first: float, feet: F64, tables: F64, per_px: int, before: float, sigma2: float, prior: F64
+) -> tuple[float, float]:
+    """Return mean and standard deviation of where a ramp has its foot, over all lengths of ramps.
 
-    ``table`` holds the ramp at distances before its foot, from −len/2 on, ``per_px`` values a pixel.
+    Parameters
+    ----------
+    values
+        Contrast at places ``first``, ``first`` + 1 and so on; of variance ``sigma2``.
+    feet
+        Places to try.
+    tables
+        (lengths, m) ramps from 0 to 1 at distances before their feet from −m/2, ``per_px`` values a pixel.
+    before
+        Contrast of the shaft.
+    prior
+        (lengths,) cost of each.
     """
-    half = len(table) // 2
+    half = tables.shape[1] // 2
+    cost = np.empty((len(tables), len(feet)))
+    least = 1e18
+    for t in range(len(tables)):
+        for f in range(len(feet)):
+            total = 0.0
+            shift = int(np.floor((feet[f] - first) * per_px + 0.5)) + half
+            for n in range(len(values)):
+                k = min(max(shift - n * per_px, 0), tables.shape[1] - 1)
+                off = values[n] - before * tables[t, k]
+                total += off * off
+            cost[t, f] = 0.5 * total / sigma2 + prior[t]
+            least = min(least, cost[t, f])
+    weight, one, two = 0.0, 0.0, 0.0
     for f in range(len(feet)):
-        total = 0.0
-        for n in range(len(values)):
-            k = int(np.floor((feet[f] - first - n) * per_px + 0.5)) + half
-            k = min(max(k, 0), len(table) - 1)
-            off = values[n] - before * table[k]
-            total += off * off
-        cost[f] = total
+        chance = 0.0
+        for t in range(len(tables)):
+            chance += np.exp(least - cost[t, f])
+        weight += chance
+        one += chance * feet[f]
+        two += chance * feet[f] * feet[f]
+    mean = one / weight
+    return mean, np.sqrt(max(two / weight - mean * mean, 0.0))
+
+
+@_compile
+def normals(path: F64, reach: int) -> F64:
+    """Return unit vectors across a path, from its way over ``reach`` points to either side."""
+    count = len(path)
+    out = np.empty((count, 2))
+    for n in range(count):
+        low, high = max(0, n - reach), min(count - 1, n + reach)
+        r, c = path[high, 0] - path[low, 0], path[high, 1] - path[low, 1]
+        size = np.sqrt(r * r + c * c) + 1e-12
+        out[n, 0], out[n, 1] = -c / size, r / size
+    return out
+
+
+@_compile
+def resampled(points: F64) -> F64:
+    """Return points a pixel apart along a polyline."""
+    count = len(points)
+    along = np.zeros(count)
+    for n in range(1, count):
+        along[n] = along[n - 1] + np.hypot(points[n, 0] - points[n - 1, 0], points[n, 1] - points[n - 1, 1])
+    out = np.empty((int(np.ceil(along[-1])), 2))
+    n = 0
+    for k in range(len(out)):
+        while n < count - 2 and along[n + 1] < k:
+            n += 1
+        step = along[n + 1] - along[n]
+        share = (k - along[n]) / step if step > 0.0 else 0.0
+        for axis in range(2):
+            out[k, axis] = points[n, axis] + share * (points[n + 1, axis] - points[n, axis])
+    return out
+
+
+@_compile
+def comb_score(signal: F64, shortest: float, longest: float, step: float) -> float:
+    """Return how far the best comb of five teeth or more stands out of a signal of unit scatter: sum over root of teeth.
+
+    The teeth are ``shortest`` to ``longest`` apart, by ``step``; of a tooth's three points the largest counts.
+    """
+    count = len(signal)
+    widened = signal.copy()
+    for n in range(1, count - 1):
+        widened[n] = max(signal[n - 1], max(signal[n], signal[n + 1]))
+    middle = 0.0
+    for n in range(count):
+        middle += widened[n]
+    middle /= max(count, 1)
+    best = 0.0
+    gap = shortest
+    while gap <= longest and 5.0 * gap <= count + gap:
+        phases = int(gap)
+        for phase in range(phases):
+            total, teeth = 0.0, 0
+            place = float(phase)
+            while place < count - 0.5:
+                total += widened[int(place + 0.5)] - middle
+                teeth += 1
+                place += gap
+            if teeth >= 5:
+                best = max(best, total / np.sqrt(teeth))
+        gap += step
+    return best

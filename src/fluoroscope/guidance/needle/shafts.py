@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 
 from fluoroscope.guidance.needle.kernels import extend, straighten
 from fluoroscope.guidance.needle.seeds import FlatPicture, Seed
-from fluoroscope.guidance.needle.shaft_kernels import block_centres, fit_parabola
+from fluoroscope.guidance.needle.shaft_kernels import block_centres, fit_parabola, normals, resampled
 
-__all__ = ["BEYOND_PX", "REACH_PX", "STEP_PX", "Shaft", "follow", "laid_out", "lay_straight", "relaid", "resampled"]
+__all__ = ["BEYOND_PX", "REACH_PX", "STEP_PX", "Shaft", "follow", "laid_out", "lay_straight", "relaid"]
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -24,6 +24,8 @@ BEYOND_PX = 48
 """How far past its ends a shaft is laid straight, pixels of the original."""
 BLOCK_PX, FAINT_BLOCK_PX = 16, 32
 NEAR_PX = 6
+WAY_PX = 5
+"""How far to either side the way of a path is taken from."""
 BENT_PX = 1.2
 """A centreline further than this from a parabola, rms, may be a curved tool."""
 Y = np.arange(-REACH_PX, REACH_PX + 1, dtype=np.float64)
@@ -102,31 +104,12 @@ def relaid(attenuation: F32, valid: NDArray[np.bool_], path: F64, factor: int, s
     return Shaft(path, across, inside, BEYOND_PX, BEYOND_PX + inner - 1, rms, curved)
 
 
-def resampled(points: F64) -> F64:
-    """Return points a pixel apart along a polyline."""
-    along = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(points, axis=0).T))])
-    keep = np.concatenate([[True], np.diff(along) > 1e-6])
-    at = np.arange(0.0, along[-1], 1.0)
-    return np.stack([np.interp(at, along[keep], points[keep, axis]) for axis in (0, 1)], axis=1)
-
-
 def laid_out(attenuation: F32, valid: NDArray[np.bool_], path: F64) -> tuple[F32, F32]:
     """Return what lies across a path, (n, 2·REACH_PX + 1), and 1 where that is valid."""
     across = np.empty((len(path), 2 * REACH_PX + 1), np.float32)
     inside = np.empty_like(across)
-    straighten(attenuation, valid, path, normals(path), REACH_PX, across, inside)
+    straighten(attenuation, valid, path, normals(path, WAY_PX), REACH_PX, across, inside)
     return across, inside
-
-
-def normals(path: F64) -> F64:
-    """Return unit vectors across a path, (n, 2)."""
-    way = np.gradient(path, axis=0)
-    if len(path) > 24:
-        # The way of a polyline jumps at its corners.
-        padded = np.pad(way, ((5, 4), (0, 0)), mode="edge").cumsum(axis=0)
-        way = padded[9:] - padded[:-9]
-    way /= np.hypot(way[:, 0], way[:, 1])[:, None]
-    return np.stack([-way[:, 1], way[:, 0]], axis=1)
 
 
 def _wave(sigma: float) -> F64:
@@ -151,7 +134,7 @@ def _refined(
             return None
         places, shift, weight = found[:count].T
         strength = float(np.median(weight))
-        normal = normals(path)
+        normal = normals(path, WAY_PX)
         if bent:
             smooth = np.convolve(np.pad(shift, 1, mode="edge"), (0.25, 0.5, 0.25), "valid")
             rms = float(np.sqrt(np.mean((shift - smooth) ** 2)))
