@@ -9,6 +9,7 @@ from fluoroscope.evaluation.dose_bench import dose_peer_rows, dose_speed_rows
 from fluoroscope.evaluation.motion_bench import motion_rows
 from fluoroscope.evaluation.projector_bench import Row, peer_rows, row, speed_rows
 from fluoroscope.evaluation.pulse_bench import pulse_rows
+from fluoroscope.evaluation.registration_bench import registration_speed_rows
 
 __all__ = ["bench_rows"]
 
@@ -40,6 +41,9 @@ def bench_rows(*, peers: bool, full: bool, progress: Progress) -> list[Row]:
         rows += speed_rows(frames=12, pixels=(1024,), phantom=phantom)
     progress(0.75, "dose")
     rows += dose_speed_rows(many=10_000 if full else 2_000)
+    if full:
+        progress(0.78, "registration")
+        rows += registration_speed_rows()
     progress(0.8, "install size")
     rows += install_rows()
     if peers:
