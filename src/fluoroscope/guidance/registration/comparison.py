@@ -49,14 +49,11 @@ class Likeness:
         (6,) of the value to turns (rad) and shifts (mm).
     curvature
         (6, 6) Gauss-Newton Hessian of ``1 − value``.
-    scores
-        (patches, 6): each patch's share in the slope, for the sandwich estimate of the covariance.
     """
 
     value: float
     slope: NDArray[np.float64]
     curvature: NDArray[np.float64]
-    scores: NDArray[np.float64]
 
 
 class Comparison:
@@ -186,6 +183,11 @@ class Comparison:
         value_sums(self._fixed, self._moving[0], self._weight, self._cell, self._short)
         return self._short
 
+    @property
+    def area_mm2(self) -> float:
+        """How much of the picture is compared, at the isocentre."""
+        return float(self._weight.sum()) * self.layer.pixel_mm**2 if self.box else 0.0
+
     def value(self, pose: Matrix) -> float:
         """Return how alike the picture is to the DRR at a pose, −1 to 1."""
         if not self.box:
@@ -197,7 +199,7 @@ class Comparison:
     def likeness(self, pose: Matrix, axes: NDArray[np.float64]) -> Likeness:
         """Return the value, its slope and curvature at a pose, for turns and shifts along ``axes``."""
         if not self.box:
-            return Likeness(0.0, np.zeros(6), np.zeros((6, 6)), np.zeros((0, 6)))
+            return Likeness(0.0, np.zeros(6), np.zeros((6, 6)))
         drr_with_slopes(self.body, self.layer.geometry, pose, axes, self.box, self._drr)
         gradients(self._drr, self._moving)
         if self._context is not None:
@@ -207,10 +209,10 @@ class Comparison:
         ff, fm, mm = pooled[:, 0] + self._floor[0], pooled[:, 1], pooled[:, 2] + self._floor[1]
         fd, md = pooled[:, 3:9], pooled[:, 9:15]
         ncc = fm / np.sqrt(ff * mm)
-        scores = self._share[:, None] * (fd - (fm / mm)[:, None] * md) / np.sqrt(ff * mm)[:, None]
+        slope = (self._share / np.sqrt(ff * mm)) @ (fd - (fm / mm)[:, None] * md)
         weight = self._share / mm
         curvature = np.zeros((6, 6))
         curvature[_UPPER] = weight @ pooled[:, 15:]
         curvature += np.triu(curvature, 1).T
         curvature -= (md * (weight / mm)[:, None]).T @ md
-        return Likeness(float(self._share @ ncc), scores.sum(axis=0), curvature, scores)
+        return Likeness(float(self._share @ ncc), slope, curvature)

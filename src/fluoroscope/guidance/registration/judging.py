@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from fluoroscope.geometry.projection import project_points
 from fluoroscope.geometry.rigid import Matrix, apply
-from fluoroscope.guidance.registration.picture import Picture
-from fluoroscope.guidance.registration.refine import Refined, image_axes, total_likeness
+from fluoroscope.guidance.registration.picture import Picture, apart
+from fluoroscope.guidance.registration.refine import ARM_MM, Refined, image_axes, information
 from fluoroscope.guidance.registration.result import Click, Registration, Start
 from fluoroscope.guidance.registration.spine import Spine
 
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Evidence", "judge"]
 
+_EDGE_MM, _EDGE_OF_VOXEL = 0.03, 0.1
+"""How far all edges may lie outward together: of a 1 mm CT, and for each mm its voxel is larger. Calibrated as
+`information` is."""
 _LEAST_LIKENESS = 0.22
 _LEAST_SEEN = 0.55
 _LEAD = 0.03
@@ -73,17 +76,27 @@ def judge(evidence: Evidence, evaluations: int, began: float) -> Registration:
 
 
 def _covariance(evidence: Evidence) -> NDArray[np.float64]:
-    """Return (6, 6) in deg and mm along the first view's axes: the sandwich of curvature and patches' scores."""
+    """Return (6, 6) in deg and mm along the first view's axes."""
     final = evidence.final
     center = apply(final.refined.pose, evidence.spine.target.center_mm)
     axes = image_axes(evidence.pictures[0].view.geometry, center)
-    likeness = total_likeness(final.comparisons, final.refined.pose, axes)
     scale = np.array([np.rad2deg(1.0)] * 3 + [1.0] * 3)
-    curvature = likeness.curvature + np.diag([1e-6] * 3 + [1e-9] * 3)
-    inverse = np.linalg.inv(curvature)
-    meat = 9.0 * likeness.scores.T @ likeness.scores
-    covariance: NDArray[np.float64] = inverse @ meat @ inverse * np.outer(scale, scale)
+    held = information(final.comparisons, final.refined.pose, axes) + final.expected
+    covariance: NDArray[np.float64] = np.asarray(np.linalg.inv(held), dtype=np.float64) * np.outer(scale, scale)
+    if not apart(evidence.pictures):
+        covariance[5, 5] += _depth_by_size(evidence, center) ** 2
     return covariance
+
+
+def _depth_by_size(evidence: Evidence, center: NDArray[np.float64]) -> float:
+    """Return the spread of a single view's depth by bones that look larger or smaller than they are, mm.
+
+    Depth is read from size: edges that all lie outward by e at a half width of 40 mm bring the bone nearer by e/40 of
+    its distance. Edges in a CT are known to a part of its voxel, the less alike the pictures are the less.
+    """
+    distance = float(np.linalg.norm(center - evidence.pictures[0].view.geometry.source_mm))
+    edge_mm = _EDGE_MM + _EDGE_OF_VOXEL * max(evidence.spine.target.voxel_mm - 1.0, 0.0)
+    return edge_mm / ARM_MM * distance / max(evidence.final.refined.value, 0.1)
 
 
 def _reason(evidence: Evidence, per_view: tuple[float, ...]) -> str:

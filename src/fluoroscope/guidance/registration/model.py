@@ -20,11 +20,12 @@ SACRUM = "sacrum"
 _PITCH_MM = 1.0
 _WATER_PER_MM = 0.0206
 """Attenuation of water at 60 keV (docs/explanations/image-physics.md); the measures do not see the scale."""
-_SOFT_HU = 60.0
+_SOFT_HU = 90.0
 _BRIGHTEST_HU = 2000.0
 """Brighter is metal: it may have come after the CT, or streak."""
 _RINGING_HU = 12.0
 _MARGIN_MM = 5.0
+_RIM_MM = 2.5
 _LEAST_MM3 = 5000.0
 """Of a label that counts: a lumbar vertebra has 40 to 90 cm³, what is below is a piece at the CT's border."""
 _HIGHEST = "T10"
@@ -50,6 +51,8 @@ class VertebraModel:
         (n, 3) CT LPS mm, at least 12: corners of the body, pedicles, tips of the processes where the label shows them.
     whole
         False where the label runs into the border of the CT: part of the bone is missing.
+    voxel_mm
+        The CT's largest pitch: what its bones' edges are known to.
     """
 
     level: str
@@ -58,6 +61,7 @@ class VertebraModel:
     center_mm: NDArray[np.float64]
     landmarks_mm: NDArray[np.float64]
     whole: bool = True
+    voxel_mm: float = 1.0
 
     def __post_init__(self) -> None:
         if self.values.ndim != 3 or self.values.dtype != np.float32:
@@ -138,13 +142,15 @@ def _model(
     index = np.argwhere(values > 0.25 * values.max())
     center = apply(world_from_index, index.mean(axis=0))
     points = apply(volume.world_from_index, np.argwhere(inside) + low)
-    return VertebraModel(level, values, world_from_index, center, _landmarks(level, points, volume), whole)
+    return VertebraModel(
+        level, values, world_from_index, center, _landmarks(level, points, volume), whole, float(spacing.max())
+    )
 
 
 def _weight(inside: NDArray[np.bool_], others: NDArray[np.bool_], spacing: NDArray[np.float64]) -> NDArray[np.float32]:
     """Return 1 within the label and a rim (labels are drawn tight), fading to 0; never another bone's voxels."""
     away = ndimage.distance_transform_edt(~inside, sampling=spacing)
-    rim = max(1.0, 0.5 * float(spacing.max()))
+    rim = max(_RIM_MM, 0.5 * float(spacing.max()))
     weight = np.clip(1.0 - (away - rim) / 2.0, 0.0, 1.0).astype(np.float32)
     weight[others] = 0.0
     return weight
@@ -213,5 +219,11 @@ def merged(models: Mapping[str, VertebraModel], levels: Sequence[str], center_le
     world_from_index[:3, 3] = apply(base, low.astype(np.float64))
     center = models[center_level]
     return VertebraModel(
-        center_level, values, world_from_index, center.center_mm.copy(), center.landmarks_mm.copy(), center.whole
+        center_level,
+        values,
+        world_from_index,
+        center.center_mm.copy(),
+        center.landmarks_mm.copy(),
+        center.whole,
+        center.voxel_mm,
     )

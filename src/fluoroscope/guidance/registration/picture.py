@@ -1,5 +1,6 @@
 """The fixed side of registration: one X-ray picture at coarser pixels, its gradients, and what must not count."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,11 +12,12 @@ from fluoroscope.guidance.registration.kernels import gradients
 from fluoroscope.guidance.registration.rendering import coarser
 from fluoroscope.guidance.view import XRayView
 
-__all__ = ["EDGE_PX", "Layer", "Picture"]
+__all__ = ["EDGE_PX", "Layer", "Picture", "apart"]
 
 EDGE_PX = 3
 """Pixels beside an edge whose gradient the filter cannot know."""
 _METAL_PX_MM = 0.8
+_ANGLES_APART_DEG = 15.0
 _THIN_MM, _THIN_NEPER = 4.0, 0.3
 """A needle, wire or screw: brighter than everything 4 mm away on both sides (a 22 G needle has about 0.7 neper)."""
 _THICK_MM, _THICK_NEPER = 16.0, 1.2
@@ -124,3 +126,10 @@ def _metal(image: NDArray[np.float32], valid: NDArray[np.bool_], pixel_mm: float
     metal &= valid
     grown: NDArray[np.bool_] = ndimage.maximum_filter(metal, size=3) if metal.any() else metal
     return grown
+
+
+def apart(pictures: Sequence[Picture]) -> bool:
+    """Return whether two views are far enough apart to place a point in depth."""
+    rays = [picture.view.geometry.pixel_from_world[2, :3] for picture in pictures]
+    cosine = min((abs(float(a @ b)) for a in rays for b in rays), default=1.0)
+    return cosine < float(np.cos(np.deg2rad(_ANGLES_APART_DEG)))

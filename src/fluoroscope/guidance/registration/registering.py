@@ -11,8 +11,15 @@ from fluoroscope.geometry.rigid import Matrix, apply
 from fluoroscope.guidance.registration.comparison import Comparison, Measure
 from fluoroscope.guidance.registration.judging import Evidence, judge
 from fluoroscope.guidance.registration.model import VertebraModel
-from fluoroscope.guidance.registration.picture import Picture
-from fluoroscope.guidance.registration.refine import Refined, image_axes, refine
+from fluoroscope.guidance.registration.picture import Picture, apart
+from fluoroscope.guidance.registration.refine import (
+    Prior,
+    Refined,
+    image_axes,
+    information,
+    refine,
+    total_likeness,
+)
 from fluoroscope.guidance.registration.rendering import Body
 from fluoroscope.guidance.registration.result import Click, Registration, Start
 from fluoroscope.guidance.registration.search import Candidate, Region, find
@@ -24,7 +31,6 @@ __all__ = ["final_stage", "register"]
 COARSE_MM, MIDDLE_MM, FINE_MM = 3.2, 1.6, 0.8
 """Pixels at the isocentre: 64², 128² and 256² of a field of 205 mm."""
 _SEARCH_DEPTH_MM = {False: 20.0, True: 4.0}
-_ANGLES_APART_DEG = 15.0
 
 
 def register(
@@ -108,7 +114,7 @@ def _starts(
 
 def _region(spine: Spine, pictures: Sequence[Picture], initial: Matrix, start: Start | Click) -> Region:
     """Return where to look for a start."""
-    several = _apart(pictures)
+    several = apart(pictures)
     step = np.array([COARSE_MM, COARSE_MM, _SEARCH_DEPTH_MM[several]])
     middle = apply(initial, spine.target.center_mm)
     first = pictures[0]
@@ -126,13 +132,6 @@ def _region(spine: Spine, pictures: Sequence[Picture], initial: Matrix, start: S
     grid = first.view.geometry.grid
     half = np.array([0.5 * grid.columns * first.pixel_mm, 0.5 * grid.rows * first.pixel_mm, 100.0 if several else 80.0])
     return Region(np.zeros(3), half, step, _turns(7.0, corners=False))
-
-
-def _apart(pictures: Sequence[Picture]) -> bool:
-    """Return whether two views are far enough apart to place a point in depth."""
-    rays = [picture.view.geometry.pixel_from_world[2, :3] for picture in pictures]
-    cosine = min((abs(float(a @ b)) for a in rays for b in rays), default=1.0)
-    return cosine < float(np.cos(np.deg2rad(_ANGLES_APART_DEG)))
 
 
 def _narrowed(spine: Spine, pictures: Sequence[Picture], tried: Sequence[Candidate]) -> tuple[list[Refined], int]:
@@ -196,21 +195,51 @@ def compared(
     ]
 
 
+_POSTURE_DEG, _POSTURE_MM = 2.5, 1.5
+"""How far (one standard deviation) a vertebra lies from where its group was found: the spine bends between CT and
+X-ray, but each vertebra less against the mean of its neighbours."""
+POSTURE = np.array([np.deg2rad(_POSTURE_DEG)] * 3 + [_POSTURE_MM] * 3)
+
+
 @dataclass(frozen=True, slots=True)
 class Final:
-    """The last stage: the pose, and the comparisons it was judged by."""
+    """The last stage: the pose, the comparisons it is judged by, and what was known before (information, rad, mm)."""
 
     refined: Refined
     comparisons: list[Comparison]
-    axes: NDArray[np.float64]
+    expected: NDArray[np.float64]
 
 
 def final_stage(spine: Spine, pictures: Sequence[Picture], pose: Matrix) -> tuple[Final, int]:
-    """Return the target alone refined at the finest pixels, its neighbours standing where the group was."""
+    """Return the target refined at the finest pixels: with its neighbours, then alone.
+
+    Alone it may leave the pose of the group as far as the picture is surer of it than that: a clear picture decides,
+    in a poor one the group holds it. The neighbours stand behind it meanwhile.
+    """
     body = spine.body((spine.level,), 0)
     others = tuple(level for level in spine.around(2) if level != spine.level)
-    context = ((spine.body(others, 0), pose),) if others else ()
-    comparisons = compared(body, pictures, pose, FINE_MM, context=context)
+    group = spine.body(spine.around(1), 0)
     axes = image_axes(pictures[0].view.geometry, apply(pose, body.center_mm))
-    refined = refine(comparisons, pose, body.center_mm, axes, iterations=15, tolerance_mm=0.005)
-    return Final(refined, comparisons, axes), refined.evaluations
+    together = compared(group, pictures, pose, FINE_MM)
+    found = refine(together, pose, group.center_mm, axes, iterations=8)
+    if not others:
+        return Final(found, together, np.zeros((6, 6))), found.evaluations
+    pose = found.pose
+    context = ((spine.body(others, 0), pose),)
+    alone = compared(body, pictures, pose, FINE_MM, context=context)
+    known = np.linalg.inv(information(together, pose, axes) + 1e-9 * np.eye(6))
+    expected = np.linalg.inv(known + np.diag(POSTURE**2))
+    refined = refine(
+        alone, pose, body.center_mm, axes, iterations=10, tolerance_mm=0.01, prior=_prior(alone, pose, axes, expected)
+    )
+    return Final(refined, alone, expected), found.evaluations + refined.evaluations + 2 * len(alone)
+
+
+def _prior(
+    comparisons: Sequence[Comparison], pose: Matrix, axes: NDArray[np.float64], expected: NDArray[np.float64]
+) -> Prior:
+    """Return the prior of the group's pose in units of the measure: what it says against what the pictures say."""
+    known = np.diag(information(comparisons, pose, axes))
+    curvature = np.diag(total_likeness(comparisons, pose, axes).curvature)
+    per_unit = float(np.median(curvature / np.maximum(known, 1e-12)))
+    return Prior(pose, per_unit * expected)
