@@ -18,7 +18,7 @@ from fluoroscope.evaluation.analytic_phantom import torso_phantom
 from fluoroscope.evaluation.detection_cases import Case, CaseRoom, case_of
 from fluoroscope.evaluation.projector_bench import row
 from fluoroscope.guidance.needle import DetectedNeedle, detect_needles
-from fluoroscope.patient.anatomy.parameters import PatientParameters, Pathology
+from fluoroscope.patient.anatomy.parameters import Pathology, PatientParameters
 from fluoroscope.patient.library import model_patient, open_patient
 from fluoroscope.patient.opened import Patient
 

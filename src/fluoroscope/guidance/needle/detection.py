@@ -183,7 +183,9 @@ def judged_lines(attenuation: F32, valid: NDArray[np.bool_], hints: Sequence[Det
         if bent is not None:
             shaft = bent
             profile, edges = _measured(shaft)
-        yield Judged(shaft, profile, edges, tip, evidence_of(shaft, profile, edges, tip, z, certainty))
+        yield Judged(
+            shaft, profile, edges, tip, evidence_of(shaft, profile, edges, tip, z, certainty, 2.0 / flat.factor)
+        )
 
 
 def _measured(shaft: Shaft) -> tuple[Profile, tuple[Edge, Edge]]:

@@ -78,9 +78,12 @@ EVIDENCE_NAMES = tuple(one.name for one in fields(Evidence))
 
 
 def evidence_of(
-    shaft: Shaft, profile: Profile, edges: tuple[Edge, Edge], tip: int, line_z: float, certainty: float
+    shaft: Shaft, profile: Profile, edges: tuple[Edge, Edge], tip: int, line_z: float, certainty: float, scale: float
 ) -> Evidence:
-    """Return the evidence of a shaft whose tip is at end ``tip``: 0 the beginning of its path, 1 the end."""
+    """Return the evidence of a shaft whose tip is at end ``tip``: 0 the beginning of its path, 1 the end.
+
+    ``scale`` turns pixels into half working pixels, so that a picture of 512² and one of 1024² are judged alike.
+    """
     low, high = sorted(int(np.clip(round(edge.at), 0, len(shaft.path) - 1)) for edge in edges)
     values = profile.contrast[low : high + 1]
     values = values[np.isfinite(values)]
@@ -98,15 +101,15 @@ def evidence_of(
         line_z=line_z,
         shaft_z=typical / profile.noise * float(np.sqrt(max(length, 1) / 2.0)),
         cnr=typical / profile.noise,
-        length_px=float(length),
+        length_px=length * scale,
         even=even,
         present=present,
-        rms_px=shaft.rms_px,
+        rms_px=shaft.rms_px * scale,
         lopsided=min(profile.lopsided, 5.0),
-        width_px=profile.diameter_px,
+        width_px=profile.diameter_px * scale,
         drop_z=edges[tip].drop_z,
         behind=float(np.clip(edges[tip].behind, -1.5, 1.5)),
-        tip_sigma_px=min(edges[tip].sigma_px, 30.0),
+        tip_sigma_px=min(edges[tip].sigma_px * scale, 30.0),
         leaves=float(edges[1 - tip].leaves),
         curved=float(shaft.curved),
         ticks=_ticks(shaft, profile.contrast, low, high),
@@ -149,7 +152,7 @@ def end_signs(edges: tuple[Edge, Edge]) -> F64:
     )
 
 
-END_WEIGHTS = np.array([2.0, 1.0, 1.0, 0.1, 0.05])
+END_WEIGHTS = np.array([1.593, 0.938, 0.164, 0.406, 0.01])
 """Logistic regression on `end_signs`; fitted by scripts/fit_needle_confidence.py on tuning cases."""
 
 
@@ -184,7 +187,26 @@ def evidence_vector(evidence: Evidence) -> F64:
     )
 
 
-WEIGHTS = np.array([-9.0, 2.0, 1.0, 0.5, -1.5, 2.0, -0.8, -0.5, 0.0, 0.1, -1.0, -0.3, 0.5, -1.0, -8.0, 4.0])
+WEIGHTS = np.array(
+    [
+        -8.295,
+        1.866,
+        -0.488,
+        1.137,
+        -0.812,
+        7.554,
+        -0.054,
+        -1.083,
+        -1.155,
+        0.135,
+        -2.763,
+        -1.346,
+        0.65,
+        -0.396,
+        -5.603,
+        3.755,
+    ]
+)
 """Logistic regression on `evidence_vector`; fitted by scripts/fit_needle_confidence.py on tuning cases."""
 
 

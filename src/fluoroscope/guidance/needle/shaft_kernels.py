@@ -264,7 +264,7 @@ def resampled(points: F64) -> F64:
 
 @_compile
 def comb_score(signal: F64, shortest: float, longest: float, step: float) -> float:
-    """Return how far the best comb of five teeth or more stands out of a signal of unit scatter: sum over root of teeth.
+    """Return how far the best comb of five teeth or more stands out of unit scatter: its sum over the root of teeth.
 
     The teeth are ``shortest`` to ``longest`` apart, by ``step``; of a tooth's three points the largest counts.
     """
