@@ -146,8 +146,10 @@ def _facet_zone(spine: _Spine, joint: DiscJoint, side: str) -> Zone:
 
 
 def _branch_zone(spine: _Spine, joint: DiscJoint, side: str) -> Zone:
-    # Of the upper vertebra named: its superior articular process meets its transverse process there.
-    level = _upper(joint)
+    # The branch of L3 lies on L4, where its superior articular process meets its transverse process (§5.3).
+    level = joint.name.split("_")[1]
+    if level == "S1":
+        raise TargetError("level L5: its dorsal ramus lies on the sacrum, which is not scored; choose L1 to L4")
     pedicle, wing = spine.needed(f"{level}/pedicle_{side}"), spine.mark(f"{level}/transverse_{side}")
     wing = spine.needed(f"{level}/transverse_tip_{side}") if wing is None else wing
     turn = joint.world_from_disc[:3, :3]
@@ -211,7 +213,7 @@ def target_of(patient: Patient, procedure: str, level: str, side: str = "") -> T
     procedure
         One of `PROCEDURES`.
     level
-        "L3-L4", or the upper vertebra "L3".
+        "L3-L4", or the upper vertebra "L3"; of a medial branch the nerve, which lies on the vertebra below.
     side
         "left" or "right"; "" where the procedure has none.
 
