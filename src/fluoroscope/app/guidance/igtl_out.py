@@ -33,10 +33,13 @@ _ANATOMICAL = ("Ct", "Table", "Patient")
 
 
 def source_pose(pose: CArmPose) -> Matrix:
-    """Return ``equipment_from_source`` (4, 4): at the focal spot, x along columns, y along rows, z to the detector."""
+    """Return ``equipment_from_source`` (4, 4): at the focal spot, x along columns, y along rows, z from the detector.
+
+    With z toward the detector the axes would be left-handed, and no rigid pose.
+    """
     axes = beam_axes(pose)
     placed = np.eye(4)
-    placed[:3, :3] = np.stack([axes.u, axes.v, axes.d], axis=1)
+    placed[:3, :3] = np.stack([axes.u, axes.v, -axes.d], axis=1)
     placed[:3, 3] = np.asarray(pose.isocenter_mm) - pose.source_to_isocenter_mm * axes.d
     return placed
 
@@ -44,7 +47,7 @@ def source_pose(pose: CArmPose) -> Matrix:
 def detector_pose(pose: CArmPose) -> Matrix:
     """Return ``equipment_from_detector`` (4, 4): as `source_pose`, at the middle of the picture on the detector."""
     placed = source_pose(pose)
-    placed[:3, 3] += pose.source_to_detector_mm * placed[:3, 2]
+    placed[:3, 3] -= pose.source_to_detector_mm * placed[:3, 2]
     return placed
 
 
