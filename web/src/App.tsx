@@ -3,6 +3,7 @@
 import { DoseBar } from "./panels/DoseBar";
 import { BudgetDialog } from "./panels/DoseRules";
 import { Filmstrip } from "./panels/Filmstrip";
+import { GuidanceBar } from "./panels/GuidanceBar";
 import { Help } from "./panels/Dialogs";
 import { Messages } from "./panels/Messages";
 import { OutsideDialog } from "./panels/History";
@@ -11,16 +12,19 @@ import { Patients } from "./panels/Patients";
 import { Side } from "./panels/Side";
 import { Toolbar } from "./panels/Toolbar";
 import { TopBar } from "./panels/TopBar";
-import { narrow } from "./room/state";
+import { guides } from "./room/guidancewords";
+import { narrow, status } from "./room/state";
 
 export function App() {
+  const guided = guides(status.value?.guidance) && !narrow.value;
   return (
-    <div class={`app ${narrow.value ? "is-narrow" : ""}`}>
+    <div class={`app ${narrow.value ? "is-narrow" : ""} ${guided ? "is-guided" : ""}`}>
       <TopBar />
       <main class="monitors">
         <MonitorView channel="live" />
         <MonitorView channel="reference" />
       </main>
+      {guided && <GuidanceBar />}
       <Toolbar />
       <Filmstrip />
       <Side />

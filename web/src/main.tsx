@@ -10,6 +10,7 @@ import "./styles/room.css";
 import "./styles/monitor.css";
 import "./styles/panels.css";
 import "./styles/dose.css";
+import "./styles/guidance.css";
 
 const place = document.getElementById("room");
 if (place === null) throw new Error("the page has no place for the room");

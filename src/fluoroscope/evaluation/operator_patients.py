@@ -31,7 +31,7 @@ from fluoroscope.patient.volume import Volume
 __all__ = ["OperatedPatient", "operated_patient"]
 
 CT_PITCH_MM, TISSUE_PITCH_MM = 1.5, 1.0
-CT_BOX_MM = (-60.0, -40.0, -105.0), (60.0, 320.0, 55.0)
+CT_BOX_MM = (-46.0, -40.0, -92.0), (46.0, 320.0, 32.0)
 TISSUE_BOX_MM = (-56.0, -20.0, -95.0), (56.0, 320.0, 45.0)
 """Of what is painted, around L3: left, back and head from the middle of its body."""
 

@@ -1,6 +1,7 @@
 /** The messages of docs/reference/page-protocol.md. A number the room does not know is null. */
 
 import type { Dose, History } from "./dose";
+import type { Guidance } from "./guidance";
 
 export type { Dose, DoseAlert, DoseAlerts } from "./dose";
 
@@ -254,6 +255,8 @@ export interface Status {
   readonly needle?: NeedleStatus | null;
   readonly contrast?: ContrastStatus | null;
   readonly teaching?: { readonly show_truth: boolean };
+  /** Absent where nobody lies whom a path could be planned in. */
+  readonly guidance?: Guidance | null;
   readonly patients: readonly PatientChoice[];
   readonly exam: { readonly uid: string; readonly folder: string; readonly started: string } | null;
   readonly carm: CArm;

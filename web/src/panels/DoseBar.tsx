@@ -1,11 +1,12 @@
 /** The dose, readable from two metres, and the next step. */
 
 import type { ComponentChildren } from "preact";
+import { useEffect, useRef } from "preact/hooks";
 
 import { adaptive, clockText } from "../room/format";
 import { skinText } from "../room/dosewords";
 import { nextStep, type Step } from "../room/nextstep";
-import { placeNeedle, storeImage, toggleReplay } from "../room/controls";
+import { openPlanning, placeAtPlan, placeNeedle, storeImage, toggleGuidance, toggleReplay } from "../room/controls";
 import { act, link } from "../room/room";
 import * as s from "../room/state";
 import { askScreening } from "./BeforeExposure";
@@ -59,6 +60,15 @@ function Pulses() {
 
 function NextStep() {
   const step = nextStep({ connected: s.connected.value, narrow: s.narrow.value, status: s.status.value, moved: s.movedSinceLive.value || s.handledSinceLive.value });
+  const asked = s.takeNext.value;
+  const taken = useRef(asked);
+  useEffect(() => {
+    // ENTER took the step; what a pedal is held for cannot be taken by a key that is let go.
+    if (asked === taken.current) return;
+    taken.current = asked;
+    if (step.kind === "act") take(step.act);
+    else if (step.kind === "pedal") s.tell(step.text);
+  });
   if (s.status.value?.dose.five_minute_signal === true) return <FiveMinutes />;
   if (step.kind === "none") return <div class="next next-none" aria-live="polite">{step.text}</div>;
   if (step.kind === "pedal") return <HoldButton className="next next-act">{s.typing.value ? "SPACE types now. Hold here for X-ray" : step.text}</HoldButton>;
@@ -74,6 +84,12 @@ function take(what: Extract<Step, { kind: "act" }>["act"]): void {
     case "store": void storeImage(); return;
     case "needle": placeNeedle({ at_marker: true }); return;
     case "replay": toggleReplay(); return;
+    case "plan": openPlanning(); return;
+    case "guide": toggleGuidance(); return;
+    case "coaxial":
+    case "confirm": act("plan_view", { view: what }); return;
+    case "place": placeAtPlan(); return;
+    case "stylet": act("needle_stylet", { inside: false }); return;
     case "lateral":
     case "ap": act("view", { name: what }); return;
   }

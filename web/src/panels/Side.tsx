@@ -6,6 +6,7 @@ import { panel, type PanelId } from "../room/state";
 import { CArmPanel } from "./CArmPanel";
 import { DosePanel } from "./DosePanel";
 import { FieldPanel } from "./FieldPanel";
+import { GuidancePanel } from "./GuidancePanel";
 import { MeasurePanel } from "./MeasurePanel";
 import { NeedlePanel } from "./NeedlePanel";
 import { PatientPanel } from "./PatientPanel";
@@ -18,6 +19,7 @@ const PANELS: readonly { id: PanelId; name: string; Body: FunctionComponent | nu
   { id: "patient", name: "Patient", Body: PatientPanel },
   { id: "carm", name: "C-arm", Body: CArmPanel },
   { id: "needle", name: "Needle", Body: NeedlePanel },
+  { id: "guidance", name: "Guidance", Body: GuidancePanel },
   { id: "dose", name: "Dose", Body: DosePanel },
   { id: "technique", name: "Technique", Body: TechniquePanel },
   { id: "field", name: "Field", Body: FieldPanel },

@@ -192,6 +192,41 @@ export function stop(): void {
   act("stop");
 }
 
+/** Guidance on or off; without a plan its panel opens, the keys at its first field. */
+export function toggleGuidance(): void {
+  const guidance = status.peek()?.guidance;
+  if (!guidance) tell("there is nobody here to be guided in");
+  else if (!guidance.allowed) tell("this exercise is without guidance", "warning");
+  else if (guidance.on) act("guidance", { on: false });
+  else {
+    act("guidance", { on: true });
+    if (guidance.chosen === null) openPlanning();
+  }
+}
+
+/** Open the panel where a path is planned, the keys at its first field. */
+export function openPlanning(): void {
+  s.panel.value = "guidance";
+  s.planningAsked.value += 1;
+}
+
+/** At the plan when one is chosen and guidance is on, else at the marker. */
+export function placeByKey(): void {
+  const now = status.peek();
+  if (now?.guidance?.chosen && now.guidance.on) placeAtPlan();
+  else placeNeedle({ at_marker: true });
+}
+
+export function placeAtPlan(): void {
+  act("needle_place", { type: "plan", toward: "plan" });
+}
+
+function turnStylet(): void {
+  const inside = status.peek()?.needle?.stylet_in ?? null;
+  if (inside === null) tell("there is no needle with a stylet in");
+  else act("needle_stylet", { inside: !inside });
+}
+
 function perform(wanted: Intention): void {
   switch (wanted.do) {
     case "invert": invert.value = !invert.peek(); return;
@@ -201,6 +236,7 @@ function perform(wanted: Intention): void {
     case "undo": undo(); return;
     case "delete": deleteSelected(); return;
     case "help": helpOpen.value = !helpOpen.peek(); return;
+    case "next": s.takeNext.value += 1; return;
     default: break;
   }
   if (!mayAct.peek()) {
@@ -215,6 +251,10 @@ function perform(wanted: Intention): void {
     case "blades": stepBlades(wanted.pair, wanted.sign); return;
     case "store": void storeImage(); return;
     case "replay": toggleReplay(); return;
+    case "plan_view": act("plan_view", { view: wanted.view }); return;
+    case "guidance": toggleGuidance(); return;
+    case "place": placeByKey(); return;
+    case "stylet": turnStylet(); return;
     default: return;
   }
 }
@@ -255,7 +295,7 @@ export function listenToKeys(): void {
     const press = pressOf(event);
     if (event.code === "KeyJ" && !event.ctrlKey && !event.metaKey) jHeld = true;
     if (event.code === "KeyN" && !event.ctrlKey && !event.metaKey) nHeld = true;
-    if (heldWhileTyping(event) || belongsToFocus(press, focusOf(event.target))) return;
+    if (heldWhileTyping(event) || belongsToFocus(press, focusOf(event.target), nHeld)) return;
     const wanted = intention(press, jHeld, nHeld);
     if (wanted === null || (boxOpen() && !worksUnderBox(wanted))) return;
     event.preventDefault();

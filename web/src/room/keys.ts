@@ -14,8 +14,9 @@ export type Axis = "orbital" | "angulation" | "table_longitudinal" | "table_late
 export type Blade = "left_right" | "upper_lower";
 
 export type Intention =
-  | { readonly do: "pedal" | "stop" | "help" | "invert" | "rotate" | "flip" | "measure" | "store" | "replay" | "undo" | "delete" }
+  | { readonly do: "pedal" | "stop" | "help" | "invert" | "rotate" | "flip" | "measure" | "store" | "replay" | "undo" | "delete" | "guidance" | "next" | "place" | "stylet" }
   | { readonly do: "view"; readonly view: "ap" | "lateral" | "oblique" }
+  | { readonly do: "plan_view"; readonly view: "coaxial" | "confirm" }
   | { readonly do: "zoom" | "pulse_rate" | "stored"; readonly step: -1 | 1 }
   /** Repeats smoothly while the key is down. */
   | { readonly do: "move"; readonly axis: Axis; readonly sign: -1 | 1; readonly fine: boolean }
@@ -56,6 +57,10 @@ const SIMPLE: Readonly<Record<string, Intention>> = {
   a: { do: "view", view: "ap" },
   l: { do: "view", view: "lateral" },
   o: { do: "view", view: "oblique" },
+  b: { do: "plan_view", view: "coaxial" },
+  c: { do: "plan_view", view: "confirm" },
+  g: { do: "guidance" },
+  y: { do: "stylet" },
   z: { do: "zoom", step: 1 },
   x: { do: "zoom", step: -1 },
   "[": { do: "pulse_rate", step: -1 },
@@ -73,6 +78,7 @@ export function intention(press: KeyPress, jHeld: boolean, nHeld = false): Inten
   if (press.ctrl || press.meta || press.alt) return null;
   const needle = nHeld ? NEEDLE[press.code] : undefined;
   if (needle !== undefined) return { do: "move", axis: needle[0], sign: needle[1], fine: press.shift };
+  if (press.code === "Enter") return { do: nHeld ? "place" : "next" };
   const arrow = ARROWS[press.code];
   if (arrow !== undefined) {
     const [axis, pair, sign] = arrow;
@@ -100,8 +106,10 @@ export function takesText(focus: Focus | null): boolean {
 export const worksUnderBox = (wanted: Intention): boolean => ["pedal", "stop", "help"].includes(wanted.do);
 
 /** Whether the key goes to what has the focus rather than to the room. */
-export function belongsToFocus(press: KeyPress, focus: Focus | null): boolean {
+export function belongsToFocus(press: KeyPress, focus: Focus | null, nHeld = false): boolean {
   if (focus === null) return false;
+  // ENTER is the next step only where nothing has the focus.
+  if (press.code === "Enter" && !nHeld) return focus.tag !== "BODY";
   if (takesText(focus)) return press.code !== "Escape";
   if (press.code === "Space" || press.code === "Escape") return false;
   if (focus.tag === "INPUT" && focus.type === "number") return press.key !== "?";
@@ -129,6 +137,7 @@ export const KEY_HELP: readonly { readonly group: string; readonly keys: readonl
       ["↑ ↓", "to head / feet"],
       ["SHIFT + key", "fine steps"],
       ["A  L  O", "AP, lateral, oblique"],
+      ["B  C", "bull's-eye, confirm view of the plan"],
       ["Q  E", "table to feet / head"],
       ["H  U", "table left / right"],
       ["W  S", "table up / down"],
@@ -137,10 +146,13 @@ export const KEY_HELP: readonly { readonly group: string; readonly keys: readonl
   {
     group: "Needle",
     keys: [
+      ["N + ENTER", "place it: at the plan, else at the marker"],
       ["N + arrows", "swing the hub, as LIVE shows it"],
       ["N + PAGE UP/DOWN", "advance / withdraw"],
       ["N + wheel", "the same; the catheter, once it is in"],
       ["SHIFT + key", "fine steps"],
+      ["Y", "stylet out / in"],
+      ["G", "guidance on / off"],
     ],
   },
   {
@@ -161,6 +173,7 @@ export const KEY_HELP: readonly { readonly group: string; readonly keys: readonl
       ["K", "store the image on LIVE"],
       ["P", "replay the last run / stop"],
       [",  .", "previous / next stored image"],
+      ["ENTER", "the next step, when nothing has the focus"],
       ["TAB, ENTER", "every control"],
       ["?", "this list"],
     ],

@@ -1,12 +1,13 @@
 /** The one obvious next step, from what the room is doing. */
 
 import type { Status } from "../link/types";
+import type { Guidance } from "../link/guidance";
 import { forbidden } from "./dosewords";
 
 export type Step =
   | { readonly kind: "none"; readonly text: string }
   | { readonly kind: "pedal"; readonly text: string }
-  | { readonly kind: "act"; readonly text: string; readonly act: "patients" | "claim" | "store" | "replay" | "lateral" | "ap" | "needle" | "screening" | "budget" };
+  | { readonly kind: "act"; readonly text: string; readonly act: "patients" | "claim" | "store" | "replay" | "lateral" | "ap" | "needle" | "screening" | "budget" | "plan" | "coaxial" | "confirm" | "place" | "stylet" | "guide" };
 
 export interface Situation {
   readonly connected: boolean;
@@ -26,12 +27,15 @@ export function nextStep({ connected, narrow, status, moved }: Situation): Step 
   if (status.state === "FAULT") return { kind: "none", text: "Fault: see the message" };
   if (status.making && status.state !== "EXPOSING") return { kind: "none", text: "Making the patient" };
   if (status.state_reason !== "" && status.state !== "EXPOSING") return { kind: "none", text: "One moment" };
-  if (status.state === "EXPOSING") return { kind: "none", text: "Release to hold the image" };
+  const guided = guidedStep(status.guidance);
+  // While X-ray is on only what guidance asks for is more urgent than letting go.
+  if (status.state === "EXPOSING") return guided?.kind === "act" && guided.act !== "plan" ? guided : { kind: "none", text: "Release to hold the image" };
   const barred = forbidden(status.dose.control);
   if (barred === "screening") return { kind: "act", text: status.dose.control?.screening?.answer === null ? "Ask about pregnancy" : "X-ray needs a reason", act: "screening" };
   if (barred === "budget") return { kind: "act", text: "Budget spent: decide", act: "budget" };
   const pedal: Step = { kind: "pedal", text: status.dose.source === "recorded" ? "Hold SPACE to play" : "Hold SPACE for X-ray" };
   if (status.patient === null && status.patients.length > 0) return { kind: "act", text: "Choose a patient", act: "patients" };
+  if (guided !== null) return guided.kind === "pedal" || (moved && guided.kind === "none") ? { ...pedal, text: guided.kind === "pedal" ? guided.text : pedal.text } : guided;
   if (status.state !== "HOLD" || moved) return pedal;
   if (status.marker && !status.needle && !status.catheter) return { kind: "act", text: "Needle at the marker", act: "needle" };
   const lastRun = status.runs.at(-1)?.event_number;
@@ -43,4 +47,12 @@ export function nextStep({ connected, narrow, status, moved }: Situation): Step 
     return lateral ? { kind: "act", text: "Turn to AP (A)", act: "ap" } : { kind: "act", text: "Turn to lateral (L)", act: "lateral" };
   }
   return pedal;
+}
+
+/** What guidance asks for, while it is on and has a word to say. */
+export function guidedStep(guidance: Guidance | null | undefined): Step | null {
+  if (guidance?.allowed !== true || !guidance.on || guidance.hint === null) return null;
+  const { text, act } = guidance.hint;
+  if (act === null) return { kind: "none", text };
+  return act === "xray" ? { kind: "pedal", text } : { kind: "act", text, act };
 }

@@ -138,7 +138,7 @@ function clearMonitor(channel: Channel): void {
 export async function command(name: string, args: CommandArgs = {}): Promise<Reply> {
   const reply = await link.command(name, args);
   if (!reply.ok) s.tell(reply.error ?? `${name} was refused`, "warning");
-  else if (/^(marker|ruler|needle|catheter|inject)/.test(name) && !s.exposing.peek()) s.handledSinceLive.value = true;
+  else if (/^(marker|ruler|needle_(?!stylet)|catheter|inject)/.test(name) && !s.exposing.peek()) s.handledSinceLive.value = true;
   return reply;
 }
 

@@ -3,12 +3,13 @@
 import { computed, signal } from "@preact/signals";
 
 import type { Channel, PictureKind } from "../link/decode";
+import type { PlanChoices } from "../link/guidance";
 import type { LinkState } from "../link/socket";
 import type { CatheterKind, Joint, NeedleKind, ShownPicture, Status } from "../link/types";
 import { UPRIGHT, type Orientation } from "../picture/orientation";
 import type { DisplayWindow } from "../picture/window";
 
-export type PanelId = "room" | "patient" | "carm" | "needle" | "dose" | "technique" | "field" | "picture" | "measure";
+export type PanelId = "room" | "patient" | "carm" | "needle" | "guidance" | "dose" | "technique" | "field" | "picture" | "measure";
 
 export const link = signal<LinkState>("connecting");
 export const everConnected = signal(false);
@@ -78,6 +79,12 @@ export const needleKinds = signal<readonly NeedleKind[]>([]);
 export const catheterKinds = signal<readonly CatheterKind[]>([]);
 export const needleType = signal<string | null>(null);
 export const needleToward = signal<"beam" | "skin">("beam");
+/** What can be planned: `/room/guidance.json`, fetched anew for each patient. */
+export const planChoices = signal<PlanChoices | null>(null);
+/** Counts how often the panel of planning was asked for: it then takes the keys. */
+export const planningAsked = signal(0);
+/** Counts how often the next step was asked for by key. */
+export const takeNext = signal(0);
 export const makingPatient = signal(false);
 export const pedalMode = signal<"fluoroscopy" | "acquisition">("fluoroscopy");
 export const shownStored = signal<string | null>(null);

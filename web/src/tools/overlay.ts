@@ -5,6 +5,7 @@ import { effect, signal } from "@preact/signals";
 import type { Channel } from "../link/decode";
 import { seenFromPicture, type Orientation, type Point } from "../picture/orientation";
 import { collimationPreview, follow, monitors, orientation, panel, status, type PaintedPicture } from "../room/state";
+import { drawGuidance } from "./guidanceoverlay";
 import { bladeEdges, type BladeEdges } from "./collimation";
 import { complete, depthMm, depthUncertaintyMm, measurements, pictureKey, selected, type Measurement } from "./measurements";
 import { resultText } from "./result";
@@ -48,13 +49,15 @@ function draw(canvas: HTMLCanvasElement, plate: HTMLElement, channel: Channel): 
   const blades = channel === "live" && preview ? previewEdges(painted) : null;
   const marker = channel === "live" ? markerSpot() : null;
   // An empty canvas over the picture still costs the compositor a blend of every pixel.
-  canvas.hidden = painted === null || (blades === null && marker === null && all.length === 0);
+  const guidance = status.value?.guidance?.overlay[channel] ?? null;
+  canvas.hidden = painted === null || (blades === null && marker === null && guidance === null && all.length === 0);
   if (canvas.hidden) return;
   const c = canvas.getContext("2d");
   if (c === null || size.x === 0) return;
   c.setTransform(ratio, 0, 0, ratio, 0, 0);
   c.clearRect(0, 0, size.x, size.y);
   if (blades !== null) drawBlades(c, size, turn, blades);
+  if (guidance !== null) drawGuidance(c, size, turn, guidance);
   if (marker !== null) drawMarker(c, size, seenFromPicture(marker, turn));
   const key = pictureKey(channel);
   for (const m of all) drawMeasurement(c, size, turn, m, m.id === chosen, m.pictureKey !== key);

@@ -57,14 +57,14 @@ class SolidView:
             lit = np.clip(normals @ _TOWARD_CAMERA, 0.0, 1.0)
             haze = np.clip(0.7 + 0.5 * seen[:, 2] / self.reach_mm, 0.4, 1.0)
             colour = _BONE * ((0.3 + 0.7 * lit) * haze)[:, None]
-            order = np.argsort(seen[:, 2])
             spread = int(np.ceil(0.8 * self.size_px / self.reach_mm * _spacing_mm(patient)))
-            x, y = (np.rint(seen[order, axis]).astype(int) for axis in (0, 1))
-            # Near points are written last; each fills the pixels a voxel does.
-            for row, column in np.ndindex(spread, spread):
-                rows, columns = y + row - spread // 2, x + column - spread // 2
-                inside = (rows >= 0) & (rows < self.size_px) & (columns >= 0) & (columns < self.size_px)
-                picture[rows[inside], columns[inside]] = colour[order][inside]
+            offsets = np.array(list(np.ndindex(spread, spread))) - spread // 2
+            # Each point fills the pixels a voxel does; the nearest is written last.
+            x, y = (np.rint(seen[:, axis]).astype(int)[:, None] + offsets[:, axis] for axis in (0, 1))
+            order = np.argsort(np.repeat(seen[:, 2], len(offsets)), kind="stable")
+            owner, x, y = np.repeat(np.arange(len(seen)), len(offsets))[order], x.ravel()[order], y.ravel()[order]
+            inside = (x >= 0) & (x < self.size_px) & (y >= 0) & (y < self.size_px)
+            picture[y[inside], x[inside]] = colour[owner[inside]]
         return picture.astype(np.uint8)
 
     def _surface(self, patient: Patient) -> tuple[Float, Float]:

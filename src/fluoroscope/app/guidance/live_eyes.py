@@ -1,0 +1,96 @@
+"""What looks at the live pictures: the needle's tracker and the vertebra's, as the watch uses them."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fluoroscope.app.guidance.live_path import LivePath
+from fluoroscope.app.guidance.live_watch import BoneEye, NeedleEye
+from fluoroscope.geometry.rigid import Matrix
+from fluoroscope.guidance.needle import DetectedNeedle, NeedleTracker
+from fluoroscope.guidance.registration import (
+    Registration,
+    Start,
+    VertebraModel,
+    VertebraTracker,
+    register,
+)
+from fluoroscope.guidance.two_views import SeenNeedle
+from fluoroscope.guidance.view import XRayView
+
+__all__ = ["bone_eye", "needle_eye"]
+
+Float = NDArray[np.float64]
+
+_LEAST_SIGMA_PX, _LINE_SIGMA_PX, _END_ON_SIGMA_PX = 0.7, 0.5, 2.0
+_MODEL_NAMES = {"S1": "sacrum"}
+_TRIES = 3
+"""Failures in a row after which the bone is looked for anew."""
+
+
+def needle_eye() -> NeedleEye:
+    """Return what finds needles."""
+    return _Needles()
+
+
+def bone_eye(models: Mapping[str, VertebraModel], path: LivePath) -> BoneEye | None:
+    """Return what finds the bone at a path's level; None where there is no model of it."""
+    level = next((_MODEL_NAMES.get(one, one) for one in path.levels if _MODEL_NAMES.get(one, one) in models), None)
+    return None if level is None else _Vertebra(models, level)
+
+
+class _Needles:
+    """Follows every needle; a picture from elsewhere begins anew."""
+
+    def __init__(self) -> None:
+        self._tracker: NeedleTracker | None = None
+        self._beam: Float | None = None
+
+    def look(self, view: XRayView, time_s: float) -> list[tuple[SeenNeedle, float]]:
+        beam = view.geometry.pixel_from_world
+        if self._tracker is None or self._beam is None or not np.allclose(beam, self._beam):
+            self._tracker, self._beam = NeedleTracker(pitch_mm=view.geometry.grid.pitch_mm), beam
+        found = self._tracker.update(view.attenuation, view.valid, time_s)
+        return [(way, one.confidence) for one in found if one.seen for way in _both_ways(one)]
+
+
+def _both_ways(found: DetectedNeedle) -> list[SeenNeedle]:
+    """Return a detection as seen, and turned round where the picture cannot tell tip from hub: the plan can."""
+    path = found.centreline_px
+    if len(path) < 2 or not np.linalg.norm(path[-1] - path[0]) > 1.0:
+        # End on: a spot, with no way of its own.
+        tip = np.asarray(found.tip_px)
+        return [SeenNeedle(found.tip_px, np.stack([tip - (0.5, 0.0), tip]), _END_ON_SIGMA_PX, _END_ON_SIGMA_PX)]
+    sigma = max(found.tip_sigma_px, _LEAST_SIGMA_PX)
+    ways = [SeenNeedle(found.tip_px, path, sigma, _LINE_SIGMA_PX, found.hub_px)]
+    if found.hub_px is not None:
+        ways.append(SeenNeedle(found.hub_px, path[::-1].copy(), sigma, _LINE_SIGMA_PX, found.tip_px))
+    return ways
+
+
+class _Vertebra:
+    """Registers the upper vertebra of the path in the first picture of a view, then follows it."""
+
+    def __init__(self, models: Mapping[str, VertebraModel], level: str) -> None:
+        self._models, self._level = models, level
+        self._tracker: VertebraTracker | None = None
+        self._beam: Float | None = None
+        self._failed = 0
+
+    def look(self, view: XRayView, start: Matrix) -> tuple[Matrix, bool, str, float, float]:
+        models, level = self._models, self._level
+        beam = view.geometry.pixel_from_world
+        if self._tracker is None or self._beam is None or not np.allclose(beam, self._beam) or self._failed >= _TRIES:
+            found = register(models, [view], start, level=level, start=Start.NEAR)
+            self._tracker = VertebraTracker(models, level, found) if found.success else None
+            self._failed = 0
+        else:
+            found = self._tracker.update([view])
+        self._beam = beam
+        self._failed = 0 if found.success else self._failed + 1
+        return _told(found)
+
+
+def _told(found: Registration) -> tuple[Matrix, bool, str, float, float]:
+    return found.equipment_from_ct, found.success, found.reason, found.sigma_in_plane_mm, found.sigma_depth_mm

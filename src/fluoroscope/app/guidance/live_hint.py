@@ -1,0 +1,111 @@
+"""The one next step of guidance, in words and as what the page may do for it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fluoroscope.guidance.live_error import NeedleError
+
+__all__ = ["LIGHTS", "Situation", "hint"]
+
+Float = NDArray[np.float64]
+
+LIGHTS = {"green": "good", "amber": "fair", "red": "off", "unknown": "unsure"}
+"""Words of the page for those of `guidance.live_error`."""
+_AT_TARGET_MM = 1.0
+_ARROW_DEG = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What the next step hangs on.
+
+    Attributes
+    ----------
+    planning, has_plan
+        Whether a path is being planned, is chosen.
+    stands
+        How the C-arm looks at the path where it stands: "coaxial", "confirm", "other".
+    fresh
+        Whether LIVE shows everything where it is now.
+    needle_in, stylet_in, csf
+        What the hand knows and sees at the hub.
+    needle_seen
+        Whether the needle was found in the picture.
+    error
+        Against the plan; None while it is not known.
+    miss_px
+        (2,) where it would pass the target if pushed on, along the picture's rows and columns; None when not known.
+    """
+
+    planning: bool = False
+    has_plan: bool = False
+    stands: str = "other"
+    fresh: bool = False
+    needle_in: bool = False
+    stylet_in: bool = False
+    csf: bool = False
+    needle_seen: bool = False
+    error: NeedleError | None = None
+    miss_px: Float | None = None
+
+
+def hint(now: Situation) -> dict[str, str | None] | None:
+    """Return {"text", "act"}; None where the room's own next step is the right one."""
+    told = _before_needle(now) if not now.needle_in or not now.has_plan else _with_needle(now)
+    return None if told is None else {"text": told[0], "act": told[1]}
+
+
+def _before_needle(now: Situation) -> tuple[str, str | None]:
+    if now.planning:
+        return "Planning the path", None
+    if not now.has_plan:
+        return "Plan the path", "plan"
+    if now.stands != "coaxial":
+        return "Turn to the bull's-eye (B)", "coaxial"
+    if not now.fresh:
+        return "Hold SPACE for X-ray", "xray"
+    return "Needle at the entry (N + ENTER)", "place"
+
+
+def _with_needle(now: Situation) -> tuple[str, str | None] | None:
+    if now.csf:
+        return None
+    if not now.fresh:
+        return "Hold SPACE: where is it now?", "xray"
+    error = now.error
+    if error is None:
+        return ("Hold SPACE: needle not seen", "xray") if not now.needle_seen else ("Turn to lateral (C)", "confirm")
+    if error.turn_to_lateral and now.stands != "confirm":
+        return "Turn to lateral now (C)", "confirm"
+    if error.light == "unknown":
+        return ("Second view: lateral (C)", "confirm") if now.stands != "confirm" else ("Second view (B)", "coaxial")
+    beyond = error.to_dura_mm if error.to_dura_mm is not None else error.depth_remaining_mm
+    if now.stands == "confirm" and min(beyond, error.depth_remaining_mm) <= _AT_TARGET_MM:
+        return ("Take the stylet out (Y)", "stylet") if now.stylet_in else ("No fluid yet: 1 mm on", None)
+    if error.light in ("amber", "red"):
+        return _swing(now), None
+    return _push(now, error)
+
+
+def _push(now: Situation, error: NeedleError) -> tuple[str, str | None]:
+    if error.to_dura_mm is None:
+        return f"Advance {max(error.depth_remaining_mm, 0.0):.0f} mm (N + PAGE UP)", None
+    if now.stands == "confirm":
+        return f"Advance {max(error.to_dura_mm, 0.0):.0f} mm to the dura", None
+    stop = max(10.0, 2.0 * error.depth_sigma_mm)
+    return f"Advance {max(error.to_dura_mm - stop, 0.0):.0f} mm, then lateral", None
+
+
+def _swing(now: Situation) -> str:
+    """Say which arrow brings the needle back: the hub goes to the side on which the tip would miss."""
+    if now.miss_px is None:
+        return "Line the needle up with the plan"
+    down, right = (float(part) for part in now.miss_px)
+    largest = max(abs(down), abs(right))
+    arrows = [("→" if right > 0.0 else "←")] if abs(right) > 0.4 * largest else []
+    arrows += [("↓" if down > 0.0 else "↑")] if abs(down) > 0.4 * largest else []
+    turn = now.error.angle_deg if now.error is not None else None
+    size = "" if turn is None or turn < _ARROW_DEG else f" {turn:.0f}°"
+    return f"Swing the hub {' '.join(arrows)}{size} (N + {' '.join(arrows)})"

@@ -1,0 +1,213 @@
+"""Where the needle is beside its plan, picture after picture: what each view sees of it, and what none has seen yet.
+
+Five numbers in the plan's own axes: the tip across (to the patient's left, to his head) and along, and both slopes of
+the needle. Each picture corrects what it can see of them (an extended Kalman filter); what the hand does between
+pictures makes them less certain. So a bull's-eye view tells the sides and a lateral view the depth, and both together
+the needle, with its covariance.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fluoroscope.app.guidance.live_path import LivePath
+from fluoroscope.geometry.projection import ProjectionGeometry, project_points
+from fluoroscope.guidance.live_error import plan_axes
+from fluoroscope.guidance.two_views import SeenNeedle
+
+__all__ = ["HandMoved", "TipEstimate", "TipState"]
+
+Float = NDArray[np.float64]
+
+_START_ACROSS_MM, _START_ALONG_MM, _START_SLOPE = 6.0, 60.0, 0.12
+"""What is thought of a needle that was just set at the plan's entry: 1 σ."""
+_SWUNG_MM, _SWUNG_SLOPE = 1.5, 0.05
+_PUSHED_MM, _PUSHED_PER_MM, _PUSHED_SLOPE = 0.2, 0.03, 0.006
+READ_SIGMA_MM = 2.5
+"""The hand reads the depth by how much of the shaft stands out of the skin, to about 5 mm."""
+_SEEN_DEPTH_SIGMA_MM = 2.0
+_GATE = 25.0
+"""Squared normalised distance beyond which a detection is taken for another thing than this needle."""
+
+
+@dataclass(frozen=True, slots=True)
+class HandMoved:
+    """What the hand did to the needle between two pictures."""
+
+    pushed_mm: float = 0.0
+    swung_deg: float = 0.0
+
+    def __bool__(self) -> bool:
+        return self.pushed_mm > 0.0 or self.swung_deg > 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class TipState:
+    """The needle as it is known now, in the CT's coordinates.
+
+    Attributes
+    ----------
+    tip_mm, covariance_mm2
+        (3,) and (3, 3).
+    direction, angle_sigma_deg
+        (3,) unit, hub to tip, and its error; None while no view has shown it.
+    depth_from
+        "this view", "read at the hub", or "" while the depth is not known.
+    """
+
+    tip_mm: Float
+    covariance_mm2: Float
+    direction: Float | None
+    angle_sigma_deg: float
+    depth_from: str
+
+
+class TipEstimate:
+    """The needle beside its plan.
+
+    Parameters
+    ----------
+    path
+        The plan.
+    """
+
+    def __init__(self, path: LivePath) -> None:
+        self._path = path
+        along, left, head, _ = plan_axes(path.entry_mm, path.target_mm)
+        self._axes = np.stack([left, head, along])
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew: another needle."""
+        self._x = np.zeros(5)
+        self._p = np.diag(np.square([_START_ACROSS_MM] * 2 + [_START_ALONG_MM] + [_START_SLOPE] * 2))
+        self._depth_from = ""
+        self._slopes_seen = np.zeros(2, dtype=np.bool_)
+
+    def moved(self, by: HandMoved) -> None:
+        """Take into account what the hand did: the sides stay nearly known, the depth does not."""
+        across = _PUSHED_MM + _PUSHED_PER_MM * by.pushed_mm if by.pushed_mm > 0.0 else 0.0
+        slope = _PUSHED_SLOPE if by.pushed_mm > 0.0 else 0.0
+        if by.swung_deg > 0.0:
+            across, slope = float(np.hypot(across, _SWUNG_MM)), float(np.hypot(slope, _SWUNG_SLOPE))
+        self._p = self._p + np.diag(np.square([across, across, 0.0, slope, slope]))
+        if by.pushed_mm > 0.0:
+            # The depth is seen or read anew; nothing of what it went with the sides is kept.
+            self._p[2, :] = self._p[:, 2] = 0.0
+            self._p[2, 2] = _START_ALONG_MM**2
+            self._depth_from = ""
+
+    def read_depth(self, depth_mm: float) -> None:
+        """Take in the depth as the hand reads it at the hub."""
+        before = self._p[2, 2]
+        row = np.array([[0.0, 0.0, 1.0, 0.0, 0.0]])
+        self._correct(row, np.array([depth_mm - self._x[2]]), np.array([[READ_SIGMA_MM**2]]))
+        if before > READ_SIGMA_MM**2:
+            self._depth_from = "read at the hub"
+
+    def mismatch(self, needle: SeenNeedle, geometry: ProjectionGeometry, extra_px: float = 0.0) -> float:
+        """Return how badly a needle of a picture fits what is known of this one: a squared, normalised distance."""
+        spread = needle.tip_covariance() + extra_px**2 * np.eye(2)
+        slope = self._numeric(lambda x: project_points(geometry, self._tip(x)))
+        away = np.asarray(needle.tip_px) - project_points(geometry, self._tip(self._x))
+        return float(away @ np.linalg.solve(slope @ self._p @ slope.T + spread, away))
+
+    def see(self, needle: SeenNeedle, geometry: ProjectionGeometry, length_mm: float, extra_px: float = 0.0) -> bool:
+        """Take in a needle as a picture shows it; False when it is too far off to be this needle.
+
+        Parameters
+        ----------
+        needle
+            As seen.
+        geometry
+            The beam in the CT's coordinates.
+        length_mm
+            Of the whole needle, hub to tip.
+        extra_px
+            Error of where the CT lies in the picture, 1 σ.
+        """
+        spread = needle.tip_covariance() + extra_px**2 * np.eye(2)
+        if self.mismatch(needle, geometry, extra_px) > _GATE:
+            return False
+        for _ in range(3):
+            # The pixel of the tip is nearly linear in where it is: three rounds settle it.
+            slope = self._numeric(lambda x: project_points(geometry, self._tip(x)))
+            away = np.asarray(needle.tip_px) - project_points(geometry, self._tip(self._x))
+            if float(np.abs(slope @ self._p @ slope.T).max()) < 4.0 * float(spread.max()):
+                break
+            self._correct(slope, away, spread + 0.5 * slope @ self._p @ slope.T)
+        self._correct(slope, np.asarray(needle.tip_px) - project_points(geometry, self._tip(self._x)), spread)
+        self._see_slopes(needle, geometry, length_mm)
+        if self._p[2, 2] < _SEEN_DEPTH_SIGMA_MM**2:
+            self._depth_from = "this view"
+        return True
+
+    @property
+    def state(self) -> TipState:
+        """The needle as it is known now."""
+        direction = self._direction(self._x) if self._slopes_seen.all() else None
+        covariance = self._axes.T @ self._p[:3, :3] @ self._axes
+        angle = float(np.rad2deg(np.sqrt(np.linalg.eigvalsh(self._p[3:, 3:])[-1])))
+        return TipState(self._tip(self._x), covariance, direction, angle, self._depth_from)
+
+    # Inner works
+
+    def _tip(self, x: Float) -> Float:
+        tip: Float = self._path.entry_mm + x[:3] @ self._axes
+        return tip
+
+    def _direction(self, x: Float) -> Float:
+        way = self._axes[2] + x[3] * self._axes[0] + x[4] * self._axes[1]
+        unit: Float = way / np.linalg.norm(way)
+        return unit
+
+    def _see_slopes(self, needle: SeenNeedle, geometry: ProjectionGeometry, length_mm: float) -> None:
+        """Correct the slopes by how the shaft runs in the picture."""
+        tip, way = self._tip(self._x), needle.tangent()
+        seen = project_points(geometry, self._tip(self._x) - 10.0 * self._axes[2]) - project_points(geometry, tip)
+        end_on = float(np.linalg.norm(seen)) * geometry.grid.pitch_mm < 4.0
+        if end_on:
+            # From hub to tip over the known length: how far the shaft is from end on.
+            if needle.hub_px is None:
+                return
+            hub = needle.hub_px
+            slope = self._numeric(lambda x: project_points(geometry, self._tip(x) - length_mm * self._direction(x)))
+            away = np.asarray(hub) - project_points(geometry, tip - length_mm * self._direction(self._x))
+            spread = (2.0 * needle.tip_sigma_px**2 + 4.0) * np.eye(2)
+            self._correct(slope, away, spread)
+            self._slopes_seen[:] = True
+            return
+
+        def turn(x: Float) -> Float:
+            at = self._tip(x)
+            on = project_points(geometry, at) - project_points(geometry, at - 10.0 * self._direction(x))
+            return np.array([np.arctan2(on[0], on[1])])
+
+        measured = float(np.arctan2(way[0][0], way[0][1]))
+        away = (np.array([measured]) - turn(self._x) + np.pi) % (2.0 * np.pi) - np.pi
+        sigma = max(way[1], 0.003)
+        self._correct(self._numeric(turn), away, np.array([[sigma**2]]))
+        shown = np.abs(self._numeric(turn)[0, 3:])
+        self._slopes_seen |= shown > 0.5 * shown.max()
+
+    def _numeric(self, of: Callable[[Float], Float]) -> Float:
+        """Return the slope (n, 5) of a function of the state."""
+        at = of(self._x)
+        steps = np.array([0.05, 0.05, 0.05, 1e-3, 1e-3])
+        slope = np.empty((len(at), 5))
+        for i, step in enumerate(steps):
+            beside = self._x.copy()
+            beside[i] += step
+            change = of(beside) - at
+            slope[:, i] = change / step
+        return slope
+
+    def _correct(self, slope: Float, away: Float, spread: Float) -> None:
+        innovation = slope @ self._p @ slope.T + spread
+        gain = np.linalg.solve(innovation, slope @ self._p).T
+        self._x = self._x + gain @ away
+        left = np.eye(5) - gain @ slope
+        # Joseph's form stays symmetric and positive.
+        self._p = left @ self._p @ left.T + gain @ spread @ gain.T
