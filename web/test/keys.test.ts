@@ -30,11 +30,26 @@ describe("intention", () => {
     expect(intention(press(" "), false, true)).toEqual({ do: "pedal" });
   });
 
+  it("turns to the plan's views, guides, and takes the next step", () => {
+    expect(intention(press("b"), false)).toEqual({ do: "plan_view", view: "coaxial" });
+    expect(intention(press("c"), false)).toEqual({ do: "plan_view", view: "confirm" });
+    expect(intention(press("g"), false)).toEqual({ do: "guidance" });
+    expect(intention(press("y"), false)).toEqual({ do: "stylet" });
+    expect(intention(press("Enter"), false)).toEqual({ do: "next" });
+    expect(intention(press("Enter"), false, true)).toEqual({ do: "place" });
+    for (const key of ["b", "c", "g", "y", "Enter"]) expect(intention(press(key, { ctrl: true }), false)).toBeNull();
+    // What has the focus keeps its ENTER; the next step is taken only where nothing has it.
+    const focus = (tag: string) => ({ tag, type: "", editable: false });
+    expect(belongsToFocus(press("Enter"), focus("BUTTON"))).toBe(true);
+    expect(belongsToFocus(press("Enter"), focus("SELECT"))).toBe(true);
+    expect(belongsToFocus(press("Enter"), focus("BODY"))).toBe(false);
+    expect(belongsToFocus(press("Enter"), focus("BUTTON"), true)).toBe(false);
+  });
+
   it("leaves the browser's own keys alone, but never the pedal", () => {
     for (const key of ["r", "l", "w", "p"]) expect(intention(press(key, { ctrl: true }), false)).toBeNull();
     expect(intention(press("a", { meta: true }), false)).toBeNull();
     expect(intention(press("Tab"), false)).toBeNull();
-    expect(intention(press("Enter"), false)).toBeNull();
     expect(intention(press(" ", { ctrl: true }), false)).toEqual({ do: "pedal" });
   });
 });

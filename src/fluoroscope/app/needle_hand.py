@@ -1,6 +1,8 @@
 """The hand on needle and syringe: the page's commands, and what the hand feels and sees."""
 
 import json
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,7 @@ from fluoroscope.patient.instruments.field import OperatingField
 from fluoroscope.patient.instruments.needle import NeedleTruth
 from fluoroscope.patient.instruments.resistance import BONE_STOP_N
 
-__all__ = ["NeedleHand"]
+__all__ = ["HubSigns", "NeedleHand"]
 
 Vector = NDArray[np.float64]
 
@@ -29,8 +31,18 @@ _GROUPS = {
     "trocar": "Trocars",
 }
 """What is put in through the skin by hand; a catheter or lead goes through a needle."""
+_RETURNS = {"CSF": "csf", "blood": "blood", "CSF and blood": "blood"}
+_READ_STEP_MM = 5.0
 _BACK_MM = 60.0
 """A needle's line begins so far outside, that it meets the skin of a patient who has breathed since."""
+
+
+@dataclass(frozen=True, slots=True)
+class HubSigns:
+    """What is seen at the hub without X-ray: what drips out, and whether the stylet is in."""
+
+    returns: str | None
+    stylet_in: bool
 
 
 class NeedleHand:
@@ -46,10 +58,15 @@ class NeedleHand:
 
     def __init__(self, bedside: Bedside) -> None:
         self._bedside = bedside
+        self._planned: Callable[[], tuple[str, Vector, Vector]] | None = None
         self._of: object = None
         self._turned_deg = 0.0
         self._stopped = ""
         self._syringe: tuple[float, float, float, float] | None = None
+
+    def follow_plan(self, planned: Callable[[], tuple[str, Vector, Vector]]) -> None:
+        """Take needle type, entry and direction (LPS) of the plan chosen from ``planned`` when asked to place there."""
+        self._planned = planned
 
     # Commands: their names and arguments are those of docs/reference/page-protocol.md
 
@@ -57,6 +74,9 @@ class NeedleHand:
         self, *, type: str, at_marker: bool = False, toward: str | list[float] = "beam", **place: Any
     ) -> None:
         """Set a needle on the skin; the one that was in is taken out."""
+        if isinstance(toward, str) and toward == "plan":
+            self._place_at_plan(type)
+            return
         if type not in CATALOGUE or CATALOGUE[type].kind not in _GROUPS:
             raise RefusedError(f"needle {type!r}: there is none of this name; choose one of the list", "type")
         bedside = self._bedside
@@ -75,9 +95,22 @@ class NeedleHand:
         if length == 0.0:
             raise RefusedError("toward: a direction needs a length", "toward")
         way = way / length
+        self._set(type, entry, way)
+
+    def _place_at_plan(self, type: str) -> None:
+        """Set the plan's own needle, or another type, at its entry along its path."""
+        if self._planned is None:
+            raise RefusedError("nothing is planned here", "toward")
+        planned, entry, way = self._planned()
+        chosen = planned if type == "plan" else type
+        if chosen not in CATALOGUE:
+            raise RefusedError(f"needle {type!r}: there is none of this name; choose one of the list", "type")
+        self._set(chosen, entry, way)
+
+    def _set(self, type: str, entry: Vector, way: Vector) -> None:
         if CATHETER in self._field.names:
             raise RefusedError("take the catheter out before another needle is placed")
-        self._field.add(type, entry - _BACK_MM * way, way, time_s=bedside.now_s, name=NEEDLE)
+        self._field.add(type, entry - _BACK_MM * way, way, time_s=self._bedside.now_s, name=NEEDLE)
         self._forget()
 
     def needle_move(
@@ -168,12 +201,21 @@ class NeedleHand:
         """Return the parts of the status that belong to needle and syringe."""
         return {"needle": self._told(), "contrast": self._medium()}
 
+    def hub_signs(self) -> HubSigns:
+        """Return what is seen at the hub; raises `RefusedError` when no needle is in."""
+        state = self._state()
+        return HubSigns(_RETURNS.get(state.returns), bool(state.stylet))
+
+    def read_depth_mm(self) -> float:
+        """Return the depth as a hand reads it by how much of the shaft stands out: to the nearest 5 mm."""
+        return _READ_STEP_MM * round(self._state().depth_mm / _READ_STEP_MM)
+
     def _told(self) -> dict[str, Any] | None:
         if not self.needle_in:
             return None
         state = self._state()
         kind: Instrument = CATALOGUE[state.type]
-        returns = {"CSF": "csf", "blood": "blood", "CSF and blood": "blood"}.get(state.returns)
+        returns = _RETURNS.get(state.returns)
         equipment = self._bedside.equipment
         path = equipment(state.path_mm)
         truth = {"tissue": state.tissue, "structure": state.structure, "force_n": round(float(state.force_n), 2)}

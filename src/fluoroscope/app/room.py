@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,10 +12,11 @@ from fluoroscope.acquisition.event import IrradiationEvent
 from fluoroscope.acquisition.frame import Provenance
 from fluoroscope.app.bedside import Bedside
 from fluoroscope.app.catheter_hand import CatheterHand
-from fluoroscope.app.console import taken_with
+from fluoroscope.app.console import Console, taken_with
 from fluoroscope.app.dose.words import dose_status
 from fluoroscope.app.exam import Exam, StoredImage
 from fluoroscope.app.exam_desk import ExamDesk
+from fluoroscope.app.guidance.live_guidance import LiveGuidance
 from fluoroscope.app.messages import Messages
 from fluoroscope.app.needle_hand import NeedleHand
 from fluoroscope.app.recipe_form import form_asset
@@ -29,6 +30,9 @@ from fluoroscope.live.states import LiveState
 from fluoroscope.live.subscription import LivePicture, PictureKind, Policy
 from fluoroscope.monitor.control import Asset, MonitorFrame, RefusedError
 
+if TYPE_CHECKING:
+    from fluoroscope.app.guidance.igtl_links import RoomLinks
+
 __all__ = ["FluoroscopyRoom"]
 
 PICTURE_WAIT_S = 0.25
@@ -39,6 +43,8 @@ CLIP_TECHNIQUE = Technique(70.0, 1.0, 1.0, 1.0)
 class FluoroscopyRoom:
     """Implements ``monitor.control.RoomControl`` over the live loop, a C-arm or clip, and the records."""
 
+    _links: "RoomLinks | None" = None
+
     def __init__(self, parts: RoomParts, exam: Exam) -> None:
         self._parts = parts
         self._messages = Messages()
@@ -48,6 +54,7 @@ class FluoroscopyRoom:
         self._shown_image: str | None = None
         self._reference = ReferenceMonitor(parts.clock, self._present)
         self._closed = threading.Event()
+        self._guidance: LiveGuidance | None = None
         self._desk = ExamDesk(parts, exam, self._messages, self._clear, self._in_patient)
         parts.loop.on_event(self._event_ended)
         self._subscription = parts.loop.subscribe("monitor", Policy.LATEST)
@@ -85,6 +92,8 @@ class FluoroscopyRoom:
             self._hand = NeedleHand(parts.bedside)
             commands |= {name: getattr(parts.bedside, name) for name in Bedside.COMMANDS}
             commands |= {name: getattr(self._hand, name) for name in NeedleHand.COMMANDS}
+            if console is not None:
+                commands |= self._guide(console, parts.bedside)
             self._catheter = CatheterHand(parts.bedside)
             commands |= {name: getattr(self._catheter, name) for name in CatheterHand.COMMANDS}
             commands["set_position"] = self._desk.set_position
@@ -93,6 +102,24 @@ class FluoroscopyRoom:
         if parts.cards is not None:
             commands["draw_cards"] = self._desk.draw_cards
         self._commands = commands
+
+    def join(self, links: "RoomLinks") -> None:
+        """Let other programs see this room, and it a tracker; both end with it."""
+        parts = self._parts
+        simulated = None if parts.clip is None else bool(parts.clip["simulated"])
+        links.join(parts.loop, parts.console, self._messages.tell, pose_of=parts.pose_of, simulated=simulated)
+        self._links = links
+
+    def _guide(self, console: Console, bedside: Bedside) -> dict[str, Callable[..., Mapping[str, Any] | None]]:
+        """Begin live guidance and return its commands."""
+        parts = self._parts
+        guidance = LiveGuidance(
+            parts.loop, parts.clock, console, bedside, self._hand,
+            allowed=parts.guidance_allowed, changed=self._notify,
+        )  # fmt: skip
+        self._hand.follow_plan(guidance.plan_place)
+        self._guidance = guidance
+        return {name: getattr(guidance, name) for name in LiveGuidance.COMMANDS}
 
     # The port of the monitor
 
@@ -121,6 +148,7 @@ class FluoroscopyRoom:
                 "dropped": snapshot.dropped_in_exam,
                 "render_ms": snapshot.latency_ms,
             },
+            "links": None if self._links is None else self._links.status(),
             "stored": [image.status() for image in exam.images],
             "runs": exam.run_status(),
             "training": None if self._parts.training is None else self._parts.training.status(snapshot.dose),
@@ -144,8 +172,9 @@ class FluoroscopyRoom:
             self._parts.training.done(name, args)
         if self._parts.bedside is not None:
             self._parts.bedside.lean()
-        with self._changed:
-            self._changed.notify_all()
+        if self._guidance is not None:
+            self._guidance.noted(name, args, result or {})
+        self._notify()
         return result or {}
 
     def latest(self, channel: str, after_ns: int, timeout_s: float) -> MonitorFrame | None:
@@ -171,6 +200,10 @@ class FluoroscopyRoom:
             return None if bedside is None else self._catheter.kinds()
         if name == "shape.json":
             return None if bedside is None else bedside.shape()
+        if self._guidance is not None and name == "guidance.json":
+            return self._guidance.choices()
+        if self._guidance is not None and name.startswith("guidance/"):
+            return self._guidance.slice(name.removeprefix("guidance/"))
         if name.startswith("patients/") and name.endswith(".png"):
             cards = self._parts.cards
             picture = None if cards is None else cards.picture(name[len("patients/") : -len(".png")])
@@ -193,6 +226,8 @@ class FluoroscopyRoom:
             return []
         loop = self._parts.loop
         loop.release()
+        if self._links is not None:
+            self._links.close()
         self._reference.stop()
         self._desk.close()
         loop.wait_for(LiveState.READY, LiveState.HOLD, LiveState.FAULT, timeout_s=5.0)
@@ -205,6 +240,8 @@ class FluoroscopyRoom:
         self._parts.dose.close()
         self._messages.take(self._parts.dose.take_messages())
         self._closed.set()
+        if self._guidance is not None:
+            self._guidance.close()
         self._subscription.close()
         loop.close()
         with self._changed:
@@ -349,6 +386,10 @@ class FluoroscopyRoom:
                 )
             )
 
+    def _notify(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
+
     def _present(self, frame: MonitorFrame) -> None:
         with self._changed:
             self._frames[frame.channel] = frame
@@ -372,6 +413,9 @@ class FluoroscopyRoom:
             **self._hand.status(),
             **self._catheter.status(),
         }
+        if self._guidance is not None:
+            picture = self._live
+            told |= self._guidance.status(None if picture is None else picture.shown)
         return told if self._parts.make is None else told | {"making": self._desk.making}
 
     def _live_geometry(self) -> ProjectionGeometry | None:

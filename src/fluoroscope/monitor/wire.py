@@ -211,7 +211,7 @@ class _Place(_Strict):
 class _NeedlePlace(_Place):
     type: Name
     at_marker: bool | None = None
-    toward: Literal["beam", "skin"] | _Point = "beam"
+    toward: Literal["beam", "skin", "plan"] | _Point = "beam"
 
 
 class _NeedleMove(_Strict):
@@ -250,6 +250,20 @@ class _Injection(_Strict):
 
 class _Switch(_Strict):
     on: bool
+
+
+class _PlanMake(_Strict):
+    procedure: Name
+    level: Annotated[str, Field(min_length=1, max_length=40)]
+    side: Literal["left", "right"] | None = None
+
+
+class _PlanChosen(_Strict):
+    index: Annotated[int, Field(ge=0, le=100)]
+
+
+class _PlanView(_Strict):
+    view: Literal["coaxial", "confirm"]
 
 
 class _AlertsSeen(_Strict):
@@ -343,6 +357,11 @@ COMMANDS: dict[str, type[_Strict] | TypeAdapter[dict[str, float]]] = {
     "inject": _Injection,
     "inject_stop": _Nothing,
     "show_truth": _Switch,
+    "plan_make": _PlanMake,
+    "plan_choose": _PlanChosen,
+    "plan_clear": _Nothing,
+    "plan_view": _PlanView,
+    "guidance": _Switch,
     "close_exam": _Nothing,
 }
 

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from fluoroscope.app.guidance.live_endon import find_end_on
 from fluoroscope.app.guidance.live_path import LivePath
-from fluoroscope.app.guidance.live_watch import BoneEye, NeedleEye
+from fluoroscope.app.guidance.live_watch import BoneEye, EndOn, NeedleEye
 from fluoroscope.geometry.rigid import Matrix
 from fluoroscope.guidance.needle import DetectedNeedle, NeedleTracker
 from fluoroscope.guidance.registration import (
@@ -47,12 +48,15 @@ class _Needles:
         self._tracker: NeedleTracker | None = None
         self._beam: Float | None = None
 
-    def look(self, view: XRayView, time_s: float) -> list[tuple[SeenNeedle, float]]:
+    def look(self, view: XRayView, time_s: float, near: EndOn | None) -> list[tuple[SeenNeedle, float]]:
         beam = view.geometry.pixel_from_world
         if self._tracker is None or self._beam is None or not np.allclose(beam, self._beam):
             self._tracker, self._beam = NeedleTracker(pitch_mm=view.geometry.grid.pitch_mm), beam
         found = self._tracker.update(view.attenuation, view.valid, time_s)
-        return [(way, one.confidence) for one in found if one.seen for way in _both_ways(one)]
+        told = [(way, one.confidence) for one in found if one.seen for way in _both_ways(one)]
+        if near is not None:
+            told += find_end_on(view, near.at_px, near.radius_px, near.px_per_mm)
+        return told
 
 
 def _both_ways(found: DetectedNeedle) -> list[SeenNeedle]:

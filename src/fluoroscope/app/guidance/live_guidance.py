@@ -173,12 +173,12 @@ class LiveGuidance:
             self._patient_ns = now_ns
         elif name in ("needle_place", "needle_remove"):
             self._needle_ns = now_ns
-            self._scene.new_needle()
+            self._scene.new_needle(self._hand.read_depth_mm if name == "needle_place" else None)
         elif name == "needle_move":
             self._needle_ns = now_ns
             pushed = abs(float(result.get("moved_mm", 0.0)))
             swung = float(np.hypot(args.get("steer_x_deg", 0.0), args.get("steer_y_deg", 0.0)))
-            self._scene.hand_moved(HandMoved(pushed, swung), self._hand.read_depth_mm)
+            self._scene.hand_moved(HandMoved(pushed, swung))
         self._follow()
 
     # What the page is told
@@ -240,7 +240,7 @@ class LiveGuidance:
             stylet_in=hand is not None and hand.stylet_in,
             csf=csf,
             needle_seen=told["overlay"]["live"] is not None and told["overlay"]["live"]["needle"] is not None,
-            error=self._scene.error,
+            error=self._scene.error if told["error"] is not None and told["error"]["depth_mm"] is not None else None,
             miss_px=self._scene.miss_px,
         )
         told["hint"] = hint(situation)
@@ -321,7 +321,8 @@ class LiveGuidance:
             if path is not None:
                 self._watch = LiveWatch(
                     self._loop, self._planned, needle_eye(), bone_eye(self._plans.made.models, path),
-                    partial(self._needle_found, path), partial(self._bone_seen, path), self._warming.wait,
+                    partial(self._needle_found, path), partial(self._bone_seen, path),
+                    self._warming.wait, self._scene.end_on,
                 )  # fmt: skip
 
     def _needle_found(self, path: LivePath, found: NeedleFound) -> None:

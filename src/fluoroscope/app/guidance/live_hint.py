@@ -15,6 +15,7 @@ LIGHTS = {"green": "good", "amber": "fair", "red": "off", "unknown": "unsure"}
 """Words of the page for those of `guidance.live_error`."""
 _AT_TARGET_MM = 1.0
 _ARROW_DEG = 0.5
+_NEAR_DURA_MM, _LEAST_PUSH_MM = 12.0, 2.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +76,12 @@ def _with_needle(now: Situation) -> tuple[str, str | None] | None:
     if not now.fresh:
         return "Hold SPACE: where is it now?", "xray"
     error = now.error
-    if error is None:
-        return ("Hold SPACE: needle not seen", "xray") if not now.needle_seen else ("Turn to lateral (C)", "confirm")
+    if error is None or not now.needle_seen:
+        return (
+            ("Not seen here: bull's-eye (B)", "coaxial")
+            if now.stands == "confirm"
+            else ("Not seen here: lateral (C)", "confirm")
+        )
     if error.turn_to_lateral and now.stands != "confirm":
         return "Turn to lateral now (C)", "confirm"
     if error.light == "unknown":
@@ -93,9 +98,17 @@ def _push(now: Situation, error: NeedleError) -> tuple[str, str | None]:
     if error.to_dura_mm is None:
         return f"Advance {max(error.depth_remaining_mm, 0.0):.0f} mm (N + PAGE UP)", None
     if now.stands == "confirm":
-        return f"Advance {max(error.to_dura_mm, 0.0):.0f} mm to the dura", None
-    stop = max(10.0, 2.0 * error.depth_sigma_mm)
-    return f"Advance {max(error.to_dura_mm - stop, 0.0):.0f} mm, then lateral", None
+        ahead = max(error.to_dura_mm, 0.0)
+        if ahead > _NEAR_DURA_MM:
+            return f"Advance {ahead - 0.5 * _NEAR_DURA_MM:.0f} mm, then look again", None
+        return f"Advance {max(ahead, 1.0):.0f} mm to the dura, slowly", None
+    ahead = error.to_dura_mm - max(10.0, 2.0 * error.depth_sigma_mm)
+    # What is less than the hand can read at the hub is not worth a push.
+    return (
+        ("Turn to lateral now (C)", "confirm")
+        if ahead < _LEAST_PUSH_MM
+        else (f"Advance {ahead:.0f} mm, then lateral", None)
+    )
 
 
 def _swing(now: Situation) -> str:

@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fluoroscope.geometry.carm import CArmModel, OutOfReachError
-from fluoroscope.geometry.pose import CArmPose, beam_axes, wrap_deg
+from fluoroscope.geometry.pose import CArmPose, wrap_deg
 from fluoroscope.geometry.projection import ProjectionGeometry
 from fluoroscope.geometry.rigid import Matrix, apply
+from fluoroscope.guidance.two_views.pair import geometry_in
 
-__all__ = ["COAXIAL_DEG", "CONFIRM_DEG", "LivePath", "coaxial_joints", "confirm_joints", "view_kind"]
+__all__ = ["COAXIAL_DEG", "CONFIRM_DEG", "LivePath", "between_deg", "coaxial_joints", "confirm_joints", "view_kind"]
 
 Vector = NDArray[np.float64]
 
@@ -67,11 +68,15 @@ class LivePath:
 
 def view_kind(path: LivePath, geometry: ProjectionGeometry, equipment_from_ct: Matrix) -> str:
     """Return "coaxial", "confirm" or "other": how a beam in the equipment frame looks at the path."""
-    target, entry = apply(equipment_from_ct, path.target_mm), apply(equipment_from_ct, path.entry_mm)
-    ray, way = target - geometry.source_mm, target - entry
-    cosine = abs(float(ray @ way)) / float(np.linalg.norm(ray) * np.linalg.norm(way))
-    between = float(np.rad2deg(np.arccos(min(1.0, cosine))))
+    between = between_deg(path, geometry_in(geometry, equipment_from_ct))
     return "coaxial" if between <= COAXIAL_DEG else "confirm" if between >= CONFIRM_DEG else "other"
+
+
+def between_deg(path: LivePath, geometry: ProjectionGeometry) -> float:
+    """Return the angle between the path and the ray through its target, 0 to 90, of a beam in the CT's coordinates."""
+    ray = path.target_mm - geometry.source_mm
+    cosine = abs(float(ray @ path.direction)) / float(np.linalg.norm(ray))
+    return float(np.rad2deg(np.arccos(min(1.0, cosine))))
 
 
 def coaxial_joints(
@@ -132,11 +137,6 @@ def _reachable(
     if not found:
         raise refused if refused is not None else ValueError("no view was asked for")
     return min(found, key=lambda one: one[0])[1]
-
-
-def stands_at(pose: CArmPose, wanted: CArmPose) -> bool:
-    """Whether two poses have the same beam, to within half a degree."""
-    return float(beam_axes(pose).d @ beam_axes(wanted).d) > float(np.cos(np.deg2rad(0.5)))
 
 
 def spot(geometry: ProjectionGeometry, point_mm: Vector) -> dict[str, float] | None:

@@ -12,9 +12,9 @@ from fluoroscope.app.guidance.live_hint import LIGHTS
 from fluoroscope.app.guidance.live_nearby import Nearby
 from fluoroscope.app.guidance.live_outline import Silhouettes
 from fluoroscope.app.guidance.live_overlay import Laid, needle_status, overlay_status
-from fluoroscope.app.guidance.live_path import LivePath, view_kind
+from fluoroscope.app.guidance.live_path import LivePath, between_deg, view_kind
 from fluoroscope.app.guidance.live_tip import HandMoved, TipEstimate
-from fluoroscope.app.guidance.live_watch import BoneSeen, NeedleFound, frame_geometry
+from fluoroscope.app.guidance.live_watch import BoneSeen, EndOn, NeedleFound, frame_geometry
 from fluoroscope.geometry.projection import ProjectionGeometry, project_points
 from fluoroscope.geometry.rigid import Matrix
 from fluoroscope.guidance.live_error import NeedleError, needle_error
@@ -27,6 +27,7 @@ __all__ = ["LiveScene"]
 Vector = NDArray[np.float64]
 
 STALE_S = 3.0
+_NEARLY_END_ON_DEG, _LOOK_MM = 20.0, 15.0
 _FRESH_S = 1.0
 _LOST_AFTER = 5
 """Pictures in a row without the needle after which it is lost."""
@@ -71,8 +72,8 @@ class LiveScene:
             self.shifted = np.eye(4)
             self.new_needle()
 
-    def new_needle(self) -> None:
-        """Another needle is in, or none: what was known of it is not so any more."""
+    def new_needle(self, read_depth_mm: Callable[[], float] | None = None) -> None:
+        """Another needle is in, or none: what was known of it is not so any more; the hand may read its depth."""
         with self._lock:
             self._found: NeedleFound | None = None
             self._last_found: NeedleFound | None = None
@@ -81,7 +82,7 @@ class LiveScene:
             self._missed = 0
             self._confirmed = False
             self._hand: list[HandMoved] = []
-            self._read: Callable[[], float] | None = None
+            self._read, self._unread = read_depth_mm, read_depth_mm is not None
             self.error: NeedleError | None = None
             self.miss_px: Vector | None = None
             self.tip_mm: Vector | None = None
@@ -89,13 +90,24 @@ class LiveScene:
             if self._tip is not None:
                 self._tip.forget()
 
-    def hand_moved(self, by: HandMoved, read_depth_mm: Callable[[], float]) -> None:
+    def hand_moved(self, by: HandMoved) -> None:
         """Take note that the hand pushed or swung the needle."""
         with self._lock:
             self._hand.append(by)
-            self._read = read_depth_mm
             if by.pushed_mm > 0.0:
-                self._confirmed = False
+                self._confirmed, self._unread = False, True
+
+    def end_on(self, geometry: ProjectionGeometry, planned: Matrix) -> EndOn | None:
+        """Return where a beam would show the needle end on; None for a beam that does not look down the path."""
+        with self._lock:
+            path, tip = self._path, self._tip
+            if path is None or tip is None:
+                return None
+            seen = geometry_in(geometry, planned @ self.shifted)
+            if between_deg(path, seen) > _NEARLY_END_ON_DEG:
+                return None
+            scale = _px_per_mm(seen, path.target_mm)
+            return EndOn(project_points(seen, tip.state.tip_mm), _LOOK_MM * scale, scale)
 
     def take_bone(self, seen: BoneSeen) -> None:
         """Take in where the bone was found, or that it was not."""
@@ -118,9 +130,10 @@ class LiveScene:
             geometry = geometry_in(found.geometry, placed)
             for by in self._hand:
                 tip.moved(by)
-            if self._hand and self._read is not None:
-                tip.read_depth(self._read())
             self._hand.clear()
+            if self._unread and self._read is not None:
+                tip.read_depth(self._read())
+                self._unread = False
             sigma = UNLOCKED_SIGMA_MM if self._bone is None else max(self._bone.sigma_mm, 0.1)
             extra = sigma * _px_per_mm(geometry, path.target_mm)
             fitting = sorted(

@@ -28,6 +28,7 @@ _PUSHED_MM, _PUSHED_PER_MM, _PUSHED_SLOPE = 0.2, 0.03, 0.006
 READ_SIGMA_MM = 2.5
 """The hand reads the depth by how much of the shaft stands out of the skin, to about 5 mm."""
 _SEEN_DEPTH_SIGMA_MM = 2.0
+_ROUNDS = 4
 _GATE = 25.0
 """Squared normalised distance beyond which a detection is taken for another thing than this needle."""
 
@@ -102,8 +103,7 @@ class TipEstimate:
     def read_depth(self, depth_mm: float) -> None:
         """Take in the depth as the hand reads it at the hub."""
         before = self._p[2, 2]
-        row = np.array([[0.0, 0.0, 1.0, 0.0, 0.0]])
-        self._correct(row, np.array([depth_mm - self._x[2]]), np.array([[READ_SIGMA_MM**2]]))
+        self._correct(lambda x: x[2:3], np.array([depth_mm]), np.array([[READ_SIGMA_MM**2]]))
         if before > READ_SIGMA_MM**2:
             self._depth_from = "read at the hub"
 
@@ -131,14 +131,7 @@ class TipEstimate:
         spread = needle.tip_covariance() + extra_px**2 * np.eye(2)
         if self.mismatch(needle, geometry, extra_px) > _GATE:
             return False
-        for _ in range(3):
-            # The pixel of the tip is nearly linear in where it is: three rounds settle it.
-            slope = self._numeric(lambda x: project_points(geometry, self._tip(x)))
-            away = np.asarray(needle.tip_px) - project_points(geometry, self._tip(self._x))
-            if float(np.abs(slope @ self._p @ slope.T).max()) < 4.0 * float(spread.max()):
-                break
-            self._correct(slope, away, spread + 0.5 * slope @ self._p @ slope.T)
-        self._correct(slope, np.asarray(needle.tip_px) - project_points(geometry, self._tip(self._x)), spread)
+        self._correct(lambda x: project_points(geometry, self._tip(x)), np.asarray(needle.tip_px), spread)
         self._see_slopes(needle, geometry, length_mm)
         if self._p[2, 2] < _SEEN_DEPTH_SIGMA_MM**2:
             self._depth_from = "this view"
@@ -172,11 +165,12 @@ class TipEstimate:
             # From hub to tip over the known length: how far the shaft is from end on.
             if needle.hub_px is None:
                 return
-            hub = needle.hub_px
-            slope = self._numeric(lambda x: project_points(geometry, self._tip(x) - length_mm * self._direction(x)))
-            away = np.asarray(hub) - project_points(geometry, tip - length_mm * self._direction(self._x))
             spread = (2.0 * needle.tip_sigma_px**2 + 4.0) * np.eye(2)
-            self._correct(slope, away, spread)
+            self._correct(
+                lambda x: project_points(geometry, self._tip(x) - length_mm * self._direction(x)),
+                np.asarray(needle.hub_px),
+                spread,
+            )
             self._slopes_seen[:] = True
             return
 
@@ -185,10 +179,8 @@ class TipEstimate:
             on = project_points(geometry, at) - project_points(geometry, at - 10.0 * self._direction(x))
             return np.array([np.arctan2(on[0], on[1])])
 
-        measured = float(np.arctan2(way[0][0], way[0][1]))
-        away = (np.array([measured]) - turn(self._x) + np.pi) % (2.0 * np.pi) - np.pi
-        sigma = max(way[1], 0.003)
-        self._correct(self._numeric(turn), away, np.array([[sigma**2]]))
+        measured = np.array([np.arctan2(way[0][0], way[0][1])])
+        self._correct(turn, measured, np.array([[max(way[1], 0.003) ** 2]]), turn=True)
         shown = np.abs(self._numeric(turn)[0, 3:])
         self._slopes_seen |= shown > 0.5 * shown.max()
 
@@ -204,10 +196,18 @@ class TipEstimate:
             slope[:, i] = change / step
         return slope
 
-    def _correct(self, slope: Float, away: Float, spread: Float) -> None:
-        innovation = slope @ self._p @ slope.T + spread
-        gain = np.linalg.solve(innovation, slope @ self._p).T
-        self._x = self._x + gain @ away
+    def _correct(self, of: Callable[[Float], Float], measured: Float, spread: Float, *, turn: bool = False) -> None:
+        """Take in a measurement of a function of the state; an angle where ``turn``, so that a whole turn is none."""
+        began, before = self._x, self._p
+        for _ in range(_ROUNDS):
+            # Nearly linear: each round takes the slope where the last one ended, the measurement counts once.
+            slope = self._numeric(of)
+            away = measured - of(self._x)
+            if turn:
+                away = (away + np.pi) % (2.0 * np.pi) - np.pi
+            innovation = slope @ before @ slope.T + spread
+            gain = np.linalg.solve(innovation, slope @ before).T
+            self._x = began + gain @ (away + slope @ (self._x - began))
         left = np.eye(5) - gain @ slope
         # Joseph's form stays symmetric and positive.
-        self._p = left @ self._p @ left.T + gain @ spread @ gain.T
+        self._p = left @ before @ left.T + gain @ spread @ gain.T

@@ -4,12 +4,14 @@ Two threads, each with a LATEST subscription: a picture that comes while one is 
 loop never waits. Each result carries the time and the beam of the picture it is of.
 """
 
+import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fluoroscope.acquisition.frame import Frame, open_pixels
 from fluoroscope.geometry.grid import DetectorGrid
@@ -20,7 +22,9 @@ from fluoroscope.guidance.view import XRayView, view_of
 from fluoroscope.live.loop import LiveLoop
 from fluoroscope.live.subscription import LivePicture, Policy, Subscription
 
-__all__ = ["BoneEye", "BoneSeen", "LiveWatch", "NeedleEye", "NeedleFound", "frame_geometry"]
+__all__ = ["BoneEye", "BoneSeen", "EndOn", "LiveWatch", "NeedleEye", "NeedleFound", "frame_geometry"]
+
+_log = logging.getLogger(__name__)
 
 _WAIT_S = 0.25
 _BONE_EVERY_S = 0.3
@@ -72,11 +76,23 @@ class BoneSeen:
     depth_sigma_mm: float
 
 
+@dataclass(frozen=True, slots=True)
+class EndOn:
+    """Where a picture would show the needle end on: (row, column), within how far, and the picture's scale there."""
+
+    at_px: NDArray[np.float64]
+    radius_px: float
+    px_per_mm: float
+
+
 class NeedleEye(Protocol):
     """Finds needles in one picture after the other."""
 
-    def look(self, view: XRayView, time_s: float) -> list[tuple[SeenNeedle, float]]:
-        """Return what looks like a needle in a picture of this time, and how sure that is, 0 to 1."""
+    def look(self, view: XRayView, time_s: float, near: EndOn | None) -> list[tuple[SeenNeedle, float]]:
+        """Return what looks like a needle in a picture of this time, and how sure that is, 0 to 1.
+
+        ``near`` is where one is expected end on; None where none would be.
+        """
         ...
 
 
@@ -103,6 +119,8 @@ class LiveWatch:
         Told of each result, in the thread that looked.
     ready
         Waits so many seconds at most until looking may begin, and says whether it may.
+    end_on
+        Where a beam would show the needle end on.
     """
 
     def __init__(
@@ -114,9 +132,11 @@ class LiveWatch:
         on_needle: Callable[[NeedleFound], None],
         on_bone: Callable[[BoneSeen], None],
         ready: Callable[[float], bool] = lambda _: True,
+        end_on: Callable[[ProjectionGeometry, Matrix], EndOn | None] = lambda *_: None,
     ) -> None:
         self._loop, self._planned = loop, planned
         self._on_needle, self._on_bone, self._ready = on_needle, on_bone, ready
+        self._end_on = end_on
         self._ended = threading.Event()
         self._last_shift: Matrix | None = None
         self._threads: list[threading.Thread] = []
@@ -173,13 +193,22 @@ class LiveWatch:
 
     def _look_for_needle(self, eye: NeedleEye, frame: Frame) -> None:
         view = _view(frame)
-        found = eye.look(view, frame.acquired_ns / 1e9)
+        try:
+            found = eye.look(view, frame.acquired_ns / 1e9, self._end_on(view.geometry, self._planned(frame)))
+        except Exception:  # noqa: BLE001 - whatever a picture does, the next must be looked at
+            # A picture that cannot be looked at is one without a needle: the next may do, and the page says lost.
+            _log.exception("the needle could not be looked for in a picture")
+            found = []
         self._on_needle(NeedleFound(frame.acquired_ns, view.geometry, frame, tuple(found)))
 
     def _look_for_bone(self, eye: BoneEye, frame: Frame) -> None:
         view, planned = _view(frame), self._planned(frame)
         start = planned if self._last_shift is None else planned @ self._last_shift
-        found, success, reason, sigma, depth_sigma = eye.look(view, start)
+        try:
+            found, success, reason, sigma, depth_sigma = eye.look(view, start)
+        except Exception:  # noqa: BLE001 - whatever a picture does, the next must be looked at
+            _log.exception("the bone could not be looked for in a picture")
+            found, success, reason, sigma, depth_sigma = start, False, "the bone could not be looked for", 0.0, 0.0
         shifted = inverse(planned) @ found
         if success:
             self._last_shift = shifted
