@@ -146,7 +146,7 @@ def _latency(score: Callable[..., Row], runs: int) -> Row:
         wrong_ms.append(1000.0 * abs(found.seconds - late_s) if found.success else np.inf)
     what = "latency of a tracker by the needle's motion in 6 s, median error"
     reference = f"truth, 0 to 200 ms; the worst is off by {max(wrong_ms):.0f} ms"
-    return score("tracked.latency", what, reference, 5.0, float(np.median(wrong_ms)), "ms")
+    return score("tracked.latency", what, reference, 3.0, float(np.median(wrong_ms)), "ms")
 
 
 def _alarm(score: Callable[..., Row], runs: int) -> list[Row]:

@@ -111,6 +111,21 @@ def test_latency_is_found_from_a_motion_seen_by_both(latency_s):
     assert np.mean(within) >= 0.9
 
 
+@pytest.mark.req("REQ-GUI-056")
+def test_the_error_of_a_latency_is_as_large_as_it_says():
+    scaled = []
+    for seed in range(60):
+        told_s, seen_s = np.arange(0.0, 8.0, 0.025), np.arange(0.6, 7.0, 1 / 15)
+        rng, latency_s = np.random.default_rng(seed), 0.003 * seed
+        told = 4.0 * hand_motion(told_s - latency_s, np.random.default_rng(seed)) + rng.normal(0, 0.8, (320, 3))
+        seen = 4.0 * hand_motion(seen_s, np.random.default_rng(seed)) + rng.normal(0, 1.2, (96, 3))
+        found = estimate_latency(
+            (seen_s * 1e9).astype(np.int64), seen[:, :2], (told_s * 1e9).astype(np.int64), told[:, :2]
+        )
+        scaled.append((found.seconds - latency_s) / found.sigma_s)
+    assert 0.55 < np.sqrt(np.mean(np.square(scaled))) < 1.3
+
+
 def test_latency_of_a_still_needle_or_two_different_motions_is_not_told():
     told_s, seen_s = np.arange(0.0, 8.0, 0.025), np.arange(0.6, 7.0, 1 / 15)
     told_ns, seen_ns = (told_s * 1e9).astype(np.int64), (seen_s * 1e9).astype(np.int64)

@@ -10,6 +10,7 @@ __all__ = ["Latency", "estimate_latency"]
 Signal = NDArray[np.float64]
 
 _STEP_S = 0.005
+_SMOOTH_S = 0.04
 _FEWEST = 20
 _LEAST_CORRELATION = 0.8
 _LARGEST_SIGMA_S = 0.02
@@ -70,12 +71,13 @@ def estimate_latency(
     if np.count_nonzero(covered) < _FEWEST:
         return _none(f"tracker and pictures overlap too little: {np.count_nonzero(covered)} pictures are covered")
     at_s, wanted = at_s[covered], seen[covered] - seen[covered].mean(axis=0)
-    found = np.array([_correlation(wanted, _resampled(at_s + shift, told_s, told)) for shift in shifts])
+    motion = _Motion.of(told_s, told)
+    found = np.array([_correlation(wanted, motion.at(at_s + shift)) for shift in shifts])
     best = int(np.argmax(found))
     if best in (0, len(shifts) - 1):
         return _none(f"the motions agree best at the end of what was tried, {shifts[best]:+.2f} s", found[best])
     seconds = float(shifts[best] + _STEP_S * _peak(found[best - 1 : best + 2]))
-    sigma_s = _sigma_s(at_s + seconds, told_s, told, wanted)
+    sigma_s = _sigma_s(at_s + seconds, motion, wanted)
     if found[best] < _LEAST_CORRELATION:
         return _none("the tracker and the pictures do not follow the same motion", found[best], seconds, sigma_s)
     if sigma_s > _LARGEST_SIGMA_S:
@@ -87,8 +89,36 @@ def _none(reason: str, correlation: float = 0.0, seconds: float = 0.0, sigma_s: 
     return Latency(seconds, sigma_s, float(correlation), False, reason)
 
 
-def _resampled(at_s: Signal, told_s: Signal, told: Signal) -> Signal:
-    return np.stack([np.interp(at_s, told_s, told[:, axis]) for axis in range(told.shape[1])], axis=1)
+@dataclass(frozen=True, slots=True)
+class _Motion:
+    """What the tracker told, smoothed: its steps every 5 ms, and the noise that was taken out.
+
+    Between two poses linear interpolation would halve the noise and so draw the peak there: its ripple of half a pose
+    interval is larger than what is looked for.
+    """
+
+    grid_s: Signal
+    places: Signal
+    noise: float
+    rate_hz: float
+
+    @classmethod
+    def of(cls, told_s: Signal, told: Signal) -> "_Motion":
+        grid_s = np.arange(0.0, told_s[-1] + _STEP_S, _STEP_S)
+        reach = round(4.0 * _SMOOTH_S / _STEP_S)
+        kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) * _STEP_S / _SMOOTH_S) ** 2)
+        plain = _interpolated(grid_s, told_s, told)
+        padded = np.pad(plain, ((reach, reach), (0, 0)), mode="edge")
+        places = np.stack([np.convolve(one, kernel / kernel.sum(), mode="valid") for one in padded.T], axis=1)
+        left = told - _interpolated(told_s, grid_s, places)
+        return cls(grid_s, places, float((left**2).mean()), len(told_s) / max(float(told_s[-1]), _STEP_S))
+
+    def at(self, at_s: Signal) -> Signal:
+        return _interpolated(at_s, self.grid_s, self.places)
+
+
+def _interpolated(at_s: Signal, known_s: Signal, known: Signal) -> Signal:
+    return np.stack([np.interp(at_s, known_s, known[:, axis]) for axis in range(known.shape[1])], axis=1)
 
 
 def _correlation(wanted: Signal, moved: Signal) -> float:
@@ -104,14 +134,16 @@ def _peak(three: Signal) -> float:
     return 0.0 if bend >= 0.0 else float(np.clip(0.5 * (before - after) / bend, -0.5, 0.5))
 
 
-def _sigma_s(at_s: Signal, told_s: Signal, told: Signal, wanted: Signal) -> float:
-    """Return the standard error of a shift in time: noise over the root of the summed squared speeds."""
-    here = _resampled(at_s, told_s, told)
+def _sigma_s(at_s: Signal, motion: _Motion, wanted: Signal) -> float:
+    """Return the standard error of a shift in time: noise of both over the root of the summed squared speeds."""
+    here = motion.at(at_s)
     here = here - here.mean(axis=0)
-    half = 2.0 * _STEP_S
-    speed = (_resampled(at_s + half, told_s, told) - _resampled(at_s - half, told_s, told)) / (2.0 * half)
+    speed = (motion.at(at_s + _STEP_S) - motion.at(at_s - _STEP_S)) / (2.0 * _STEP_S)
     # A motion of another size (magnification) is no noise.
     scale = float((wanted * here).sum() / max(float((here**2).sum()), 1e-12))
-    left = wanted - scale * here
-    energy = float((speed**2).sum())
-    return float(np.sqrt((left**2).mean() / energy)) if energy > 0.0 else np.inf
+    seen_noise = float(((wanted - scale * here) ** 2).mean())
+    # The tracker's noise is averaged over as many poses as lie between two pictures.
+    pictures_hz = len(at_s) / max(float(at_s[-1] - at_s[0]), _STEP_S)
+    told_noise = scale**2 * motion.noise * pictures_hz / motion.rate_hz
+    energy = scale**2 * float((speed**2).sum())
+    return float(np.sqrt((seen_noise + told_noise) / energy)) if energy > 0.0 else np.inf
