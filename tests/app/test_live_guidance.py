@@ -46,7 +46,7 @@ def planned(small_room, wait_for):
     assert guidance(small_room)["planning"] is not None
     assert wait_for(lambda: guidance(small_room)["planning"] is None, 240.0)
     assert guidance(small_room)["trouble"] == ""
-    assert small_room._guidance._warming.wait(240.0)
+    assert small_room._guidance.live._warming.wait(240.0)
     return small_room
 
 
@@ -58,7 +58,7 @@ def shoot(room, wait_for, pulses=3):
     room.command("pedal", {"down": False})
     assert wait_for(lambda: room.status()["state"] == "HOLD")
     last = next(one.raw for one in reversed(room._parts.loop.pictures()) if one.raw is not None)
-    scene = room._guidance._scene
+    scene = room._guidance.live._scene
     assert wait_for(lambda: scene._found is not None and scene._found.frame.uid == last.uid)
 
 
@@ -110,7 +110,7 @@ def test_a_lumbar_puncture_by_the_hints_alone(planned, wait_for):
 
 def _apart_mm(room) -> float:
     """Return how far the tip that guidance believes in is from the truth; the test may know, guidance may not."""
-    scene = room._guidance._scene
+    scene = room._guidance.live._scene
     believed = apply(scene.shifted, scene.tip_mm)
     return float(np.linalg.norm(believed - np.asarray(room._hand._state().tip_mm)))
 

@@ -16,7 +16,7 @@ from fluoroscope.app.console import Console, taken_with
 from fluoroscope.app.dose.words import dose_status
 from fluoroscope.app.exam import Exam, StoredImage
 from fluoroscope.app.exam_desk import ExamDesk
-from fluoroscope.app.guidance.live_guidance import LiveGuidance
+from fluoroscope.app.guidance.live_door import GuidanceDoor
 from fluoroscope.app.messages import Messages
 from fluoroscope.app.needle_hand import NeedleHand
 from fluoroscope.app.recipe_form import form_asset
@@ -54,7 +54,7 @@ class FluoroscopyRoom:
         self._shown_image: str | None = None
         self._reference = ReferenceMonitor(parts.clock, self._present)
         self._closed = threading.Event()
-        self._guidance: LiveGuidance | None = None
+        self._guidance: GuidanceDoor | None = None
         self._desk = ExamDesk(parts, exam, self._messages, self._clear, self._in_patient)
         parts.loop.on_event(self._event_ended)
         self._subscription = parts.loop.subscribe("monitor", Policy.LATEST)
@@ -107,19 +107,18 @@ class FluoroscopyRoom:
         """Let other programs see this room, and it a tracker; both end with it."""
         parts = self._parts
         simulated = None if parts.clip is None else bool(parts.clip["simulated"])
-        links.join(parts.loop, parts.console, self._messages.tell, pose_of=parts.pose_of, simulated=simulated)
+        more = dict if self._guidance is None else self._guidance.places
+        links.join(parts.loop, parts.console, self._messages.tell, more, parts.pose_of, simulated)
         self._links = links
 
     def _guide(self, console: Console, bedside: Bedside) -> dict[str, Callable[..., Mapping[str, Any] | None]]:
-        """Begin live guidance and return its commands."""
+        """Open the door to live guidance and return its commands."""
         parts = self._parts
-        guidance = LiveGuidance(
+        self._guidance = GuidanceDoor(
             parts.loop, parts.clock, console, bedside, self._hand,
             allowed=parts.guidance_allowed, changed=self._notify,
         )  # fmt: skip
-        self._hand.follow_plan(guidance.plan_place)
-        self._guidance = guidance
-        return {name: getattr(guidance, name) for name in LiveGuidance.COMMANDS}
+        return self._guidance.commands
 
     # The port of the monitor
 
@@ -200,10 +199,8 @@ class FluoroscopyRoom:
             return None if bedside is None else self._catheter.kinds()
         if name == "shape.json":
             return None if bedside is None else bedside.shape()
-        if self._guidance is not None and name == "guidance.json":
-            return self._guidance.choices()
-        if self._guidance is not None and name.startswith("guidance/"):
-            return self._guidance.slice(name.removeprefix("guidance/"))
+        if self._guidance is not None and name.startswith("guidance"):
+            return self._guidance.asset(name)
         if name.startswith("patients/") and name.endswith(".png"):
             cards = self._parts.cards
             picture = None if cards is None else cards.picture(name[len("patients/") : -len(".png")])

@@ -17,6 +17,8 @@ from fluoroscope.acquisition.clock import Clock
 from fluoroscope.acquisition.frame import Frame
 from fluoroscope.app.bedside import Bedside
 from fluoroscope.app.console import Console
+from fluoroscope.app.guidance.live_choices import plan_choices
+from fluoroscope.app.guidance.live_door import NOTHING
 from fluoroscope.app.guidance.live_eyes import bone_eye, needle_eye
 from fluoroscope.app.guidance.live_hint import Situation, hint
 from fluoroscope.app.guidance.live_path import LivePath, coaxial_joints, confirm_joints, json_point, view_kind
@@ -29,7 +31,7 @@ from fluoroscope.app.needle_hand import NeedleHand
 from fluoroscope.geometry.carm import OutOfReachError
 from fluoroscope.geometry.positioner import positioner_angles, view_text
 from fluoroscope.geometry.projection import projection_geometry
-from fluoroscope.geometry.rigid import Matrix, apply, inverse
+from fluoroscope.geometry.rigid import Matrix, apply, inverse, translation
 from fluoroscope.geometry.table import TablePose, patient_from_equipment
 from fluoroscope.guidance.planning import PROCEDURES
 from fluoroscope.live.loop import LiveLoop
@@ -41,7 +43,6 @@ Vector = NDArray[np.float64]
 
 _ARM = ("move_joints", "nudge_joints", "view", "move_table", "nudge_table", "plan_view", "set_field")
 _PATIENT = ("bend", "breathing", "set_position")
-NOT_ALLOWED = "this exercise is without guidance"
 
 
 class LiveGuidance:
@@ -55,13 +56,9 @@ class LiveGuidance:
         Of the loop.
     console, bedside, hand
         The C-arm, the patient on the table, and the hand on the needle.
-    allowed
-        False withholds plan and overlay: training without guidance.
     changed
         Called when something changed by itself.
     """
-
-    COMMANDS = ("plan_make", "plan_choose", "plan_clear", "plan_view", "guidance")
 
     def __init__(
         self,
@@ -71,12 +68,11 @@ class LiveGuidance:
         bedside: Bedside,
         hand: NeedleHand,
         *,
-        allowed: bool = True,
         changed: Callable[[], None] = lambda: None,
     ) -> None:
         self._loop, self._clock, self._console = loop, clock, console
         self._bedside, self._hand, self._changed = bedside, hand, changed
-        self._allowed, self._on = allowed, False
+        self._on = False
         self._lock = threading.RLock()
         self._plans = Plans(changed)
         self._warming = GuidanceWarming()
@@ -86,12 +82,10 @@ class LiveGuidance:
         self._of: object = None
         self._arm_ns = self._patient_ns = self._needle_ns = 0
 
-    def allow(self, allowed: bool) -> None:
-        """Withhold guidance, or give it back: an exercise says which."""
-        self._allowed = allowed
-        if not allowed:
-            self._on = False
-            self._plans.clear()
+    def end(self) -> None:
+        """Forget the plan and look at no more pictures: guidance is withheld from now on."""
+        self._on = False
+        self._plans.clear()
         self._follow()
 
     def close(self) -> None:
@@ -107,7 +101,6 @@ class LiveGuidance:
 
     def plan_make(self, *, procedure: str, level: str, side: str = "") -> None:
         """Plan a path, beside the room."""
-        self._refuse_withheld()
         if procedure not in PROCEDURES:
             raise RefusedError(f"procedure {procedure!r}: choose one of {', '.join(PROCEDURES)}", "procedure")
         if self._plans.planning is not None:
@@ -119,7 +112,6 @@ class LiveGuidance:
 
     def plan_choose(self, *, index: int) -> None:
         """Choose one of the paths found."""
-        self._refuse_withheld()
         self._plans.choose(index)
 
     def plan_clear(self) -> None:
@@ -128,7 +120,6 @@ class LiveGuidance:
 
     def plan_view(self, *, view: str) -> None:
         """Turn the C-arm down the barrel of the path, or across it."""
-        self._refuse_withheld()
         path = self._path()
         if path is None:
             raise RefusedError("no path is chosen: plan one first (G)")
@@ -143,7 +134,6 @@ class LiveGuidance:
     def guidance(self, *, on: bool) -> None:
         """Show guidance, or not."""
         if on:
-            self._refuse_withheld()
             self._warming.begin()
         self._on = on
 
@@ -155,7 +145,6 @@ class LiveGuidance:
         RefusedError
             When there is none.
         """
-        self._refuse_withheld()
         path = self._path()
         if path is None:
             raise RefusedError("no path is chosen: plan one first (G)")
@@ -163,6 +152,17 @@ class LiveGuidance:
         shifted = self._scene.shifted
         entry, target = apply(shifted, path.entry_mm), apply(shifted, path.target_mm)
         return path.needle, entry, (target - entry) / np.linalg.norm(target - entry)
+
+    def places(self) -> dict[str, Matrix]:
+        """Return what other programs may be told, in the equipment frame: the CT by its bone as found, the needle's tip.
+
+        Nothing while no path is followed or no bone was found; the tip's axes are those of the CT.
+        """
+        shifted, tip = self._scene.shifted, self._scene.tip_mm
+        if not self._on or self._path() is None or np.array_equal(shifted, np.eye(4)):
+            return {}
+        placed = self._placed_now()
+        return {"Ct": placed} if tip is None else {"Ct": placed, "NeedleTip": placed @ translation(tip)}
 
     def noted(self, name: str, args: Mapping[str, Any], result: Mapping[str, Any]) -> None:
         """Take note of a command that was carried out: what moved, and what the hand did."""
@@ -185,14 +185,12 @@ class LiveGuidance:
 
     def choices(self) -> Asset:
         """Return ``guidance.json``: what can be planned for the patient on the table."""
-        from fluoroscope.app.guidance.live_choices import plan_choices
-
         return Asset(json.dumps(plan_choices(self._bedside.scene.patient)).encode(), "application/json")
 
     def slice(self, name: str) -> Asset | None:
         """Return a cut of the CT along the chosen path, by the name its address ends with."""
         chosen = self._plans.chosen
-        if chosen is None or not self._allowed:
+        if chosen is None:
             return None
         found = next((cut for cut in chosen.slices if _slice_name(chosen.index, cut.name) == name), None)
         return None if found is None else Asset(found.png, "image/png")
@@ -201,12 +199,9 @@ class LiveGuidance:
         """Return the part ``guidance`` of the status; ``shown`` is the frame on LIVE."""
         self._follow()
         plans = self._plans
-        if not self._allowed:
-            return {"guidance": {**_WITHHELD, "allowed": False}}
         chosen = plans.chosen
         told = {
-            **_WITHHELD,
-            "allowed": True,
+            **NOTHING,
             "on": self._on,
             "planning": plans.planning,
             "trouble": plans.trouble,
@@ -221,7 +216,7 @@ class LiveGuidance:
             told |= self._live(chosen.path, shown)
         if not self._on:
             told["hint"] = None
-        return {"guidance": told}
+        return told
 
     def _live(self, path: LivePath, shown: Frame | None) -> dict[str, Any]:
         """Return what is told of the picture on LIVE and of the needle in it."""
@@ -275,10 +270,6 @@ class LiveGuidance:
         chosen = self._plans.chosen
         return None if chosen is None else chosen.path
 
-    def _refuse_withheld(self) -> None:
-        if not self._allowed:
-            raise RefusedError(f"{NOT_ALLOWED}: nothing is planned or shown")
-
     def _placed_now(self) -> Matrix:
         """Return ``equipment_from_ct`` as the table stands now, with the bone where it was last found."""
         return inverse(self._bedside.patient_from_equipment()) @ self._scene.shifted
@@ -310,7 +301,7 @@ class LiveGuidance:
                     self._plans.clear()
                 self._of = patient
                 self._scene.forget()
-            path = self._path() if self._on and self._allowed else None
+            path = self._path() if self._on else None
             if path is self._watched:
                 return
             if self._watch is not None:
@@ -336,25 +327,6 @@ class LiveGuidance:
             return
         self._scene.take_bone(seen)
         self._changed()
-
-
-_WITHHELD: dict[str, Any] = {
-    "on": False,
-    "planning": None,
-    "trouble": "",
-    "request": None,
-    "plans": [],
-    "chosen": None,
-    "overlay": {"live": None, "reference": None},
-    "tracking": None,
-    "tracking_text": "",
-    "error": None,
-    "light": None,
-    "hint": None,
-    "warnings": [],
-    "age_ms": None,
-    "reached": None,
-}
 
 
 def _slice_name(index: int, name: str) -> str:
