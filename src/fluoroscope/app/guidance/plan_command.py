@@ -28,6 +28,9 @@ def plan_needle(
         str | None, typer.Option("--series", help="Series Instance UID, where a folder holds several.")
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=20, help="How many ways at most.")] = 5,
+    picture: Annotated[
+        Path | None, typer.Option(help="PNG to write: CT slices through the best path, and its views.")
+    ] = None,
     list_procedures: Annotated[
         bool, typer.Option("--list", help="Show the procedures, their targets, views and sources.")
     ] = False,
@@ -39,12 +42,14 @@ def plan_needle(
     if list_procedures:
         _print_procedures(procedure_facts(), json_output)
         return
-    request = PlanRequest(patient, procedure, level, side, position, carm, labels, names, series, limit)
+    request = PlanRequest(patient, procedure, level, side, position, carm, labels, names, series, limit, picture)
     facts = plan_patient(request)
     if json_output:
         print_json(facts)
     else:
         _print_plan(facts)
+        if picture is not None:
+            typer.echo(f"written: {picture}")
 
 
 def _print_plan(facts: dict[str, Any]) -> None:

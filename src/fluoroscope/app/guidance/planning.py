@@ -27,6 +27,8 @@ class PlanRequest:
         Names.
     limit
         How many trajectories.
+    picture
+        PNG to write, or None.
     """
 
     patient: str | None
@@ -39,6 +41,7 @@ class PlanRequest:
     names: Path | None = None
     series: str | None = None
     limit: int = 5
+    picture: Path | None = None
 
     def __post_init__(self) -> None:
         if not self.procedure:
@@ -50,6 +53,11 @@ class PlanRequest:
         if self.side not in (None, "left", "right"):
             raise ValueError(f"--side {self.side}: choose left or right, the patient's")
 
+        if self.picture is not None and self.picture.suffix.lower() != ".png":
+            raise ValueError(f"--picture {self.picture}: pictures are written as PNG; give a name that ends in .png")
+        if self.picture is not None and not self.picture.absolute().parent.is_dir():
+            raise ValueError(f"--picture {self.picture}: there is no such folder; make it first")
+
     @property
     def setup(self) -> RoomSetup:
         """The patient and the C-arm."""
@@ -59,7 +67,7 @@ class PlanRequest:
 
 
 def plan_patient(request: PlanRequest) -> dict[str, Any]:
-    """Open the patient, plan and return everything JSON-ready."""
+    """Open the patient, plan, write the picture if asked for, and return everything JSON-ready."""
     setup = request.setup
     patient = load_patient(setup)
     trajectories = plan(
@@ -72,6 +80,11 @@ def plan_patient(request: PlanRequest) -> dict[str, Any]:
         limit=request.limit,
     )
     asked = procedure_plan(request.procedure)
+    if request.picture is not None:
+        from fluoroscope.app.guidance.plan_picture import draw_plan
+
+        title = f"{patient.record.name}: {asked.title} at {trajectories[0].level}, {setup.patient_position.value}"
+        draw_plan(patient, trajectories[0], setup.patient_position, title, request.picture)
     return {
         "notice": NOT_A_MEDICAL_DEVICE,
         "patient": patient.record.name,

@@ -21,8 +21,9 @@ _BESIDE_JOINT_MM = 3.0
 """A needle's tip stands within this of a joint's cleft: in its mouth or recess."""
 
 
-_JUNCTION, _JUNCTION_OFF_MM = (6.0, 9.0, 2.0), 10.0
-"""About where the junction lies from the middle of the pedicle (side, back, head), and how far off it may be found."""
+_JUNCTION, _JUNCTION_OFF_MM, _NO_GROOVE_MM = (4.0, 9.0, 3.0), 12.0, 4.0
+"""Where the junction lies from the middle of the pedicle (side, back, head), how far off it may be found, and what a
+place without a groove counts as further off."""
 
 
 def bones_between(around: Surroundings, first: Mask, second: Mask, near: Mask) -> Float:
@@ -196,12 +197,15 @@ def _groove(
     beyond = np.full_like(top, np.nan)
     beyond[:-3] = top[3:] - top[:-3]
     fits = (rise >= 2.0) & (np.abs(beyond) <= 4.0) & (u[:, None] >= 1.0)
-    places = (base + (top + 0.5)[:, :, None] * out)[fits]
+    places, fits = (base + (top + 0.5)[:, :, None] * out)[hit], fits[hit]
     if len(places):
-        places = places[around.distance_mm("bone", places) >= NEEDLE_GAP_MM - 0.05]
+        clear = around.distance_mm("bone", places) >= NEEDLE_GAP_MM - 0.05
+        places, fits = places[clear], fits[clear]
     right, back, head = (scale * part for part in _JUNCTION)
     away = np.linalg.norm(places - (start + sign * right * axes.left + back * axes.back + head * axes.head), axis=1)
-    found: Float = places[np.argsort(away)][: int(np.count_nonzero(away <= _JUNCTION_OFF_MM))][:8]
+    # Where no groove is to be seen (a low process, coarse voxels), the bone nearest to where it should be.
+    order = np.argsort(away + np.where(fits, 0.0, _NO_GROOVE_MM))
+    found: Float = places[order][away[order] <= _JUNCTION_OFF_MM * scale][:5]
     return found
 
 

@@ -171,10 +171,17 @@ class _Planner:
 
     def best(self, aims: list[Aim], limit: int) -> tuple[Trajectory, ...]:
         """Return the best trajectories of all aims, at least one of each way in first."""
-        asked, why = self.case.plan, Hindrances()
+        asked = self.case.plan
         radius, longest = 0.5 * widest_mm(asked.needles), longest_reach_mm(asked.needles)
-        groups = [find_ways(self.case.around, aim, radius, longest, self.weights, asked.spare, why) for aim in aims]
-        if not any(groups):
+        for narrow in (False, True):
+            why = Hindrances()
+            groups = [
+                find_ways(self.case.around, aim, radius, longest, self.weights, asked.spare, why, narrow=narrow)
+                for aim in aims
+            ]
+            if any(groups):
+                break
+        else:
             raise ValueError(f"{asked.title} at {self.case.level.name}: no way in: {why.say()}")
         seen = [[one for c in group if (one := self._seen(c)) is not None] for group in groups]
         if not any(seen):

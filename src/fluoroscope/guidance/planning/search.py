@@ -21,6 +21,8 @@ WALL_GAP_MM = 0.3
 """What is left of a pedicle's wall beside a needle that goes through it, at least."""
 _CORTEX_MM = 7.0
 _SKIN_STEP_MM, _FINE_STEP_MM, _FINE_REACH_MM = 4.0, 1.0, 3.0
+_NARROW_STEP_MM, _NARROW_TARGETS = 2.0, 24
+"""Skin and targets looked at where the first look finds no way in."""
 _SHORTEST_MM = 8.0
 _TARGETS = 12
 """Places of a target zone looked at; near the best ones again as many."""
@@ -74,7 +76,7 @@ class Hindrances:
 
 def find_ways(
     around: Surroundings, aim: Aim, radius_mm: float, longest_mm: float, weights: Weights, spare: tuple[str, ...],
-    why: Hindrances,
+    why: Hindrances, *, narrow: bool = False,
 ) -> list[Candidate]:  # fmt: skip
     """Return paths to the targets of an aim, the best of each neighbourhood, best first.
 
@@ -92,10 +94,12 @@ def find_ways(
         Structures beside bone and `FORBIDDEN` not to be touched.
     why
         Counts what was refused.
+    narrow
+        Look closer: for ways in that a first look misses.
     """
-    entries = _skin_entries(around, _SKIN_STEP_MM)
+    entries = _skin_entries(around, _NARROW_STEP_MM if narrow else _SKIN_STEP_MM)
     rule = _Rule(around, aim, radius_mm, longest_mm, weights, spare, why)
-    found = rule.judge(*_pairs(entries, _spread(aim.points_mm, _TARGETS)))
+    found = rule.judge(*_pairs(entries, _spread(aim.points_mm, _NARROW_TARGETS if narrow else _TARGETS)))
     best: list[Candidate] = []
     for candidate in sorted(found, key=lambda one: one.cost):
         if len(best) >= 6:
