@@ -154,7 +154,7 @@ class LiveGuidance:
         return path.needle, entry, (target - entry) / np.linalg.norm(target - entry)
 
     def places(self) -> dict[str, Matrix]:
-        """Return what other programs may be told, in the equipment frame: the CT by its bone as found, the needle's tip.
+        """Return what other programs may be told, in the equipment frame: the CT by its bone as found, needle's tip.
 
         Nothing while no path is followed or no bone was found; the tip's axes are those of the CT.
         """
