@@ -1,16 +1,18 @@
 """From a start to a registration: search where the start is rough, refine coarse to fine, judge, and say so."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fluoroscope.geometry.projection import project_points
 from fluoroscope.geometry.rigid import Matrix, apply
 from fluoroscope.guidance.registration.comparison import Comparison, Measure
 from fluoroscope.guidance.registration.judging import Evidence, judge
 from fluoroscope.guidance.registration.model import VertebraModel
+from fluoroscope.guidance.registration.neighbours import neighbours_misfit
 from fluoroscope.guidance.registration.picture import Picture, apart
 from fluoroscope.guidance.registration.refine import (
     Prior,
@@ -30,6 +32,11 @@ __all__ = ["final_stage", "register"]
 
 COARSE_MM, MIDDLE_MM, FINE_MM = 3.2, 1.6, 0.8
 """Pixels at the isocentre: 64², 128² and 256² of a field of 205 mm."""
+_LEVEL_LEAD = 0.06
+"""What a place beyond the reach of the start must be better by: else the start is believed."""
+_Handicap = Callable[[Matrix], float]
+_LEVEL_MM = 48.0
+"""Along the spine the level above and below are always looked at, however good the start is said to be."""
 _SEARCH_DEPTH_MM = {False: 20.0, True: 4.0}
 
 
@@ -66,11 +73,13 @@ def register(
     spine = Spine(models, level)
     pictures = [Picture(view) for view in views]
     tried, count = _starts(spine, pictures, initial, start)
-    ranked, evaluations = _narrowed(spine, pictures, tried)
+    handicap = _prior_of_start(spine, pictures, initial, start)
+    ranked, evaluations = _narrowed(spine, pictures, tried, handicap)
     best = ranked[0]
     final, used = final_stage(spine, pictures, best.pose)
-    evidence = Evidence(spine, pictures, final, ranked, initial, start)
-    return judge(evidence, count + evaluations + used, began)
+    misfit, asked = neighbours_misfit(spine, pictures, final.refined.pose)
+    evidence = Evidence(spine, pictures, final, ranked, misfit)
+    return judge(evidence, count + evaluations + used + asked, began)
 
 
 def _check(views: Sequence[XRayView], initial: Matrix, start: Start | Click) -> None:
@@ -119,9 +128,9 @@ def _region(spine: Spine, pictures: Sequence[Picture], initial: Matrix, start: S
     middle = apply(initial, spine.target.center_mm)
     first = pictures[0]
     if start is Start.NEAR:
-        return Region(middle, np.full(3, 14.0), step, _turns(0.0, corners=False))
+        return Region(middle, np.array([14.0, _LEVEL_MM, 14.0]), step, _turns(0.0, corners=False))
     if start is Start.FAR:
-        return Region(middle, np.full(3, 27.0), step, _turns(8.0, corners=True))
+        return Region(middle, np.array([27.0, _LEVEL_MM, 27.0]), step, _turns(8.0, corners=True))
     if isinstance(start, Click):
         geometry = pictures[start.view].view.geometry
         ray = geometry.direction_from_pixel @ np.array([start.row, start.column, 1.0])
@@ -134,32 +143,58 @@ def _region(spine: Spine, pictures: Sequence[Picture], initial: Matrix, start: S
     return Region(np.zeros(3), half, step, _turns(7.0, corners=False))
 
 
-def _narrowed(spine: Spine, pictures: Sequence[Picture], tried: Sequence[Candidate]) -> tuple[list[Refined], int]:
+def _narrowed(
+    spine: Spine, pictures: Sequence[Picture], tried: Sequence[Candidate], handicap: _Handicap
+) -> tuple[list[Refined], int]:
     """Return the refined poses, best first, each another optimum, and how many DRRs it took."""
-    whole, near = spine.body(tuple(spine.levels), 1), spine.body(spine.around(1), 0)
+    whole = spine.body(tuple(spine.levels), 1)
     coarse = [_stage(whole, pictures, one.pose, COARSE_MM, reach_mm=12.0, iterations=12) for one in tried]
     count = sum(one.evaluations for one in coarse)
-    distinct = _distinct(sorted(coarse, key=lambda one: -one.value), spine)[:4]
+    coarse.sort(key=lambda one: handicap(one.pose) - one.value)
+    distinct = _distinct(coarse, spine, pictures)[:4]
     fine = []
     for one in distinct:
         if one.value < distinct[0].value - 0.15:
             fine.append(Refined(one.pose, one.value - 1.0, 0))
             continue
-        refined = _stage(near, pictures, one.pose, MIDDLE_MM, reach_mm=6.0, iterations=10)
+        refined = _stage(whole, pictures, one.pose, MIDDLE_MM, reach_mm=6.0, iterations=8)
         count += refined.evaluations
         fine.append(refined)
-    return _distinct(sorted(fine, key=lambda one: -one.value), spine), count
+    fine.sort(key=lambda one: handicap(one.pose) - one.value)
+    return _distinct(fine, spine, pictures), count
 
 
-def _distinct(ranked: Sequence[Refined], spine: Spine, apart_mm: float = 4.0) -> list[Refined]:
-    """Return poses without those that ended where a better one did."""
+def _distinct(
+    ranked: Sequence[Refined], spine: Spine, pictures: Sequence[Picture], apart_mm: float = 6.0
+) -> list[Refined]:
+    """Return poses without those that look as a better one does in every picture (depth alone is no other place)."""
     kept: list[Refined] = []
-    marks = spine.target.landmarks_mm
+    seen: list[list[NDArray[np.float64]]] = []
     for one in ranked:
-        places = apply(one.pose, marks)
-        if all(np.linalg.norm(places - apply(other.pose, marks), axis=1).mean() > apart_mm for other in kept):
+        marks = apply(one.pose, spine.target.landmarks_mm)
+        here = [project_points(picture.view.geometry, marks) * picture.pixel_mm for picture in pictures]
+        if all(
+            max(float(np.linalg.norm(a - b, axis=1).mean()) for a, b in zip(here, there, strict=True)) > apart_mm
+            for there in seen
+        ):
             kept.append(one)
+            seen.append(here)
     return kept
+
+
+def _prior_of_start(spine: Spine, pictures: Sequence[Picture], initial: Matrix, start: Start | Click) -> _Handicap:
+    """Return what a place loses that lies farther from the start than the start is said to be off."""
+    reach_mm = {Start.NEAR: 22.0, Start.FAR: 34.0}.get(start) if isinstance(start, Start) else None
+    axes = image_axes(pictures[0].view.geometry, apply(initial, spine.target.center_mm))
+    if not apart(pictures):
+        axes = axes[:2]
+
+    def handicap(pose: Matrix) -> float:
+        center = spine.target.center_mm
+        off = float(np.linalg.norm(axes @ (apply(pose, center) - apply(initial, center))))
+        return _LEVEL_LEAD if reach_mm is not None and off > reach_mm else 0.0
+
+    return handicap
 
 
 def _stage(

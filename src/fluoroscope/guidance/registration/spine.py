@@ -36,6 +36,13 @@ class Spine:
         at = self.levels.index(self.level)
         return tuple(self.levels[max(0, at - reach) : at + reach + 1])
 
+    def alone(self, level: str) -> Body:
+        """Return one bone about its own centre, its voxel doubled."""
+        key = ((level, "alone"), 1)
+        if key not in self._bodies:
+            self._bodies[key] = Body.of(self.models[level], 1)
+        return self._bodies[key]
+
     def body(self, levels: tuple[str, ...], halvings: int = 0) -> Body:
         """Return several bones as one body, its voxel doubled ``halvings`` times."""
         key = (levels, halvings)

@@ -11,7 +11,7 @@ from fluoroscope.guidance.registration.model import VertebraModel
 from fluoroscope.guidance.registration.picture import Picture
 from fluoroscope.guidance.registration.refine import image_axes, refine
 from fluoroscope.guidance.registration.registering import MIDDLE_MM, POSTURE, Final, compared
-from fluoroscope.guidance.registration.result import Registration, Start
+from fluoroscope.guidance.registration.result import Registration
 from fluoroscope.guidance.registration.spine import Spine
 from fluoroscope.guidance.view import XRayView
 
@@ -47,7 +47,7 @@ class VertebraTracker:
         axes = image_axes(pictures[0].view.geometry, apply(self._pose, body.center_mm))
         refined = refine(comparisons, self._pose, body.center_mm, axes, iterations=6, tolerance_mm=0.02)
         final = Final(refined, comparisons, np.diag(1.0 / POSTURE**2))
-        evidence = Evidence(self._spine, pictures, final, [refined], self._pose, Start.NEAR)
+        evidence = Evidence(self._spine, pictures, final, [refined])
         registration = judge(evidence, refined.evaluations, began)
         if registration.success:
             self._pose = registration.equipment_from_ct
