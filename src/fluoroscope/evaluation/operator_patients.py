@@ -1,14 +1,17 @@
 """Modelled patients for the virtual operator: the part of the back a lumbar puncture goes through, painted alone.
 
-The needle's tissue is painted finer than the CT it is planned on, on another grid: a plan that only fits its own
-voxels would show.
+The needle meets tissue painted at 1 mm; the plan is made on a CT of it with larger voxels on another grid: a plan that
+only fits its own voxels would show.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
+from fluoroscope.patient.anatomy.bone import Skeleton
 from fluoroscope.patient.anatomy.build import (
     build_reached,
     finished_labels,
@@ -24,7 +27,6 @@ from fluoroscope.patient.instruments.tissue_probe import TissueProbe
 from fluoroscope.patient.labels import LabelMap
 from fluoroscope.patient.opened import Patient, PatientRecord
 from fluoroscope.patient.parts import Articulation
-from fluoroscope.patient.scene import Point
 from fluoroscope.patient.tissues import packaged_tissues, to_basis
 from fluoroscope.patient.volume import Volume
 
@@ -32,7 +34,7 @@ __all__ = ["OperatedPatient", "operated_patient"]
 
 CT_PITCH_MM, TISSUE_PITCH_MM = 1.5, 1.0
 CT_BOX_MM = (-46.0, -40.0, -92.0), (46.0, 320.0, 32.0)
-TISSUE_BOX_MM = (-56.0, -20.0, -95.0), (56.0, 320.0, 45.0)
+TISSUE_BOX_MM = (-56.0, -42.0, -95.0), (56.0, 320.0, 45.0)
 """Of what is painted, around L3: left, back and head from the middle of its body."""
 
 
@@ -59,28 +61,38 @@ def operated_patient(seed: int) -> OperatedPatient:
     parameters = PatientParameters(seed=seed, sex="male" if seed % 2 else "female", age_years=age)
     skeleton, facts = lying_skeleton(parameters)
     landmarks = Articulation((), skeleton.joints, skeleton.landmarks)
-    volume, labels = _painted(parameters, CT_PITCH_MM, CT_BOX_MM, np.zeros(3))
+    tissue, named = _painted(parameters, skeleton, facts)
+    volume, labels = _scanned(tissue, named)
     record = PatientRecord(f"seed {seed}", "modelled", "modelled", "Apache-2.0", (0.0, 0.0, 0.0), parameters=parameters)
     basis = to_basis(volume, table=packaged_tissues(), labels=labels)
     patient = Patient(record, "", volume, basis, labels, np.zeros(3), landmarks, facts)
-    fine, named = _painted(parameters, TISSUE_PITCH_MM, TISSUE_BOX_MM, np.array([0.37, -0.21, 0.44]))
-    return OperatedPatient(patient, TissueProbe(fine, named, landmarks))
+    return OperatedPatient(patient, TissueProbe(tissue, named, landmarks))
 
 
-def _painted(
-    parameters: PatientParameters, pitch_mm: float, box_mm: tuple[Point, Point], off_grid: NDArray[np.float64]
-) -> tuple[Volume, LabelMap]:
-    """Return HU and labels of the lumbar back on a grid shifted by a part of a voxel."""
-    skeleton, facts = lying_skeleton(parameters)
+def _scanned(tissue: Volume, named: LabelMap) -> tuple[Volume, LabelMap]:
+    """Return a CT of the tissue: larger voxels, HU between, labels of the nearest."""
+    first = tissue.world_from_index[:3, 3]
+    # Off the tissue's grid by a part of a voxel.
+    low = np.array(CT_BOX_MM[0]) + np.array([0.37, -0.21, 0.44])
+    last = first + TISSUE_PITCH_MM * (np.array(tissue.values.shape)[::-1] - 1.0)
+    high = np.minimum(np.array(CT_BOX_MM[1]), last)
+    sizes = tuple(int(n) for n in np.floor((high - low) / CT_PITCH_MM)[::-1])
+    steps, begin = np.full(3, CT_PITCH_MM / TISSUE_PITCH_MM), ((low - first) / TISSUE_PITCH_MM)[::-1]
+    values = ndimage.affine_transform(tissue.values.astype(np.float32), steps, begin, sizes, order=1)
+    labels = np.asarray(ndimage.affine_transform(named.values, steps, begin, sizes, order=0), dtype=np.uint8)
+    matrix = _grid(low, CT_PITCH_MM)
+    return Volume(np.rint(values).astype(np.int16), matrix), LabelMap(labels, dict(named.names))
+
+
+def _painted(parameters: PatientParameters, skeleton: Skeleton, facts: dict[str, Any]) -> tuple[Volume, LabelMap]:
+    """Return HU and labels of the lumbar back."""
     build = build_reached(parameters, facts)
     body = trunk_around(skeleton, build)
-    low, high = np.array(box_mm[0]) + off_grid * pitch_mm, np.array(box_mm[1])
+    low, high = (np.array(corner) for corner in TISSUE_BOX_MM)
     high[1] = min(high[1], max(body.back_y_mm(z) for z in np.linspace(low[2], high[2], 9)) + 12.0)
-    sizes = np.ceil((high - low) / pitch_mm).astype(int)[::-1]
-    canvas = Canvas(
-        np.full(tuple(sizes), -1000.0, np.float32), np.zeros(tuple(sizes), np.uint8),
-        (float(low[0]), float(low[1]), float(low[2])), pitch_mm,
-    )  # fmt: skip
+    sizes = tuple(int(n) for n in np.ceil((high - low) / TISSUE_PITCH_MM)[::-1])
+    origin = (float(low[0]), float(low[1]), float(low[2]))
+    canvas = Canvas(np.full(sizes, -1000.0, np.float32), np.zeros(sizes, np.uint8), origin, TISSUE_PITCH_MM)
     noise = grain(parameters.seed)
     # The organs lie before the spine, beyond what is painted here.
     paint_soft_parts(canvas, noise, skeleton, build, parameters, body)
@@ -90,7 +102,12 @@ def _painted(
         for solid in bone.solids:
             canvas.paint(solid)
     values = np.rint(np.clip(canvas.hu, -1024.0, 3071.0)).astype(np.int16)
+    return Volume(values, _grid(low, TISSUE_PITCH_MM)), finished_labels(canvas)
+
+
+def _grid(origin_mm: NDArray[np.float64], pitch_mm: float) -> NDArray[np.float64]:
+    """Return world_from_index of axes S, P, L."""
     matrix = np.eye(4)
     matrix[:3, :3] = pitch_mm * np.fliplr(np.eye(3))
-    matrix[:3, 3] = low
-    return Volume(values, matrix), finished_labels(canvas)
+    matrix[:3, 3] = origin_mm
+    return matrix

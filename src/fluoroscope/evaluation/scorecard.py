@@ -32,6 +32,7 @@ from fluoroscope.evaluation.projector_bench import (
 from fluoroscope.evaluation.pulse_bench import bench_carm
 from fluoroscope.evaluation.registration_runs import registration_rows
 from fluoroscope.evaluation.tracked_score import tracked_rows
+from fluoroscope.evaluation.two_view_score import two_view_rows
 from fluoroscope.evaluation.xray_likeness import rows as patient_rows
 from fluoroscope.geometry.carm import C_ARMS
 from fluoroscope.geometry.grid import DetectorGrid
@@ -93,7 +94,8 @@ def scorecard_rows(
     rows += dose_rows(score, full=full, peak_of=peak_of)
     if full:
         progress(0.98, "a guided operator")
-        rows += operator_rows(score, progress=lambda share: progress(0.98 + 0.02 * share, "a guided operator"))
+        rows += operator_rows(score, progress=lambda share: progress(0.98, f"a guided operator, {100.0 * share:.0f} %"))
+        rows += two_view_rows(score)
     progress(0.98, "registration")
     rows += registration_rows(score, full=full) + tracked_rows(score, full=full)
     progress(1.0, "done")
