@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from fluoroscope.guidance.needle.dots import Dot, find_dots
 from fluoroscope.guidance.needle.ends import Edge, Profile, edge_of, profile_of, with_bent_end
 from fluoroscope.guidance.needle.evidence import Evidence, evidence_of, probability_of, tip_certainty
 from fluoroscope.guidance.needle.kernels import lies_on
@@ -33,6 +34,9 @@ TRIM_PX = 12.0
 SAME_LINE_PX, SAME_LINE_AHEAD_PX, SAME_LINE_COS = 6.0, 24.0, 0.95
 EDGE_OF_FIELD = "the shaft leaves the field at both ends: its tip is not in the picture"
 TIP_UNSEEN_CONFIDENCE, SURE_OF_END = 0.3, 0.8
+END_ON_CONFIDENCE = 0.45
+END_ON = "seen end-on, or a marker: only its place is known"
+BESIDE_LINE_PX, RULER_TICKS = 10.0, 6.0
 WHICH_END = "which end is the tip is uncertain"
 
 
@@ -50,7 +54,7 @@ class DetectedNeedle:
         From hub to tip, of the last part before the tip: from the column direction toward the row direction, −180 to
         180. None for a needle seen end-on.
     confidence
-        0 to 1, calibrated: of detections told with 0.9, nine of ten are right (a needle, its tip within 5 px).
+        0 to 1, calibrated: of detections told with 0.9, nine of ten are right (a needle, its tip within 8 px).
     centreline_px
         (n, 2) from the hub's side to the tip.
     width_px
@@ -87,12 +91,25 @@ class DetectedNeedle:
         self.centreline_px.setflags(write=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A line as it was judged: the shaft, its ends (0 the beginning of its path, 1 the end), which is the tip."""
+
+    shaft: Shaft
+    profile: Profile
+    edges: tuple[Edge, Edge]
+    tip: int
+    evidence: Evidence
+
+
 def check_picture(attenuation: F32, valid: NDArray[np.bool_]) -> None:
     """Raise ValueError unless a picture is float32 (rows, columns), finite, and ``valid`` is bool of its shape."""
     if attenuation.ndim != 2 or attenuation.dtype != np.float32:
         raise ValueError(f"attenuation must be float32 (rows, columns), got {attenuation.dtype} {attenuation.shape}")
     if valid.shape != attenuation.shape or valid.dtype != np.bool_:
         raise ValueError(f"valid must be bool {attenuation.shape}, got {valid.dtype} {valid.shape}")
+    if not np.isfinite(attenuation).all():
+        raise ValueError("attenuation must be finite everywhere; mark what is not known in valid")
 
 
 def detect_needles(
@@ -126,11 +143,50 @@ def detect_needles(
     check_picture(attenuation, valid)
     if min(attenuation.shape) < SMALLEST_SIDE or not valid.any():
         return ()
+    flat = flat_picture(attenuation, valid)
     hints = (*(previous or ()), *(expected or ()))
-    found = [_told(one) for one in judged_lines(attenuation, valid, hints)]
+    judged = list(judged_lines(attenuation, valid, flat, hints))
+    rulers = [one.shaft.path for one in judged if one.evidence.ticks >= RULER_TICKS]
+    found = [_told(one) for one in judged if not any(_is_tick(one, ruler) for ruler in rulers)]
     found = [one for one in found if one.confidence >= LEAST_CONFIDENCE]
+    lines = [one.shaft.path for one in judged]
+    for dot in find_dots(attenuation, valid, flat):
+        if not any(np.hypot(*(line - dot.centre_px).T).min() < BESIDE_LINE_PX for line in lines):
+            found.append(_end_on(dot))
     found.sort(key=lambda one: -one.confidence)
     return tuple(found)
+
+
+def _is_tick(one: Judged, ruler: F64) -> bool:
+    """Return whether a short line begins on a ruler and stands across it."""
+    if one.shaft.path is ruler:
+        return False
+    for edge in one.edges:
+        place = _place(one.shaft, edge)
+        off = np.hypot(*(ruler - place).T)
+        nearest = int(off.argmin())
+        if off[nearest] < BESIDE_LINE_PX:
+            along = ruler[min(nearest + 5, len(ruler) - 1)] - ruler[max(nearest - 5, 0)]
+            way = one.shaft.path[-1] - one.shaft.path[0]
+            cosine = abs(float(along @ way)) / max(float(np.hypot(*along) * np.hypot(*way)), 1e-9)
+            if cosine < 0.3:
+                return True
+    return False
+
+
+def _end_on(dot: Dot) -> DetectedNeedle:
+    # A marker ball looks the same: never told as sure.
+    confidence = END_ON_CONFIDENCE * float(np.clip(dot.cnr / 20.0, 0.2, 1.0))
+    return DetectedNeedle(
+        tip_px=dot.centre_px,
+        hub_px=None,
+        angle_deg=None,
+        confidence=confidence,
+        centreline_px=np.array([dot.centre_px]),
+        width_px=dot.diameter_px,
+        tip_sigma_px=max(1.0, 0.5 * dot.diameter_px),
+        note=END_ON,
+    )
 
 
 def _lines(flat: FlatPicture) -> list[tuple[Seed, F64, float]]:
@@ -151,20 +207,10 @@ def _lines(flat: FlatPicture) -> list[tuple[Seed, F64, float]]:
 SMALLEST_SIDE = 96
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """A line as it was judged: the shaft, its ends (0 the beginning of its path, 1 the end), which is the tip."""
-
-    shaft: Shaft
-    profile: Profile
-    edges: tuple[Edge, Edge]
-    tip: int
-    evidence: Evidence
-
-
-def judged_lines(attenuation: F32, valid: NDArray[np.bool_], hints: Sequence[DetectedNeedle] = ()) -> Iterator[Judged]:
+def judged_lines(
+    attenuation: F32, valid: NDArray[np.bool_], flat: FlatPicture, hints: Sequence[DetectedNeedle] = ()
+) -> Iterator[Judged]:
     """Yield what the most striking lines of a picture are like; the picture is as `detect_needles` takes it."""
-    flat = flat_picture(attenuation, valid)
     for seed, line, z in _lines(flat):
         shaft = lay_straight(attenuation, valid, line, flat.factor, seed)
         if shaft is None:

@@ -2,7 +2,7 @@
 
 The contrast at each point is a least-squares fit of a bell of the shaft's width on a sloping background. It falls to
 nothing at the tip: over the length of the bevel or cone, which is known only roughly, so the edge is fitted as a ramp
-of unknown length that is expected to be about two diameters (bevels and pencil points of the catalogue).
+of unknown length that is expected to be a little under two diameters (bevels and pencil points of the catalogue).
 """
 
 from dataclasses import dataclass, replace
@@ -23,7 +23,11 @@ RUN_PX = 120
 """How much of the shaft before an end tells its contrast."""
 BLUR_PX = 0.75
 """Of the detector, sigma; what is left is the shaft's own width."""
-RAMP_DIAMETERS, RAMP_SPREAD = 2.0, 0.6
+SPREAD_FACTOR = 1.4
+"""What bone and unlike tips add to the spread that noise gives; measured on tuning cases."""
+DIAMETER_SIGMAS = 3.0
+"""The bell nearest to the shadow of a round bar has a sigma of a third of its diameter."""
+RAMP_DIAMETERS, RAMP_SPREAD = 1.7, 0.6
 RAMPS = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
 PER_PX = 4
 EDGE_PX = 10
@@ -33,7 +37,7 @@ CORRELATED_PX = 2.0
 BENDS_PER_PX = np.array(
     [0.0, *(sign * bend for bend in (0.0012, 0.0018, 0.0026, 0.0036, 0.005, 0.007, 0.01, 0.015) for sign in (1, -1))]
 )
-BEND_COST, BEND_COST_OF_NOISE = 1.5, 3.0
+BEND_COST, BEND_COST_OF_NOISE = 2.0, 3.0
 """Points of full contrast that a bent tip must show more than a straight one; the second over contrast to noise."""
 LEAST_BEND_CNR = 0.6
 _WINDOW = np.exp(-0.5 * (Y / 9.0) ** 2)
@@ -70,8 +74,7 @@ class Profile:
     @property
     def diameter_px(self) -> float:
         """The shaft's width, the detector's blur taken off."""
-        # A round bar's chord has a standard deviation of a quarter of its diameter.
-        return max(1.0, 4.0 * float(np.sqrt(max(self.sigma_px**2 - BLUR_PX**2, 0.0))))
+        return max(1.0, DIAMETER_SIGMAS * float(np.sqrt(max(self.sigma_px**2 - BLUR_PX**2, 0.0))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,13 +296,13 @@ def _ramp(contrast: F64, begin: int, stop: int, place: int, before: float, profi
         np.ascontiguousarray(values), float(low), feet, _ramp_tables(profile.sigma_px), PER_PX, before,
         profile.noise**2 * CORRELATED_PX, prior,
     )  # fmt: skip
-    return float(mean), float(np.hypot(spread, 0.2))
+    return float(mean), float(np.hypot(SPREAD_FACTOR * spread, 0.3))
 
 
 @lru_cache(maxsize=len(SIGMAS_PX))
 def _ramp_tables(sigma: float) -> F64:
     """Return ramps from 0 at their feet to 1, of all lengths, rounded by the blur, at distances before their feet."""
-    diameter = max(1.0, 4.0 * float(np.sqrt(max(sigma**2 - BLUR_PX**2, 0.0))))
+    diameter = max(1.0, DIAMETER_SIGMAS * float(np.sqrt(max(sigma**2 - BLUR_PX**2, 0.0))))
     distance = np.arange(-128 * PER_PX, 128 * PER_PX + 1) / PER_PX
     tables = []
     for ramp in RAMPS:

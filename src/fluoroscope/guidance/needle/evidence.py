@@ -152,8 +152,8 @@ def end_signs(edges: tuple[Edge, Edge]) -> F64:
     )
 
 
-END_WEIGHTS = np.array([1.593, 0.938, 0.164, 0.406, 0.01])
-"""Logistic regression on `end_signs`; fitted by scripts/fit_needle_confidence.py on tuning cases."""
+END_WEIGHTS = np.array([1.5, 0.6, 0.18, 0.34, 0.0])
+"""Logistic regression on `end_signs` of tuning cases (patients of seeds 1 to 5)."""
 
 
 def tip_certainty(edges: tuple[Edge, Edge]) -> tuple[int, float]:
@@ -178,7 +178,7 @@ def evidence_vector(evidence: Evidence) -> F64:
             np.log(e["width_px"]),
             min(max(e["drop_z"], 0.0), 15.0),
             abs(e["behind"]),
-            np.log(e["tip_sigma_px"]),
+            np.log(max(e["tip_sigma_px"], 0.3)),
             e["leaves"],
             e["curved"],
             max(e["ticks"] - 5.0, 0.0),
@@ -189,25 +189,25 @@ def evidence_vector(evidence: Evidence) -> F64:
 
 WEIGHTS = np.array(
     [
-        -8.295,
-        1.866,
-        -0.488,
-        1.137,
-        -0.812,
-        7.554,
-        -0.054,
-        -1.083,
-        -1.155,
-        0.135,
-        -2.763,
-        -1.346,
-        0.65,
-        -0.396,
-        -5.603,
-        3.755,
+        -4.583,
+        1.616,
+        -0.794,
+        1.281,
+        -1.375,
+        5.433,
+        -0.297,
+        -1.371,
+        -1.186,
+        0.132,
+        -3.684,
+        -1.123,
+        0.862,
+        -1.023,
+        -6.214,
+        4.757,
     ]
 )
-"""Logistic regression on `evidence_vector`; fitted by scripts/fit_needle_confidence.py on tuning cases."""
+"""Logistic regression on `evidence_vector` of tuning cases (patients of seeds 1 to 5): tip within 8 px or not."""
 
 
 def probability_of(evidence: Evidence) -> float:

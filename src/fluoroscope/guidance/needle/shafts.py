@@ -87,7 +87,8 @@ def relaid(attenuation: F32, valid: NDArray[np.bool_], path: F64, factor: int, s
     sigma = max(1.0, 0.45 * factor * (1 + seed.half))
     block = FAINT_BLOCK_PX if seed.contrast < FAINT else BLOCK_PX
     rough = _parabola(path)
-    parabola = _refined(attenuation, valid, rough, sigma, block, False)
+    # A line that comes back to where it began has no chord to speak of.
+    parabola = None if len(rough) < 12 else _refined(attenuation, valid, rough, sigma, block, False)
     if parabola is not None and parabola[2] <= BENT_PX and _misfit(path, rough) <= BENT_PX * factor:
         path, _, rms = parabola
         curved = False
