@@ -13,7 +13,7 @@ Float = NDArray[np.float64]
 
 _HALF_WINDOW_MM, _STEP_MM = 12.0, 2.0
 """Heights of the sac looked through, to either side of the space's middle (half a level is about 17 mm)."""
-_STRAND_MM = 0.6
+_STRAND_MM = 1.0
 """A tip keeps this from strands of the cauda equina, where they are labelled."""
 _BEHIND_MM = 4
 """How far behind the sac the epidural space is looked for, mm."""
@@ -61,7 +61,7 @@ def intrathecal_aims(case: Case) -> list[Aim]:
     slices = sac_slices(around, middle, _HALF_WINDOW_MM, _STEP_MM)
     points = []
     for center, back, front in slices:
-        for share in (0.5, 0.4, 0.3):
+        for share in (0.55, 0.5, 0.42):
             points.append([center[0], back - share * (back - front), center[2]])
     if not points:
         raise ValueError(f"{case.level.name}: the dural sac does not reach this level, or the labels do not show it")
