@@ -5,7 +5,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from fluoroscope.app.guidance.planning import PlanRequest, procedure_facts
+from fluoroscope.app.guidance.planning import PlanRequest, body_build, procedure_facts
 from fluoroscope.cli import app
 
 
@@ -39,3 +39,14 @@ def test_list_shows_every_procedure_with_its_sources():
     names = [one["name"] for one in told["procedures"]]
     assert "lumbar-puncture" in names
     assert all(number["verified"] in (True, False) for one in told["procedures"] for number in one["sources"])
+
+
+@pytest.mark.req("REQ-GUI-034")
+def test_the_build_of_a_scanned_patient_is_told_by_hand():
+    assert body_build(None, None, None, None) is None
+    told = body_build(25.0, None, 170.0, None)
+    assert told.weight_kg == pytest.approx(72.25)
+    assert body_build(None, 72.25, 170.0, None).mass_index == pytest.approx(25.0)
+    for wrong in ((5.0, None, None, None), (25.0, 70.0, None, None), (None, None, 20.0, None)):
+        with pytest.raises(ValueError, match=r"^--"):
+            body_build(*wrong)

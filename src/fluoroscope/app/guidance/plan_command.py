@@ -31,18 +31,23 @@ def plan_needle(
     picture: Annotated[
         Path | None, typer.Option(help="PNG to write: CT slices through the best path, and its views.")
     ] = None,
+    bmi: Annotated[float | None, typer.Option(help="kg/m², for the depth formulas on a CT.")] = None,
+    weight_kg: Annotated[float | None, typer.Option(help="With --height-cm in place of --bmi.")] = None,
+    height_cm: Annotated[float | None, typer.Option(help="With --weight-kg in place of --bmi.")] = None,
+    age: Annotated[float | None, typer.Option("--age", help="Years; below 18 a child's formulas hold.")] = None,
     list_procedures: Annotated[
         bool, typer.Option("--list", help="Show the procedures, their targets, views and sources.")
     ] = False,
     json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, nothing else.")] = False,
 ) -> None:
     """Plan a needle on a patient's CT: skin entry, target, C-arm views, needle, clearances; the best way first."""
-    from fluoroscope.app.guidance.planning import PlanRequest, plan_patient, procedure_facts
+    from fluoroscope.app.guidance.planning import PlanRequest, body_build, plan_patient, procedure_facts
 
     if list_procedures:
         _print_procedures(procedure_facts(), json_output)
         return
-    request = PlanRequest(patient, procedure, level, side, position, carm, labels, names, series, limit, picture)
+    body = body_build(bmi, weight_kg, height_cm, age)
+    request = PlanRequest(patient, procedure, level, side, position, carm, labels, names, series, limit, picture, body)
     facts = plan_patient(request)
     if json_output:
         print_json(facts)
@@ -74,6 +79,8 @@ def _print_plan(facts: dict[str, Any]) -> None:
     title = f"{facts['title']} at {facts['level']}. {facts['notice']}"
     print_table(title, columns, rows)
     for words in dict.fromkeys(word for one in facts["trajectories"] for word in one["warnings"]):
+        typer.echo(f"warning: {words}")
+    for words in facts["notes"]:
         typer.echo(f"note: {words}")
 
 

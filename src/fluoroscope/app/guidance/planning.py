@@ -6,11 +6,11 @@ from typing import Any
 
 from fluoroscope import NOT_A_MEDICAL_DEVICE
 from fluoroscope.app.setup import RoomSetup, load_patient
-from fluoroscope.guidance.planning import PROCEDURES, plan, plan_facts
+from fluoroscope.guidance.planning import PROCEDURES, BodyBuild, plan, plan_facts
 from fluoroscope.guidance.planning.levels import parse_level
 from fluoroscope.guidance.planning.procedures import procedure_plan
 
-__all__ = ["PlanRequest", "plan_patient", "procedure_facts"]
+__all__ = ["PlanRequest", "body_build", "plan_patient", "procedure_facts"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,8 @@ class PlanRequest:
         How many trajectories.
     picture
         PNG to write, or None.
+    build
+        For the depth formulas; None takes what is known of a modelled patient.
     """
 
     patient: str | None
@@ -42,6 +44,7 @@ class PlanRequest:
     series: str | None = None
     limit: int = 5
     picture: Path | None = None
+    build: BodyBuild | None = None
 
     def __post_init__(self) -> None:
         if not self.procedure:
@@ -66,6 +69,33 @@ class PlanRequest:
         )
 
 
+_RANGES = {"bmi": (8.0, 80.0), "weight-kg": (2.0, 350.0), "height-cm": (40.0, 230.0), "age": (0.0, 120.0)}
+
+
+def body_build(
+    bmi: float | None, weight_kg: float | None, height_cm: float | None, age_years: float | None
+) -> BodyBuild | None:
+    """Return what the depth formulas take; None where nothing was said.
+
+    Raises
+    ------
+    ValueError
+        When a value is out of range, or BMI and weight are both given.
+    """
+    given = dict(zip(_RANGES, (bmi, weight_kg, height_cm, age_years), strict=True))
+    for name, value in given.items():
+        low, high = _RANGES[name]
+        if value is not None and not low <= value <= high:
+            raise ValueError(f"--{name} {value:g}: give {low:g} to {high:g}")
+    if bmi is not None and weight_kg is not None:
+        raise ValueError("--bmi and --weight-kg: give one of the two")
+    if all(value is None for value in given.values()):
+        return None
+    if bmi is not None and height_cm is not None:
+        weight_kg = bmi * (height_cm / 100.0) ** 2
+    return BodyBuild(bmi, weight_kg, height_cm, age_years)
+
+
 def plan_patient(request: PlanRequest) -> dict[str, Any]:
     """Open the patient, plan, write the picture if asked for, and return everything JSON-ready."""
     setup = request.setup
@@ -78,6 +108,7 @@ def plan_patient(request: PlanRequest) -> dict[str, Any]:
         position=setup.patient_position,
         carm=setup.carm_model,
         limit=request.limit,
+        build=request.build,
     )
     asked = procedure_plan(request.procedure)
     if request.picture is not None:
@@ -93,6 +124,7 @@ def plan_patient(request: PlanRequest) -> dict[str, Any]:
         "level": trajectories[0].level,
         "position": setup.patient_position.value,
         "carm": setup.carm,
+        "notes": list(asked.notes),
         "trajectories": [plan_facts(one) for one in trajectories],
     }
 
