@@ -32,6 +32,8 @@ __all__ = ["final_stage", "register"]
 
 COARSE_MM, MIDDLE_MM, FINE_MM = 3.2, 1.6, 0.8
 """Pixels at the isocentre: 64², 128² and 256² of a field of 205 mm."""
+_SAID = -1.0
+"""Score of the start as it was said: refined with its neighbours alone too, the whole spine may pull it away."""
 _LEVEL_LEAD = 0.06
 """What a place beyond the reach of the start must be better by: else the start is believed."""
 _Handicap = Callable[[Matrix], float]
@@ -117,7 +119,7 @@ def _starts(
     region = _region(spine, pictures, initial, start)
     found, count = find(layers, whole, initial, region, count=4 if start is Start.NEAR else 10)
     if start in (Start.NEAR, Start.FAR):
-        found.append(Candidate(initial, 0.0))
+        found.append(Candidate(initial, _SAID))
     return found or [Candidate(initial, 0.0)], count
 
 
@@ -147,19 +149,18 @@ def _narrowed(
     spine: Spine, pictures: Sequence[Picture], tried: Sequence[Candidate], handicap: _Handicap
 ) -> tuple[list[Refined], int]:
     """Return the refined poses, best first, each another optimum, and how many DRRs it took."""
-    whole = spine.body(tuple(spine.levels), 1)
+    whole, near = spine.body(tuple(spine.levels), 1), spine.body(spine.around(1), 1)
     coarse = [_stage(whole, pictures, one.pose, COARSE_MM, reach_mm=12.0, iterations=12) for one in tried]
+    if tried[-1].score == _SAID:
+        coarse.append(_stage(near, pictures, tried[-1].pose, COARSE_MM, reach_mm=12.0, iterations=12))
     count = sum(one.evaluations for one in coarse)
     coarse.sort(key=lambda one: handicap(one.pose) - one.value)
-    distinct = _distinct(coarse, spine, pictures)[:4]
     fine = []
-    for one in distinct:
-        if one.value < distinct[0].value - 0.15:
-            fine.append(Refined(one.pose, one.value - 1.0, 0))
-            continue
-        refined = _stage(whole, pictures, one.pose, MIDDLE_MM, reach_mm=6.0, iterations=8)
-        count += refined.evaluations
-        fine.append(refined)
+    for one in _distinct(coarse, spine, pictures)[:5]:
+        wide = _stage(whole, pictures, one.pose, MIDDLE_MM, reach_mm=6.0, iterations=6)
+        tight = _stage(near, pictures, wide.pose, MIDDLE_MM, reach_mm=6.0, iterations=6)
+        count += wide.evaluations + tight.evaluations
+        fine.append(Refined(tight.pose, 0.5 * (wide.value + tight.value), 0))
     fine.sort(key=lambda one: handicap(one.pose) - one.value)
     return _distinct(fine, spine, pictures), count
 
