@@ -110,7 +110,7 @@ def test_an_erased_trainee_is_gone_from_every_page_and_it_is_said_that_somebody_
         assert b"Uniquename" not in content
 
 
-@pytest.mark.parametrize("code", ["", "   ", "x" * 65, "a\x00b", "anonymous-3", "line\nbreak"])
+@pytest.mark.parametrize("code", ["", "   ", "x" * 65, "a\x00b", "anonymous-3", "line\nbreak", "=1+1", "@x"])
 def test_what_is_no_code(registry, code):
     with pytest.raises(RegistryError, match="trainee"):
         keep_attempt(registry, code, scored())

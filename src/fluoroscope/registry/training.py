@@ -271,6 +271,10 @@ def _checked_code(trainee: str) -> str:
     code = trainee.strip()
     if not code:
         raise RegistryError("trainee: the code is empty; give one, such as initials or a number")
-    if len(code) > _LONGEST or UNKEPT.search(code) or code.startswith("anonymous-"):
-        raise RegistryError(f"trainee: a code has at most {_LONGEST} plain characters and is not anonymous-…")
+    # A spreadsheet takes what begins so for a formula.
+    odd = UNKEPT.search(code) or code.startswith(("anonymous-", "=", "+", "-", "@"))
+    if len(code) > _LONGEST or odd:
+        raise RegistryError(
+            f"trainee: a code has at most {_LONGEST} plain characters, none of = + - @ first, and is not anonymous-…"
+        )
     return code

@@ -29,11 +29,12 @@ _CONTRAST = ("inject", "inject_stop", "needle_remove")
 
 
 def holds_attempt(folder: Path) -> bool:
-    """Whether a needle was put in during the exam of a folder: such an exam is kept without X-ray too."""
+    """Whether the exam of a folder is an exercise in which a needle was put in: it is kept without X-ray too."""
     try:
-        return any(entry["type"] == "needle" for entry in read_journal(folder / HAND_NAME).entries)
+        entries = read_journal(folder / HAND_NAME).entries
     except OSError:
         return False
+    return any(one.get("scenario") for one in entries[:1]) and any(one["type"] == "needle" for one in entries)
 
 
 class NeedleWatch:

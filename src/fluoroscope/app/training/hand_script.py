@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from fluoroscope.app.scenario import ScenarioError, Strict, read_yaml
 from fluoroscope.app.terminal import Progress
-from fluoroscope.app.training.headless import HeadlessRoom
+from fluoroscope.app.training.headless import COMMANDS, HeadlessRoom
 from fluoroscope.app.training.reading import read_recorded
 from fluoroscope.monitor.control import RefusedError
 from fluoroscope.monitor.wire import Command, WireError, checked_args
@@ -43,6 +43,8 @@ class _Step(Strict):
             checked_args(Command(type="command", id=0, name=self.command, args=self.args))
         except WireError as fault:
             raise ValueError(str(fault)) from fault
+        if self.command not in COMMANDS:
+            raise ValueError(f"{self.command} is not possible without a screen; there are {', '.join(COMMANDS)}")
         return self
 
 

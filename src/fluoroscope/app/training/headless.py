@@ -36,7 +36,7 @@ from fluoroscope.patient.motion import MotionSettings
 from fluoroscope.records.exam_store import ExamFolder, exams_folder
 from fluoroscope.records.uids import new_uid
 
-__all__ = ["HeadlessRoom"]
+__all__ = ["COMMANDS", "HeadlessRoom"]
 
 _CONSOLE = (
     "move_joints", "nudge_joints", "view", "move_table", "nudge_table", "set_collimation", "set_technique",
@@ -52,6 +52,10 @@ class _Press:
     next_ns: int
     frames: list[Frame]
     scratch: Path
+
+
+COMMANDS = (*_CONSOLE, *Bedside.COMMANDS, *NeedleHand.COMMANDS, *CatheterHand.COMMANDS, "set_field", "pedal")
+"""Commands of the page that can be carried out without one."""
 
 
 class HeadlessRoom:
@@ -112,11 +116,6 @@ class HeadlessRoom:
         }
 
     @property
-    def commands(self) -> tuple[str, ...]:
-        """Names of what can be commanded."""
-        return tuple(self._commands)
-
-    @property
     def now_s(self) -> float:
         """Time since the exam began."""
         return self.bedside.now_s
@@ -134,7 +133,7 @@ class HeadlessRoom:
         """Carry out a command of the page now; raises `RefusedError` for one that cannot be."""
         carry_out = self._commands.get(name)
         if carry_out is None:
-            raise RefusedError(f"{name} is not possible without a screen; there are {', '.join(self._commands)}")
+            raise RefusedError(f"{name} is not possible without a screen; there are {', '.join(COMMANDS)}")
         given = dict(args or {})
         try:
             result = carry_out(**given)
