@@ -181,6 +181,20 @@ def test_a_tracker_that_is_off_by_more_than_2_mm_raises_the_alarm(off_mm):
 
 
 @pytest.mark.req("REQ-GUI-058")
+def test_an_alarm_stays_while_no_picture_says_otherwise():
+    room = Room(offset_mm=(0.0, 0.0, 4.0))
+    assert room.run(2.0).alarm
+    off = room.run(9.0, from_s=2.0, pictures=False)
+    assert off.alarm
+    assert off.difference_mm == pytest.approx(4.0, abs=0.4)
+    assert off.fused is None
+    room.offset_mm = np.zeros(3)
+    again = room.run(10.0, from_s=9.0)
+    assert not again.alarm
+    assert again.fused is not None
+
+
+@pytest.mark.req("REQ-GUI-058")
 def test_no_alarm_below_2_mm_nor_for_what_a_picture_cannot_see():
     for offset in ((0.0, 0.0, 1.3), (1.0, 0.0, -0.9), (0.0, 8.0, 0.0)):
         # 8 mm along the beam: one view does not see it, and nobody claims it.

@@ -290,7 +290,9 @@ def test_a_pose_that_is_none_is_told_as_none():
     stretched[0, :3] *= 1.1
     mirrored[:3, 0] *= -1.0
     absent[:3, 3] = np.nan
-    for matrix in (stretched, mirrored, absent, np.zeros((4, 4))):
+    far = a_pose(1)
+    far[0, 3] = 3e38
+    for matrix in (stretched, mirrored, absent, far, np.zeros((4, 4)), np.full((4, 4), 3e38)):
         assert poses_of("Needle", Transform(matrix)) == (("Needle", None),)
     ((name, kept),) = poses_of("Needle", Transform(a_pose(6)))
     assert name == "Needle"

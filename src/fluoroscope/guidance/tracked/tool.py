@@ -80,9 +80,10 @@ class ToolReading:
     fused
         Tip of tracker and pictures; None unless tracked: where they disagree, nobody says which is right.
     difference_mm
-        Between tracker and picture across the beam, median of the last pictures, latency taken off; None without.
+        Between tracker and picture across the beam, median of the last pictures, latency taken off; None without
+        pictures of the last 3 s. During an alarm that of the last pictures, however old.
     alarm
-        Whether they differ by more than 2 mm.
+        Whether they differed by more than 2 mm when they were last compared.
     """
 
     state: ToolState
@@ -119,6 +120,7 @@ class TrackedTool:
         self._differences: deque[tuple[int, float]] = deque(maxlen=_COMPARED)
         self._waiting: deque[tuple[int, Vector, ProjectionGeometry, float]] = deque(maxlen=_PICTURES)
         self._alarm = False
+        self._compared_mm = 0.0
 
     def take(self, pose: Matrix | None, sent_ns: int, received_ns: int, status: str = "") -> None:
         """Take a message of the tracker.
@@ -171,9 +173,9 @@ class TrackedTool:
         """Return what the tool's stream says at a moment."""
         newest_ns = self.track.newest_ns
         age_s = None if newest_ns is None else (now_ns - newest_ns) / 1e9
-        state, reason = self._judge(age_s, now_ns)
+        state, reason = self._judge(age_s)
         newest = self.track.newest
-        difference = self._difference(now_ns)
+        difference = self._compared_mm if state is ToolState.DISAGREES else self._difference(now_ns)
         believed = state in (ToolState.TRACKED, ToolState.DISAGREES)
         return ToolReading(
             state,
@@ -226,8 +228,9 @@ class TrackedTool:
             told = self._in_equipment(pose)
             self._differences.append((at_ns, _across_mm(told, tip_px, geometry)))
             difference = self._difference(at_ns)
-            limit = ALARM_OVER_MM if self._alarm else ALARM_MM
-            self._alarm = difference is not None and difference > limit
+            if difference is not None:
+                self._compared_mm = difference
+                self._alarm = difference > (ALARM_OVER_MM if self._alarm else ALARM_MM)
             if not self._alarm:
                 self._fusion.seen(at_ns, tip_px, geometry, sigma_px)
 
@@ -235,7 +238,7 @@ class TrackedTool:
         fresh = [one for at_ns, one in self._differences if now_ns - at_ns <= _COMPARED_S * 1e9]
         return float(np.median(fresh)) if len(fresh) >= _FEWEST_COMPARED else None
 
-    def _judge(self, age_s: float | None, now_ns: int) -> tuple[ToolState, str]:
+    def _judge(self, age_s: float | None) -> tuple[ToolState, str]:
         name = self.name
         if age_s is None:
             return ToolState.NEVER, f"{name}: the tracker has not told it yet" + (f" ({self._said})" * bool(self._said))
@@ -247,11 +250,10 @@ class TrackedTool:
             return ToolState.LOST, f"tracker lost: it does not see {name} ({self._said.lower().replace('_', ' ')})"
         if age_s > STALE_S + max(self.setup.latency_s, 0.0):
             return ToolState.STALE, f"{name}: its pose is {age_s * 1000.0:.0f} ms old"
-        difference = self._difference(now_ns)
-        if difference is not None and self._alarm:
-            told = (
-                f"tracker and X-ray differ by {difference:.1f} mm: check registration and needle, believe neither alone"
-            )
+        if self._alarm:
+            # It stays until pictures agree again: with X-ray off nothing has become better.
+            told = f"tracker and X-ray differ by {self._compared_mm:.1f} mm: check registration and needle"
+            told += ", believe neither alone"
             return ToolState.DISAGREES, told
         return ToolState.TRACKED, ""
 

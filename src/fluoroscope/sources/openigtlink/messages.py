@@ -43,6 +43,10 @@ _NOT_RIGID = 1e-3
 """How far a rotation may be from one: float32 on the way, and trackers that round."""
 
 
+_FARTHEST_MM = 1e5
+"""No tracker sees a tool 100 m away; numbers beyond are garbage."""
+
+
 @dataclass(frozen=True, slots=True)
 class Transform:
     """TRANSFORM: a rigid or affine (4, 4), mm."""
@@ -208,9 +212,11 @@ def poses_of(device: str, content: Content) -> tuple[tuple[str, Matrix | None], 
 
 
 def _rigid(matrix: Matrix) -> Matrix | None:
-    """Return ``matrix`` with its rotation made exact; None when it is not finite or no rotation."""
+    """Return ``matrix`` with its rotation made exact; None when it is not finite, no rotation, or absurdly far."""
     turned = matrix[:3, :3]
-    if not np.all(np.isfinite(matrix)) or np.abs(turned.T @ turned - np.eye(3)).max() > _NOT_RIGID:
+    if not np.all(np.isfinite(matrix)) or np.abs(matrix).max() > _FARTHEST_MM:
+        return None
+    if np.abs(turned.T @ turned - np.eye(3)).max() > _NOT_RIGID:
         return None
     if np.linalg.det(turned) < 0.0:
         return None
