@@ -47,8 +47,11 @@ function Request({ guidance, off }: { guidance: Guidance; off: boolean }) {
   const first = useRef<HTMLSelectElement>(null);
   const asked = s.planningAsked.value;
   useEffect(() => {
-    if (asked > 0) first.current?.focus();
-  }, [asked]);
+    // The form is there only when the room has said what can be planned.
+    if (!asked || first.current === null) return;
+    s.planningAsked.value = false;
+    first.current.focus();
+  }, [asked, choices.length]);
   const known = choices.find((one) => one.name === (name ?? guidance.request?.procedure)) ?? choices[0];
   if (known === undefined) return <p class="hint">Nothing can be planned for this patient.</p>;
   const preferred = guidance.request?.level ?? "L3-L4";

@@ -129,10 +129,12 @@ function showRoom(canvas: HTMLCanvasElement): () => void {
     if (scene === null || now === null || now.room === null || now.table === null || gone) return;
     const known = skinOn.peek() ? skinKnown.peek() : null;
     const detectorMm = now.detector.fields[0]?.size_mm ?? 300;
+    const planned = now.guidance?.on === true ? now.guidance.chosen : null;
     scene.show({
       room: now.room, table: now.table, detectorMm, exposing: exposing.peek() && connected.peek(),
       needle: now.needle ?? null, catheterMm: now.catheter?.path_mm ?? null,
-      markerMm: now.marker?.position_mm ?? null, rulerMm: now.ruler?.ends_mm ?? null, shape, near: near.peek(),
+      markerMm: now.marker?.position_mm ?? null, rulerMm: now.ruler?.ends_mm ?? null,
+      pathMm: planned ? [planned.entry_mm, planned.target_mm] : null, shape, near: near.peek(),
       skin: known === null ? null : { ...known, view: skinTurned.peek() },
     });
     showPeak(scene.peakSeen());

@@ -207,7 +207,7 @@ export function toggleGuidance(): void {
 /** Open the panel where a path is planned, the keys at its first field. */
 export function openPlanning(): void {
   s.panel.value = "guidance";
-  s.planningAsked.value += 1;
+  s.planningAsked.value = true;
 }
 
 /** At the plan when one is chosen and guidance is on, else at the marker. */

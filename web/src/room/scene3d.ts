@@ -23,6 +23,8 @@ export interface RoomSnapshot {
   readonly catheterMm: readonly Vec3[] | null;
   readonly markerMm: Vec3 | null;
   readonly rulerMm: readonly Vec3[] | null;
+  /** Entry and target of the chosen path; null without one. */
+  readonly pathMm: readonly [Vec3, Vec3] | null;
   readonly shape: BodyShape | null;
   readonly near: boolean;
   /** Null while no skin dose is shown. */
@@ -52,6 +54,7 @@ const STEEL = new MeshBasicMaterial({ color: 0xe8f7ff, depthTest: false });
 const HUB = new MeshLambertMaterial({ color: 0x4cc2ff, depthTest: false });
 const LEAD = new MeshLambertMaterial({ color: 0xffb020, depthTest: false });
 const PLASTIC = new MeshBasicMaterial({ color: 0xffd9a0, depthTest: false });
+const PATH = new MeshBasicMaterial({ color: 0x4cc2ff, transparent: true, opacity: 0.7, depthTest: false });
 const RULER = new MeshBasicMaterial({ color: 0xd7dde3 });
 const PANEL = new MeshLambertMaterial({ color: 0x4cc2ff });
 
@@ -66,6 +69,7 @@ const AIM_MM = 120;
 const NEEDLE_MM = 1.4;
 const CATHETER_MM = 1.0;
 const RULER_MM = 2.0;
+const PATH_MM = 0.9;
 
 export class RoomScene {
   private readonly scene = new Scene();
@@ -84,6 +88,8 @@ export class RoomScene {
   private readonly hub = new Mesh(new SphereGeometry(6, 16, 12), HUB);
   private readonly catheter = new Mesh(new BufferGeometry(), PLASTIC);
   private readonly ruler = new Mesh(new BufferGeometry(), RULER);
+  private readonly path = new Mesh(new BufferGeometry(), PATH);
+  private readonly target = new Mesh(new SphereGeometry(4, 16, 12), PATH);
   private readonly marker = new Mesh(new SphereGeometry(4, 16, 12), LEAD);
   /** Seen from below, the room's lamp does not reach the skin. */
   private readonly headlamp = new DirectionalLight(0xffffff, 1.6);
@@ -114,8 +120,8 @@ export class RoomScene {
     this.tableGroup.add(this.top, this.body.group);
     this.foot.position.set(0, 480, -950);
     // Drawn over everything: inside the patient they are what is looked for.
-    for (const thing of [this.needleLine, this.catheter, this.hub, this.marker]) thing.renderOrder = 2;
-    this.scene.add(this.carm, this.tableGroup, this.foot, this.needleLine, this.catheter, this.ruler, this.hub, this.marker);
+    for (const thing of [this.path, this.target, this.needleLine, this.catheter, this.hub, this.marker]) thing.renderOrder = 2;
+    this.scene.add(this.carm, this.tableGroup, this.foot, this.needleLine, this.catheter, this.ruler, this.hub, this.marker, this.path, this.target);
   }
 
   resize(width: number, height: number): void {
@@ -131,7 +137,7 @@ export class RoomScene {
 
   /** Draw `now` if it looks different from what was drawn last. */
   show(now: RoomSnapshot): void {
-    const key = JSON.stringify([now.room, now.table, now.detectorMm, now.exposing, now.needle?.path_mm, now.catheterMm, now.markerMm, now.rulerMm, now.near, now.shape?.uid, now.skin?.shape.uid, now.skin?.doses.uid, now.skin?.doses.revision, now.skin?.view]);
+    const key = JSON.stringify([now.room, now.table, now.detectorMm, now.exposing, now.needle?.path_mm, now.catheterMm, now.markerMm, now.rulerMm, now.pathMm, now.near, now.shape?.uid, now.skin?.shape.uid, now.skin?.doses.uid, now.skin?.doses.revision, now.skin?.view]);
     if (key === this.key) return;
     this.key = key;
     this.last = now;
@@ -194,7 +200,10 @@ export class RoomScene {
     this.top.position.y = 17 + down;
   }
 
-  private placeNeedle({ needle, catheterMm, markerMm, rulerMm }: RoomSnapshot): void {
+  private placeNeedle({ needle, catheterMm, markerMm, rulerMm, pathMm }: RoomSnapshot): void {
+    lay(this.path, pathMm, PATH_MM);
+    this.target.visible = pathMm !== null;
+    if (pathMm !== null) this.target.position.set(...pathMm[1]);
     lay(this.catheter, catheterMm, CATHETER_MM);
     lay(this.ruler, rulerMm, RULER_MM);
     lay(this.needleLine, needle?.path_mm ?? null, NEEDLE_MM);
@@ -227,7 +236,7 @@ export class RoomScene {
 
   /** The bare body: what stands between the eye and the skin, and what is drawn through it, is left out. */
   private lookAtSkin(view: SkinView): void {
-    for (const part of [this.needleLine, this.catheter, this.ruler, this.hub, this.marker]) part.visible = false;
+    for (const part of [this.needleLine, this.catheter, this.ruler, this.hub, this.marker, this.path, this.target]) part.visible = false;
     const eye = this.body.dosed.eye(view);
     this.camera.position.copy(eye.from);
     this.camera.up.copy(eye.up);

@@ -81,8 +81,8 @@ export const needleType = signal<string | null>(null);
 export const needleToward = signal<"beam" | "skin">("beam");
 /** What can be planned: `/room/guidance.json`, fetched anew for each patient. */
 export const planChoices = signal<PlanChoices | null>(null);
-/** Counts how often the panel of planning was asked for: it then takes the keys. */
-export const planningAsked = signal(0);
+/** Whether the panel of planning was asked for by key: it then takes the keys, once. */
+export const planningAsked = signal(false);
 /** Counts how often the next step was asked for by key. */
 export const takeNext = signal(0);
 export const makingPatient = signal(false);

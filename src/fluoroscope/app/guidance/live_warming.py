@@ -23,7 +23,7 @@ from fluoroscope.patient.volume import Volume
 
 __all__ = ["GuidanceWarming", "warm"]
 
-LONGEST_S = 120.0
+LONGEST_S = 900.0
 _CHILD = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from {room} import warm; warm()"
 _SIDE_PX = 128
 
