@@ -172,6 +172,18 @@ def test_an_old_view_is_not_taken_for_now():
     assert "take it anew" in fused.reason
 
 
+@pytest.mark.req("REQ-GUI-041")
+def test_the_same_view_twice_places_no_needle():
+    geometry = beam(30.0)
+    rng = np.random.default_rng(0)
+    for _ in range(40):
+        first, second = (np.cumsum(rng.normal(size=(12, 2)) * 9.0, axis=0) + 500.0 for _ in range(2))
+        needles = [SeenNeedle((float(one[-1, 0]), float(one[-1, 1])), one) for one in (first, second)]
+        found = triangulate_needle(*needles, (geometry, geometry))
+        assert not found.tip.accepted
+        assert not found.direction_accepted
+
+
 @pytest.mark.parametrize("path", [np.zeros((1, 2)), np.zeros((5, 2)), np.full((4, 2), np.nan)])
 def test_a_needle_without_a_length_is_refused(path):
     with pytest.raises(ValueError, match="path"):

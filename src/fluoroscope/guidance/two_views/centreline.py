@@ -54,7 +54,7 @@ def _matches(a: Float, b: Float, geometries: Sequence[ProjectionGeometry]) -> Fl
     near, far = (project_points(second, first.source_mm + share * first.source_to_detector_mm * ways)
                  for share in (0.4, 0.9))  # fmt: skip
     normals = np.stack([-(far - near)[:, 1], (far - near)[:, 0]], axis=1)
-    normals /= np.linalg.norm(normals, axis=1)[:, None]
+    normals /= np.maximum(np.linalg.norm(normals, axis=1), 1e-12)[:, None]
     off = np.einsum("jk,ik->ij", b, normals) - np.einsum("ik,ik->i", near, normals)[:, None]
     way = np.gradient(b, axis=0)
     slope = np.einsum("jk,ik->ij", way, normals)

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from fluoroscope.geometry.projection import ProjectionGeometry
 from fluoroscope.guidance.needle.detection import DetectedNeedle
 from fluoroscope.guidance.two_views.centreline import centreline
-from fluoroscope.guidance.two_views.points import TriangulatedPoint, triangulate
+from fluoroscope.guidance.two_views.points import MIN_SEPARATION_DEG, TriangulatedPoint, triangulate
 
 __all__ = ["EPIPOLAR_DEG", "SeenNeedle", "TriangulatedNeedle", "triangulate_needle"]
 
@@ -139,7 +139,8 @@ def triangulate_needle(
     tip = triangulate(
         [one.tip_px for one in seen], geometries, spreads, geometry_sigma_mm=geometry_sigma_mm
     )  # fmt: skip
-    if not np.isfinite(tip.position_mm).all():
+    # Views of one direction hold neither direction nor shaft.
+    if not np.isfinite(tip.position_mm).all() or tip.separation_deg < MIN_SEPARATION_DEG:
         nowhere = np.full(3, np.nan)
         return TriangulatedNeedle(tip, nowhere, np.full((3, 3), np.nan), np.nan, np.nan, False, tip.reason,
                                   np.zeros((0, 3)), 0.0)  # fmt: skip

@@ -95,27 +95,47 @@ def triangulate(
     separation = _separation_deg(directions)
     start = _middle(sources, directions)
     if start is None:
-        nowhere = np.full(3, np.nan)
-        reason = "the views have the same direction: turn the C-arm"
-        return TriangulatedPoint(nowhere, np.full((3, 3), np.nan), np.nan, np.nan, separation, False, reason)
+        return _nowhere(separation, "the views have the same direction: turn the C-arm")
     spread = _pixel_covariances(sigma_px, geometries, start, geometry_sigma_mm)
-    weights = np.linalg.inv(spread)
-    point = start
-    for _ in range(8):
-        slopes = np.array([pixel_jacobian(one, point) for one in geometries])
-        away = seen - np.array([project_points(one, point) for one in geometries])
-        normal = np.einsum("vij,vik,vkl->jl", slopes, weights, slopes)
-        step = np.linalg.solve(normal, np.einsum("vij,vik,vk->j", slopes, weights, away))
-        point = point + step
-        if not np.isfinite(point).all() or float(np.abs(step).max()) < 1e-9:
-            break
-    slopes = np.array([pixel_jacobian(one, point) for one in geometries])
-    covariance = np.linalg.inv(np.einsum("vij,vik,vkl->jl", slopes, weights, slopes))
+    nearest = _nearest(seen, geometries, np.asarray(np.linalg.inv(spread), dtype=np.float64), start)
+    if nearest is None:
+        return _nowhere(separation, "the rays meet outside the beam: the marks are not of one point")
+    point, covariance = nearest
     away = seen - np.array([project_points(one, point) for one in geometries])
     gap = _gap_mm(sources, directions)
     reason = _doubt(gap, separation, point, geometries)
     residual = float(np.sqrt((away**2).sum(axis=1).mean()))
     return TriangulatedPoint(point, covariance, gap, residual, separation, not reason, reason)
+
+
+def _nearest(
+    seen: Float, geometries: Sequence[ProjectionGeometry], weights: Float, start: Float
+) -> tuple[Float, Float] | None:
+    """Return the point nearest in the pictures and its covariance; None where it runs away or is not held."""
+    point = start
+    try:
+        for _ in range(8):
+            slopes = np.array([pixel_jacobian(one, point) for one in geometries])
+            away = seen - np.array([project_points(one, point) for one in geometries])
+            if not np.isfinite(slopes).all() or not np.isfinite(away).all():
+                return None
+            normal = np.einsum("vij,vik,vkl->jl", slopes, weights, slopes)
+            step = np.linalg.solve(normal, np.einsum("vij,vik,vk->j", slopes, weights, away))
+            point = point + step
+            if float(np.abs(step).max()) < 1e-9:
+                break
+        slopes = np.array([pixel_jacobian(one, point) for one in geometries])
+        if not np.isfinite(slopes).all():
+            return None
+        covariance = np.linalg.inv(np.einsum("vij,vik,vkl->jl", slopes, weights, slopes))
+    except np.linalg.LinAlgError:
+        return None
+    return point, np.asarray(covariance, dtype=np.float64)
+
+
+def _nowhere(separation_deg: float, reason: str) -> TriangulatedPoint:
+    unknown = np.full((3, 3), np.nan)
+    return TriangulatedPoint(np.full(3, np.nan), unknown, np.nan, np.nan, separation_deg, False, reason)
 
 
 def rays(pixels: Float, geometries: Sequence[ProjectionGeometry]) -> tuple[Float, Float]:
@@ -128,6 +148,8 @@ def pixel_jacobian(geometry: ProjectionGeometry, point_mm: Float) -> Float:
     """Return (2, 3): how (row, column) changes per mm of the point."""
     matrix = geometry.pixel_from_world
     row, column, depth = matrix[:, :3] @ point_mm + matrix[:, 3]
+    if not abs(depth) > 1e-9:
+        return np.full((2, 3), np.nan)
     slope: Float = (matrix[:2, :3] - np.outer((row / depth, column / depth), matrix[2, :3])) / depth
     return slope
 
