@@ -159,12 +159,12 @@ def _branch_zone(spine: _Spine, joint: DiscJoint, side: str) -> Zone:
 
 def _body_zone(spine: _Spine, joint: DiscJoint, side: str) -> Zone:
     level, turn = _upper(joint), joint.world_from_disc[:3, :3]
-    ends = {end: spine.needed(f"{level}/{end}_endplate_{way}") for end in ("superior", "inferior")
-            for way in ("anterior",)}  # fmt: skip
-    front = 0.5 * (ends["superior"] + ends["inferior"])
-    height = float(np.linalg.norm(ends["superior"] - ends["inferior"]))
+    top, bottom = (spine.needed(f"{level}/{end}_endplate_anterior") for end in ("superior", "inferior"))
     third = joint.depth_mm / 3.0
-    return _box(front + 0.5 * third * turn[:, 1], (0.25 * joint.width_mm, 0.5 * third, 0.35 * height), turn, ("bone",))
+    half = (0.25 * joint.width_mm, 0.5 * third, 0.35 * float(np.linalg.norm(top - bottom)))
+    box = _box(0.5 * (top + bottom) + 0.5 * third * turn[:, 1], half, turn, ("bone",))
+    # The body is wider and deeper than the disc its size is taken from.
+    return replace(box, tolerance_mm=1.5)
 
 
 def _disc_zone(spine: _Spine, joint: DiscJoint, side: str) -> Zone:
