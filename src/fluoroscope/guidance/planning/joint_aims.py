@@ -167,10 +167,10 @@ def _pedicle_start(case: Case, level: str, side: str) -> tuple[Axes, Float]:
 
 
 def _ala_start(case: Case, nerve: str, side: str) -> tuple[Axes, Float]:
-    """Return axes and a point before the facet joint of the lumbosacral space, level with the ala."""
+    """Return axes and a point before and beside the facet joint of the lumbosacral space, in the ala."""
     axes = case.spine.space_axes(case.space_below(nerve))
     joint = facet_place(case.at_space(case.space_below(nerve)), side)
-    return Axes(*np.eye(3)), joint - 12.0 * axes.back - 6.0 * axes.head
+    return Axes(*np.eye(3)), joint + side_sign(side) * 5.0 * axes.left - 17.0 * axes.back - 6.0 * axes.head
 
 
 def _groove(
