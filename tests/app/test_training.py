@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -243,6 +244,16 @@ def test_the_expert_follows_the_plan_to_the_target_and_is_labelled_as_computed(e
     assert np.linalg.norm(np.subtract(expert.moments[-1].tip_mm, of.target.aim_mm)) < 0.5
     assert "plan" in of.target.source
     assert "computed" in EXPERT_TEXT
+
+
+def test_an_expert_line_that_meets_bone_ends_there(exercise):
+    of, patient = exercise
+    # Straight at the lamina beside the window: no way on by touch either.
+    aim = np.asarray(of.target.aim_mm)
+    target = replace(of.target, entry_mm=tuple(aim + np.array([9.0, 75.0, 14.0])), aim_mm=tuple(aim + np.array([9.0, 8.0, 14.0])))
+    expert = expert_attempt(patient, target)
+    assert [one.what for one in expert.touches].count("bone contact") >= 1
+    assert not score_attempt(expert).success
 
 
 @pytest.mark.req("REQ-GUI-076")

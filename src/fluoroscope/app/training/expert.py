@@ -58,8 +58,10 @@ def expert_attempt(patient: Patient, target: Target) -> Attempt:
             break
     while len(moments) > 1 and moments[-1].act == "pushed" and _goes_on(probe, target, moments[-1]):
         now_s += _STEP_S
-        field.advance(_FEEL_MM, time_s=now_s, name=NEEDLE)
+        gone = field.advance(_FEEL_MM, time_s=now_s, name=NEEDLE)
         note("needle_move", {"advance_mm": _FEEL_MM})
+        if gone.stopped_by:
+            break
     if kind.has_stylet:
         now_s += _STEP_S
         field.set_stylet(inside=False, name=NEEDLE)
