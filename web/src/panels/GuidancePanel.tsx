@@ -17,9 +17,11 @@ export function GuidancePanel() {
   const now = s.status.value;
   const guidance = now?.guidance;
   const patient = now?.patient?.id ?? "";
+  const allowed = guidance?.allowed === true;
   useEffect(() => {
+    if (!allowed) return;
     void fetchChoices().catch(() => s.tell("the room does not say what can be planned", "warning"));
-  }, [patient]);
+  }, [patient, allowed]);
   if (!now) return null;
   if (!guidance) return <p class="hint">There is nobody here in whom a path could be planned.</p>;
   if (!guidance.allowed) return <p class="hint armed" role="status">This exercise is without guidance: no plan and no overlay are given.</p>;
