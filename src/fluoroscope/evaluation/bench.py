@@ -5,6 +5,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 from fluoroscope.evaluation.analytic_phantom import torso_phantom
+from fluoroscope.evaluation.detection_score import detection_speed_rows
 from fluoroscope.evaluation.dose_bench import dose_peer_rows, dose_speed_rows
 from fluoroscope.evaluation.motion_bench import motion_rows
 from fluoroscope.evaluation.projector_bench import Row, peer_rows, row, speed_rows
@@ -45,7 +46,7 @@ def bench_rows(*, peers: bool, full: bool, progress: Progress) -> list[Row]:
         progress(0.78, "registration")
         rows += registration_speed_rows()
     progress(0.8, "install size")
-    rows += install_rows()
+    rows += install_rows() + detection_speed_rows()
     if peers:
         progress(0.85, "itk-rtk")
         rows += peer_rows(frames=8 if full else 3, phantom=phantom)

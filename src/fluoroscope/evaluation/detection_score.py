@@ -28,6 +28,7 @@ Row = dict[str, Any]
 Score = Callable[[str, str, str, float, float, str], Row]
 TOLD_FROM = 0.5
 SHORTEST_PX, NEAR_PX, RIGHT_PX = 40.0, 30.0, 8.0
+MANY_NEEDLES = 30
 REPORTED_SEEDS = (500, 501, 502, 503)
 TIP_PX, TIP_MM, FALSE_ALARMS = 2.0, 0.5, 1.0
 """Bars of the issue: median of tips, % of pictures."""
@@ -168,7 +169,7 @@ def _rows(score: Score, key: str, where: str, got: DetectionScore) -> list[Row]:
     size = f"{where}, {got.needles} needles, {got.empty} pictures without"
     middle_px = float(np.median(got.errors_px)) if got.errors_px else np.inf
     middle_mm = float(np.median(got.errors_mm)) if got.errors_mm else np.inf
-    return [
+    rows = [
         score(f"detection.{key}.tip", f"median error of needle tips, {size}", truth, TIP_PX, middle_px, "px"),
         score(f"detection.{key}.tip_mm", f"median error of needle tips at their depth, {size}", truth, TIP_MM,
               middle_mm, "mm"),
@@ -176,9 +177,12 @@ def _rows(score: Score, key: str, where: str, got: DetectionScore) -> list[Row]:
               got.missed_percent, "%"),
         score(f"detection.{key}.alarms", f"pictures with a false alarm, {size}", truth, FALSE_ALARMS,
               got.false_alarms_percent, "%"),
-        score(f"detection.{key}.sureness", f"mean confidence less share that is right, {size}", truth, 0.1,
-              abs(got.sureness_off), "1"),
     ]  # fmt: skip
+    # A handful of needles says nothing of a share.
+    if got.needles >= MANY_NEEDLES:
+        what = f"mean confidence less share that is right, {size}"
+        rows.append(score(f"detection.{key}.sureness", what, truth, 0.1, abs(got.sureness_off), "1"))
+    return rows
 
 
 def detection_speed_rows(*, frames: int = 12) -> list[Row]:

@@ -22,6 +22,7 @@ from fluoroscope.detector.expose import Detector
 from fluoroscope.detector.response import detected_beam
 from fluoroscope.evaluation.analytic_phantom import torso_phantom
 from fluoroscope.evaluation.anatomy_score import anatomy_rows
+from fluoroscope.evaluation.detection_score import detection_rows
 from fluoroscope.evaluation.dose_score import dose_rows
 from fluoroscope.evaluation.needle_score import needle_rows
 from fluoroscope.evaluation.operator_score import operator_rows
@@ -90,6 +91,7 @@ def scorecard_rows(
     rows += anatomy_rows(full=full, mesh_folder=_meshes()) + patient_rows(full)
     progress(0.95, "needles")
     rows += needle_rows() if full else needle_rows(gauges=(22, 27), sizes=(512,), views=1)
+    rows += detection_rows(score, full=full)
     progress(0.97, "dose")
     rows += dose_rows(score, full=full, peak_of=peak_of)
     if full:

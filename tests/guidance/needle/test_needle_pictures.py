@@ -71,3 +71,74 @@ def test_wrong_arrays_are_refused():
         detect_needles(np.zeros((200, 200)), np.ones((200, 200), bool))
     with pytest.raises(ValueError, match="valid"):
         detect_needles(np.zeros((200, 200), np.float32), np.ones((100, 200), bool))
+
+
+@pytest.mark.req("REQ-GUI-023")
+def test_a_shaft_that_leaves_the_field_at_both_ends_has_no_sure_tip():
+    valid = np.ones((SIDE, SIDE), bool)
+    found = detect_needles(drawn((-30.0, 200.0), (560.0, 300.0)), valid)
+    assert found
+    assert all(one.confidence <= 0.3 for one in found)
+    assert "both ends" in found[0].note
+
+
+@pytest.mark.req("REQ-GUI-023")
+def test_a_tip_behind_a_blade_is_not_told_as_sure():
+    valid = np.zeros((SIDE, SIDE), bool)
+    valid[40:300, 40:470] = True
+    picture = drawn((-30.0, 240.0), (420.0, 260.0))
+    picture[~valid] = 9.0
+    assert all(one.confidence <= 0.3 for one in detect_needles(picture, valid))
+
+
+@pytest.mark.req("REQ-GUI-024")
+def test_the_edges_of_blades_and_of_dense_bone_are_no_needles():
+    rng = np.random.default_rng(3)
+    picture = 2.0 + rng.normal(0.0, 0.05, (SIDE, SIDE))
+    picture[100:400, 150:330] += 0.8
+    valid = np.zeros((SIDE, SIDE), bool)
+    valid[30:480, 60:500] = True
+    picture[~valid] = 8.0
+    assert not [one for one in detect_needles(picture.astype(np.float32), valid) if one.confidence >= 0.5]
+
+
+@pytest.mark.req("REQ-GUI-024")
+def test_a_ruler_is_told_by_its_ticks():
+    valid = np.ones((SIDE, SIDE), bool)
+    picture = drawn((60.0, 200.0), (480.0, 210.0), noise=0.03)
+    for tick in range(16):
+        row = 70 + 25 * tick
+        picture[row : row + 2, 203 + tick // 3 : 224 + tick // 3] += 0.35
+    assert not [one for one in detect_needles(picture, valid) if one.confidence >= 0.5]
+
+
+@pytest.mark.req("REQ-GUI-023")
+def test_a_dense_dot_is_told_without_a_direction_and_not_as_sure():
+    rng = np.random.default_rng(4)
+    r, c = np.mgrid[0:SIDE, 0:SIDE]
+    picture = 2.0 + rng.normal(0.0, 0.05, (SIDE, SIDE)) + 1.5 * (np.hypot(r - 250.4, c - 301.3) < 2.6)
+    found = detect_needles(picture.astype(np.float32), np.ones((SIDE, SIDE), bool))
+    assert len(found) == 1
+    assert found[0].angle_deg is None
+    assert 0.0 < found[0].confidence < 0.5
+    assert np.hypot(found[0].tip_px[0] - 250.4, found[0].tip_px[1] - 301.3) < 0.7
+    assert "end-on" in found[0].note
+
+
+@pytest.mark.req("REQ-GUI-021")
+def test_a_bent_wire_is_followed_along_its_arc():
+    rng = np.random.default_rng(5)
+    r, c = np.mgrid[0:SIDE, 0:SIDE].astype(float)
+    away = np.hypot(r - 260.0, c - 512.0) - 330.0
+    inside = (r > 120.0) & (c < 420.0)
+    picture = 2.0 + rng.normal(0.0, 0.05, (SIDE, SIDE)) + 0.5 * np.exp(-0.5 * (away / 1.3) ** 2) * inside
+    best = detect_needles(picture.astype(np.float32), np.ones((SIDE, SIDE), bool))[0]
+    line = best.centreline_px
+    assert len(line) > 300
+    assert np.median(np.abs(np.hypot(line[:, 0] - 260.0, line[:, 1] - 512.0) - 330.0)) < 1.0
+
+
+def test_values_that_are_not_finite_are_refused():
+    picture = np.full((200, 200), np.nan, np.float32)
+    with pytest.raises(ValueError, match="finite"):
+        detect_needles(picture, np.ones((200, 200), bool))

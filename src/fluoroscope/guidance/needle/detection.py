@@ -23,8 +23,8 @@ __all__ = ["DetectedNeedle", "check_picture", "detect_needles"]
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 
-MOST_SEEDS, LEAST_Z = 40, 3.5
-LEAST_LINE_Z, MOST_LINES = 4.0, 8
+MOST_SEEDS, LEAST_Z = 32, 3.5
+LEAST_LINE_Z, MOST_LINES = 4.0, 6
 """Of whole lines: contrast times the root of the length, and how many are judged."""
 SHORTEST_PX = 20.0
 """Of a traced line, working pixels."""

@@ -14,6 +14,9 @@ __all__ = ["EVIDENCE_NAMES", "Evidence", "end_signs", "evidence_of", "probabilit
 F64 = NDArray[np.float64]
 TICK_NEAR_PX, TICK_FAR_PX = 6.0, 20.0
 TICK_LAGS_PX = (20, 160)
+TICK_STEP_PX = 0.5
+RULER_LINE_Z = 12.0
+"""Rulers are long and striking; fainter lines are not looked at for ticks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +115,7 @@ def evidence_of(
         tip_sigma_px=min(edges[tip].sigma_px * scale, 30.0),
         leaves=float(edges[1 - tip].leaves),
         curved=float(shaft.curved),
-        ticks=_ticks(shaft, profile.contrast, low, high),
+        ticks=_ticks(shaft, profile.contrast, low, high) if line_z >= RULER_LINE_Z else 0.0,
         certainty=certainty,
     )
 
@@ -135,7 +138,7 @@ def _regular(signal: F64) -> float:
     flat = flat - np.convolve(np.pad(flat, run // 2, mode="edge"), np.ones(run) / run, "valid")
     scatter = 1.4826 * float(np.median(np.abs(flat))) + 1e-9
     flat = np.clip(flat / scatter, -3.0, 3.0)
-    return float(comb_score(flat, float(TICK_LAGS_PX[0]), float(TICK_LAGS_PX[1]), 0.25))
+    return float(comb_score(flat, float(TICK_LAGS_PX[0]), float(TICK_LAGS_PX[1]), TICK_STEP_PX))
 
 
 def end_signs(edges: tuple[Edge, Edge]) -> F64:
@@ -210,7 +213,12 @@ WEIGHTS = np.array(
 """Logistic regression on `evidence_vector` of tuning cases (patients of seeds 1 to 5): tip within 8 px or not."""
 
 
+MOST_LOPSIDED, EDGE_COST = 1.0, 6.0
+"""A sharp step is no ridge: of 101 needles of tuning cases 98 % have a step between their sides below 0.73."""
+
+
 def probability_of(evidence: Evidence) -> float:
     """Return the probability that a line with this evidence is a needle whose tip is where it seems."""
-    score = float(np.clip(WEIGHTS @ evidence_vector(evidence), -30.0, 30.0))
+    step = EDGE_COST * max(evidence.lopsided - MOST_LOPSIDED, 0.0)
+    score = float(np.clip(WEIGHTS @ evidence_vector(evidence) - step, -30.0, 30.0))
     return float(1.0 / (1.0 + np.exp(-score)))
