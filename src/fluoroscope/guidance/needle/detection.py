@@ -129,7 +129,7 @@ def detect_needles(
     valid
         bool (rows, columns): False under blades and burnt-in text.
     pitch_mm
-        Of the pixels at the detector where it is known; only used to say what width a needle can have.
+        Of the pixels at the detector where it is known; detection itself works in pixels and does not need it.
     expected
         Where a plan has needles: of two ends that look alike the nearer to an expected tip is the tip.
     previous
