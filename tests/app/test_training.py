@@ -250,7 +250,9 @@ def test_an_expert_line_that_meets_bone_ends_there(exercise):
     of, patient = exercise
     # Straight at the lamina beside the window: no way on by touch either.
     aim = np.asarray(of.target.aim_mm)
-    target = replace(of.target, entry_mm=tuple(aim + np.array([9.0, 75.0, 14.0])), aim_mm=tuple(aim + np.array([9.0, 8.0, 14.0])))
+    target = replace(
+        of.target, entry_mm=tuple(aim + np.array([9.0, 75.0, 14.0])), aim_mm=tuple(aim + np.array([9.0, 8.0, 14.0]))
+    )
     expert = expert_attempt(patient, target)
     assert [one.what for one in expert.touches].count("bone contact") >= 1
     assert not score_attempt(expert).success
