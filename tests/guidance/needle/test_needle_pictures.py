@@ -66,6 +66,18 @@ def test_the_tracker_keeps_the_number_and_loses_after_five_misses():
     assert again[0].track == 2
 
 
+@pytest.mark.req("REQ-GUI-022")
+def test_a_needle_pushed_on_between_two_pulses_stays_one_needle():
+    tracker, valid, hub = NeedleTracker(), np.ones((SIDE, SIDE), bool), np.array([-20.0, 240.0])
+    tip = np.array([200.0, 220.0])
+    way = (tip - hub) / np.hypot(*(tip - hub))
+    for n, pushed in enumerate((0.0, 18.0, 40.0, 62.0)):
+        now = tip + pushed * way
+        (seen,) = tracker.update(drawn(hub, now, seed=n), valid, n / 15.0)
+        assert seen.track == 1
+        assert np.hypot(*(np.array(seen.tip_px) - now)) < 2.5
+
+
 def test_wrong_arrays_are_refused():
     with pytest.raises(ValueError, match="float32"):
         detect_needles(np.zeros((200, 200)), np.ones((200, 200), bool))

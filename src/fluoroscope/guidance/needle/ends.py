@@ -252,7 +252,7 @@ def edge_of(profile: Profile, shaft: Shaft, at_end: bool) -> Edge:
     broken = np.flatnonzero(~valid[first + inner[-1] :]) if len(inner) else np.array([0])
     stop = first + int(inner[-1]) + (int(broken[0]) if len(broken) else count) if len(inner) else first
     stop = min(stop, count)
-    if before <= 0.0 or stop < first + 8:
+    if before <= 0.0 or stop < max(first + 8, (first + last) // 2 + 1):
         return Edge(float(last), 99.0, max(before, 0.0), 0.0, True, float(level[min(last, count - 1)]), 1.0)
     begin = (first + last) // 2
     place = begin + _cusum(np.nan_to_num(contrast[begin:stop], nan=0.0), before)

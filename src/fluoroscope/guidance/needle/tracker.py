@@ -16,6 +16,8 @@ F64 = NDArray[np.float64]
 LOST_AFTER = 5
 NOISE_PX, SHAKE_PX_S2, LONGEST_GAP_S = 0.7, 60.0, 2.0
 GATE_SIGMAS, GATE_PX, GATE_DEG = 3.0, 12.0, 15.0
+SAME_LINE_PX, LEAP_OF_LENGTH = 6.0, 0.5
+"""A needle pushed on between two pulses stays on its line; its tip may leap by this share of what is seen of it."""
 FADE = 0.75
 """Factor on the confidence for every picture without the needle."""
 
@@ -45,8 +47,11 @@ class _Track:
 
     def take(self, seen: DetectedNeedle, time_s: float) -> DetectedNeedle:
         """Update with what was seen, and return it with the filtered tip."""
-        state, covariance = self.foresee(time_s)
         measured = _tip_covariance(seen)
+        state, covariance = self.foresee(time_s)
+        if not _within_gate(np.array(seen.tip_px) - state[:2], covariance[:2, :2] + measured):
+            # It was pushed or pulled in one go: what was known of its speed does not hold.
+            state, covariance = _at_rest(seen)
         look = np.eye(2, 4)
         gain = covariance @ look.T @ np.linalg.inv(look @ covariance @ look.T + measured)
         self.state = state + gain @ (np.array(seen.tip_px) - state[:2])
@@ -139,14 +144,34 @@ class NeedleTracker:
         return told
 
     def _begin(self, seen: DetectedNeedle, time_s: float) -> DetectedNeedle:
-        state = np.array([*seen.tip_px, 0.0, 0.0])
-        covariance = np.zeros((4, 4))
-        covariance[:2, :2] = _tip_covariance(seen)
-        covariance[2, 2] = covariance[3, 3] = 40.0**2
+        state, covariance = _at_rest(seen)
         track = _Track(self._next, state, covariance, replace(seen, track=self._next), time_s)
         self._next += 1
         self._tracks.append(track)
         return track.last
+
+
+def _at_rest(seen: DetectedNeedle) -> tuple[F64, F64]:
+    """Return the state and covariance of a tip of which nothing was known before."""
+    covariance = np.zeros((4, 4))
+    covariance[:2, :2] = _tip_covariance(seen)
+    covariance[2, 2] = covariance[3, 3] = 40.0**2
+    return np.array([*seen.tip_px, 0.0, 0.0]), covariance
+
+
+def _within_gate(off: F64, spread: F64) -> bool:
+    return float(off @ np.linalg.solve(spread, off)) <= GATE_SIGMAS**2 or float(np.hypot(*off)) <= GATE_PX
+
+
+def _leapt(track: _Track, seen: DetectedNeedle, off: F64) -> bool:
+    """Whether a straight needle is seen farther on, or less far, along the line it was on."""
+    if seen.angle_deg is None or track.last.angle_deg is None or seen.curved or track.last.curved:
+        return False
+    angle = np.deg2rad(seen.angle_deg)
+    along = abs(float(off @ (np.sin(angle), np.cos(angle))))
+    across = abs(float(off @ (np.cos(angle), -np.sin(angle))))
+    ends = np.asarray(seen.centreline_px)
+    return across <= SAME_LINE_PX and along <= LEAP_OF_LENGTH * float(np.hypot(*(ends[-1] - ends[0])))
 
 
 def _tip_covariance(seen: DetectedNeedle) -> F64:
@@ -164,7 +189,7 @@ def _distance(track: _Track, seen: DetectedNeedle, state: F64, covariance: F64) 
     off = np.array(seen.tip_px) - state[:2]
     spread = covariance[:2, :2] + _tip_covariance(seen)
     squared = float(off @ np.linalg.solve(spread, off))
-    if squared > GATE_SIGMAS**2 and float(np.hypot(*off)) > GATE_PX:
+    if not _within_gate(off, spread) and not _leapt(track, seen, off):
         return None
     if track.last.angle_deg is not None and seen.angle_deg is not None and not (seen.curved or track.last.curved):
         turned = abs((seen.angle_deg - track.last.angle_deg + 180.0) % 360.0 - 180.0)
