@@ -1,6 +1,7 @@
 """What looks at the live pictures: the needle's tracker and the vertebra's, as the watch uses them."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 from fluoroscope.app.guidance.live_endon import find_end_on
 from fluoroscope.app.guidance.live_path import LivePath
 from fluoroscope.app.guidance.live_watch import BoneEye, EndOn, NeedleEye
-from fluoroscope.geometry.rigid import Matrix
+from fluoroscope.geometry.rigid import Matrix, apply
 from fluoroscope.guidance.needle import DetectedNeedle, NeedleTracker
 from fluoroscope.guidance.registration import (
     Registration,
@@ -17,6 +18,7 @@ from fluoroscope.guidance.registration import (
     VertebraTracker,
     register,
 )
+from fluoroscope.guidance.registration.refine import image_axes, moved, step_between
 from fluoroscope.guidance.two_views import SeenNeedle
 from fluoroscope.guidance.view import XRayView
 
@@ -28,6 +30,11 @@ _LEAST_SIGMA_PX, _LINE_SIGMA_PX, _END_ON_SIGMA_PX = 0.7, 0.5, 2.0
 _MODEL_NAMES = {"S1": "sacrum"}
 _TRIES = 3
 """Failures in a row after which the bone is looked for anew."""
+_BEFORE = np.array([1.0, 1.0, 3.0, 6.0, 6.0, 2.0])
+"""How far a bone may be from where it was known before a view, 1 σ: turns (deg) and shifts (mm) along columns, rows
+and ray. Wide where a picture shows it, narrow where it hardly does: an assumption for a patient who lies quietly."""
+_SHARED_ERROR = 2.0
+"""The pictures of a view share most of their error: each is taken for so much worse than it says."""
 
 
 def needle_eye() -> NeedleEye:
@@ -74,26 +81,47 @@ def _both_ways(found: DetectedNeedle) -> list[SeenNeedle]:
 
 
 class _Vertebra:
-    """Registers the upper vertebra of the path in the first picture of a view, then follows it."""
+    """Registers the upper vertebra of the path in the first picture of a view, then follows it.
+
+    One view hardly tells how far off a bone is and how it is turned out of the picture: picture after picture it would
+    drift there. So each picture corrects what was known before this view, as far as it tells it (a Kalman update);
+    the next view, from elsewhere, begins with that.
+    """
 
     def __init__(self, models: Mapping[str, VertebraModel], level: str) -> None:
         self._models, self._level = models, level
         self._tracker: VertebraTracker | None = None
         self._beam: Float | None = None
+        self._before: Matrix = np.eye(4)
         self._failed = 0
 
     def look(self, view: XRayView, start: Matrix) -> tuple[Matrix, bool, str, float, float]:
-        models, level = self._models, self._level
         beam = view.geometry.pixel_from_world
-        if self._tracker is None or self._beam is None or not np.allclose(beam, self._beam) or self._failed >= _TRIES:
-            found = register(models, [view], start, level=level, start=Start.NEAR)
-            self._tracker = VertebraTracker(models, level, found) if found.success else None
+        same = self._beam is not None and np.allclose(beam, self._beam)
+        if not same:
+            self._beam, self._before = beam, start
+        if self._tracker is None or not same or self._failed >= _TRIES:
+            found = register(self._models, [view], self._before, level=self._level, start=Start.NEAR)
             self._failed = 0
         else:
             found = self._tracker.update([view])
-        self._beam = beam
-        self._failed = 0 if found.success else self._failed + 1
-        return _told(found)
+        if not found.success:
+            self._failed += 1
+            return _told(found)
+        self._failed = 0
+        held = replace(found, equipment_from_ct=self._held(found, view))
+        self._tracker = VertebraTracker(self._models, self._level, held)
+        return _told(held)
+
+    def _held(self, found: Registration, view: XRayView) -> Matrix:
+        """Return what was known before this view, corrected by a picture as far as that tells it."""
+        center = self._models[self._level].center_mm
+        axes = image_axes(view.geometry, apply(self._before, center))
+        units = np.array([np.pi / 180.0] * 3 + [1.0] * 3)
+        spread = _SHARED_ERROR**2 * found.covariance * np.outer(units, units)
+        known = np.diag(np.square(_BEFORE * units))
+        step = step_between(self._before, found.equipment_from_ct, center, axes)
+        return moved(self._before, center, axes, known @ np.linalg.solve(known + spread, step))
 
 
 def _told(found: Registration) -> tuple[Matrix, bool, str, float, float]:

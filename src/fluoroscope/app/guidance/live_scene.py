@@ -35,8 +35,6 @@ _GOOD = 0.6
 """Confidence from which a needle found is good."""
 UNLOCKED_SIGMA_MM = 2.0
 """How far quiet breathing and lying down differently move the bone from where planning has it, 1 σ: an assumption."""
-_ALONG_BEAM_PRIOR_MM = 3.0
-"""One view hardly tells how far off the bone is: it is believed as far as its error is below this."""
 NOT_LOCKED = "overlay from planning geometry, not locked"
 
 
