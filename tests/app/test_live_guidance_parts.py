@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fluoroscope.app.guidance import live_plans
 from fluoroscope.app.guidance.live_endon import find_end_on
 from fluoroscope.app.guidance.live_hint import Situation, hint
 from fluoroscope.app.guidance.live_path import LivePath, between_deg, coaxial_joints, confirm_joints
@@ -170,3 +171,39 @@ def test_the_hub_is_swung_to_the_side_on_which_the_tip_would_miss():
     assert "→" in hint(off)["text"]
     assert "↑" not in hint(off)["text"]
     assert "↑" in hint(replace(off, miss_px=np.array([-9.0, 0.0])))["text"]
+
+
+def test_a_swing_tells_which_end_of_a_needle_seen_end_on_is_its_tip():
+    coaxial = beam(PATH, coaxial_joints)
+    left, head = np.linalg.qr(np.stack([PATH.direction, [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]).T)[0].T[1:]
+    estimate = TipEstimate(PATH)
+    estimate.read_depth(0.0)
+    assert estimate.see(seen(coaxial, PATH.at(0.0), PATH.direction), coaxial, 89.0)
+    swung = 0.07 * left + 0.03 * head
+    direction = (PATH.direction + swung) / np.linalg.norm(PATH.direction + swung)
+    right_way = seen(coaxial, PATH.at(0.0), direction)
+    wrong_way = SeenNeedle(right_way.hub_px, np.asarray(right_way.path_px)[::-1].copy(), 0.7, 0.5, right_way.tip_px)
+    estimate.moved(HandMoved(swung_deg=4.4, tip_way_mm=swung))
+    assert estimate.mismatch(right_way, coaxial, 89.0) < 9.0
+    assert estimate.mismatch(wrong_way, coaxial, 89.0) > estimate.mismatch(right_way, coaxial, 89.0) + 9.0
+    assert estimate.see(right_way, coaxial, 89.0)
+    assert np.rad2deg(np.arccos(estimate.state.direction @ direction)) < 1.5
+
+
+def test_planning_that_breaks_off_is_told_and_another_may_be_asked_for(monkeypatch):
+    def broken(job):
+        raise RuntimeError("no room\non the disk")
+
+    monkeypatch.setattr(live_plans, "made_beside", broken)
+    told = []
+    plans = live_plans.Plans(lambda: told.append(plans.trouble))
+    plans.make(None, live_plans.Request("lumbar-puncture", "L3-L4"), CARM, PatientPosition.HFP)
+    plans.join()
+    assert told == ["planning broke off: no room on the disk"]
+    assert plans.planning is None
+    assert plans.chosen is None
+
+
+def test_no_step_is_told_while_the_bone_is_still_looked_for():
+    situation = Situation(has_plan=True, stands="confirm", fresh=True, needle_in=True, needle_seen=True)
+    assert hint(replace(situation, bone_awaited=True)) == {"text": "Wait: finding the bone", "act": None}

@@ -207,8 +207,15 @@ class NeedleHand:
         return HubSigns(_RETURNS.get(state.returns), bool(state.stylet))
 
     def read_depth_mm(self) -> float:
-        """Return the depth as a hand reads it by how much of the shaft stands out: to the nearest 5 mm."""
-        return _READ_STEP_MM * round(self._state().depth_mm / _READ_STEP_MM)
+        """Return the depth as a hand reads it off the shaft's marks at the skin, 5 mm apart.
+
+        The needle's length less what stands out of the skin, that to the nearest mark: what a hand can read in a
+        real patient too.
+        """
+        state = self._state()
+        length_mm = CATALOGUE[state.type].length_mm
+        outside_mm = length_mm - state.depth_mm
+        return float(length_mm - _READ_STEP_MM * round(outside_mm / _READ_STEP_MM))
 
     def _told(self) -> dict[str, Any] | None:
         if not self.needle_in:

@@ -1,7 +1,8 @@
 """Live guidance behind the page: a plan, what the pictures show beside it, and what is to be done next.
 
-Nothing here knows where the needle or the bone really is: what is told comes from the pictures, from the encoders of
-C-arm and table, from the planning CT, and from what the hand at the hub says it did and reads.
+Nothing here knows where the tip or the bone really is: what is told comes from the pictures, from the encoders of
+C-arm and table, from the planning CT, and from the hand at the hub: how far it pushed and how it swung, the shaft's
+marks at the skin (length less what stands out, to 5 mm), the stylet, and what drips out.
 """
 
 import json
@@ -29,6 +30,7 @@ from fluoroscope.app.guidance.live_warming import GuidanceWarming
 from fluoroscope.app.guidance.live_watch import BoneSeen, LiveWatch, NeedleFound
 from fluoroscope.app.needle_hand import NeedleHand
 from fluoroscope.geometry.carm import OutOfReachError
+from fluoroscope.geometry.pose import beam_axes
 from fluoroscope.geometry.positioner import positioner_angles, view_text
 from fluoroscope.geometry.projection import projection_geometry
 from fluoroscope.geometry.rigid import Matrix, apply, inverse, translation
@@ -72,7 +74,7 @@ class LiveGuidance:
     ) -> None:
         self._loop, self._clock, self._console = loop, clock, console
         self._bedside, self._hand, self._changed = bedside, hand, changed
-        self._on = False
+        self._on = self._has_bone = False
         self._lock = threading.RLock()
         self._plans = Plans(changed)
         self._warming = GuidanceWarming()
@@ -177,8 +179,8 @@ class LiveGuidance:
         elif name == "needle_move":
             self._needle_ns = now_ns
             pushed = abs(float(result.get("moved_mm", 0.0)))
-            swung = float(np.hypot(args.get("steer_x_deg", 0.0), args.get("steer_y_deg", 0.0)))
-            self._scene.hand_moved(HandMoved(pushed, swung))
+            right, up = (float(args.get(name, 0.0)) for name in ("steer_x_deg", "steer_y_deg"))
+            self._scene.hand_moved(HandMoved(pushed, float(np.hypot(right, up)), self._tip_way(right, up)))
         self._follow()
 
     # What the page is told
@@ -234,7 +236,8 @@ class LiveGuidance:
             needle_in=hand is not None,
             stylet_in=hand is not None and hand.stylet_in,
             csf=csf,
-            needle_seen=told["overlay"]["live"] is not None and told["overlay"]["live"]["needle"] is not None,
+            needle_seen=self._scene.sees_needle(shown),
+            bone_awaited=self._has_bone and self._scene.awaits_bone(shown),
             error=self._scene.error if told["error"] is not None and told["error"]["depth_mm"] is not None else None,
             miss_px=self._scene.miss_px,
         )
@@ -274,6 +277,13 @@ class LiveGuidance:
         """Return ``equipment_from_ct`` as the table stands now, with the bone where it was last found."""
         return inverse(self._bedside.patient_from_equipment()) @ self._scene.shifted
 
+    def _tip_way(self, hub_right_deg: float, hub_up_deg: float) -> Vector:
+        """Return where the tip goes, per mm beyond the skin (LPS), when the hub swings so on the picture."""
+        axes = beam_axes(self._console.carm.pose)
+        right, up = np.tan(np.deg2rad([hub_right_deg, hub_up_deg]))
+        way: Vector = self._placed_now()[:3, :3].T @ (up * axes.v - right * axes.u)
+        return way
+
     def _planned(self, frame: Frame) -> Matrix:
         """Return where planning and the table said the CT lies when a frame was made."""
         setup = self._console.carm.setup
@@ -308,10 +318,12 @@ class LiveGuidance:
                 self._watch.close()
                 self._watch = None
             self._watched = path
+            eye = None if path is None else bone_eye(self._plans.made.models, path)
+            self._has_bone = eye is not None
             self._scene.aim(path, self._plans.made.silhouettes, patient.vertebrae())
             if path is not None:
                 self._watch = LiveWatch(
-                    self._loop, self._planned, needle_eye(), bone_eye(self._plans.made.models, path),
+                    self._loop, self._planned, needle_eye(), eye,
                     partial(self._needle_found, path), partial(self._bone_seen, path),
                     self._warming.wait, self._scene.end_on,
                 )  # fmt: skip

@@ -34,6 +34,8 @@ class Situation:
         What the hand knows and sees at the hub.
     needle_seen
         Whether the needle was found in the picture.
+    bone_awaited
+        Whether the bone has still to be looked for in it.
     error
         Against the plan; None while it is not known.
     miss_px
@@ -48,6 +50,7 @@ class Situation:
     stylet_in: bool = False
     csf: bool = False
     needle_seen: bool = False
+    bone_awaited: bool = False
     error: NeedleError | None = None
     miss_px: Float | None = None
 
@@ -75,6 +78,8 @@ def _with_needle(now: Situation) -> tuple[str, str | None] | None:
         return None
     if not now.fresh:
         return "Hold SPACE: where is it now?", "xray"
+    if now.bone_awaited:
+        return "Wait: finding the bone", None
     error = now.error
     if error is None or not now.needle_seen:
         return (

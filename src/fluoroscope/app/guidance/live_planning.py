@@ -29,6 +29,7 @@ from fluoroscope.patient.volume import BasisVolume
 __all__ = ["PlanJob", "PlanMade", "child", "made_beside", "path_of"]
 
 _CHILD = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from {room} import child; child()"
+LONGEST_S = 600.0
 _MOST = 6
 _ROOM_MM, _NEAR_MM = 40.0, 22.0
 
@@ -74,7 +75,9 @@ def made_beside(job: PlanJob) -> PlanMade:
         return _make(light)
     words = [sys.executable, "-c", _CHILD.format(room=__name__), json.dumps(sys.path)]
     try:
-        done = subprocess.run(words, input=_packed(light), capture_output=True, check=False)
+        done = subprocess.run(words, input=_packed(light), capture_output=True, check=False, timeout=LONGEST_S)
+    except subprocess.TimeoutExpired:
+        return PlanMade(trouble=f"planning broke off: no path after {LONGEST_S / 60.0:.0f} minutes")
     except OSError:
         return _make(light)
     if done.returncode != 0:

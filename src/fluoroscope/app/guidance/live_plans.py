@@ -1,5 +1,6 @@
 """Plans made beside the room: one request at a time, and what is told of the paths found."""
 
+import logging
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,8 @@ from fluoroscope.guidance.planning import PROCEDURES, Trajectory
 from fluoroscope.patient.library import Patient
 
 __all__ = ["Chosen", "Plans", "Request"]
+
+_log = logging.getLogger(__name__)
 
 _NEAR_MM = 40.0
 
@@ -105,12 +108,20 @@ class Plans:
             self.chosen = Chosen(index, path_of(found[index]), found[index], self.made.slices[index])
 
     def _plan(self, turn: int, job: PlanJob) -> None:
-        made = made_beside(job)
+        try:
+            made = made_beside(job)
+            rows = [_row(index, one) for index, one in enumerate(made.trajectories)]
+        except Exception as fault:  # noqa: BLE001 - whatever breaks off planning, the page is told and may plan again
+            _log.exception("planning broke off")
+            made, rows = (
+                PlanMade(trouble=f"planning broke off: {' '.join(str(fault).split()) or type(fault).__name__}"),
+                [],
+            )
         with self._lock:
             if turn != self._round:
                 return
             self.made, self.trouble, self.planning = made, made.trouble, None
-            self.rows = [_row(index, one) for index, one in enumerate(made.trajectories)]
+            self.rows = rows
             if made.trajectories:
                 self.choose(0)
         self._changed()

@@ -107,6 +107,20 @@ class LiveScene:
             scale = _px_per_mm(seen, path.target_mm)
             return EndOn(project_points(seen, tip.state.tip_mm), _LOOK_MM * scale, scale)
 
+    def sees_needle(self, shown: Frame | None) -> bool:
+        """Whether the needle was found in the last picture from where ``shown`` was taken."""
+        with self._lock:
+            found, geometry = self._found, None if shown is None else frame_geometry(shown)
+            if found is None or geometry is None or self._seen is None:
+                return False
+            return np.array_equal(found.geometry.pixel_from_world, geometry.pixel_from_world)
+
+    def awaits_bone(self, shown: Frame | None) -> bool:
+        """Whether the bone has still to be looked for in pictures as new as ``shown``."""
+        with self._lock:
+            tried = self._bone_tried
+            return shown is not None and (tried is None or shown.acquired_ns - tried.acquired_ns > STALE_S * 1e9)
+
     def take_bone(self, seen: BoneSeen) -> None:
         """Take in where the bone was found, or that it was not."""
         with self._lock:
@@ -134,14 +148,15 @@ class LiveScene:
                 self._unread = False
             sigma = UNLOCKED_SIGMA_MM if self._bone is None else max(self._bone.sigma_mm, 0.1)
             extra = sigma * _px_per_mm(geometry, path.target_mm)
+            length_mm = CATALOGUE[path.needle].length_mm
             fitting = sorted(
                 (
-                    (tip.mismatch(needle, geometry, extra) - 4.0 * sure, needle, sure)
+                    (tip.mismatch(needle, geometry, length_mm, extra) - 4.0 * sure, needle, sure)
                     for needle, sure in found.candidates
                 ),
                 key=lambda one: one[0],
             )
-            if not fitting or not tip.see(fitting[0][1], geometry, CATALOGUE[path.needle].length_mm, extra):
+            if not fitting or not tip.see(fitting[0][1], geometry, length_mm, extra):
                 self._missed += 1
                 return
             self._missed, self._seen = 0, fitting[0][1:]

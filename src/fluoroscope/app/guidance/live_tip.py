@@ -8,6 +8,7 @@ the needle, with its covariance.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,7 @@ Float = NDArray[np.float64]
 _START_ACROSS_MM, _START_ALONG_MM, _START_SLOPE = 6.0, 60.0, 0.12
 """What is thought of a needle that was just set at the plan's entry: 1 σ."""
 _SWUNG_MM, _SWUNG_SLOPE = 1.5, 0.05
+_SWUNG_LEAST_MM, _SWUNG_LEAST_SLOPE = 0.3, 0.01
 _PUSHED_MM, _PUSHED_PER_MM, _PUSHED_SLOPE = 0.2, 0.03, 0.006
 READ_SIGMA_MM = 2.5
 """The hand reads the depth by how much of the shaft stands out of the skin, to about 5 mm."""
@@ -35,10 +37,22 @@ _GATE = 25.0
 
 @dataclass(frozen=True, slots=True)
 class HandMoved:
-    """What the hand did to the needle between two pictures."""
+    """What the hand did to the needle between two pictures.
+
+    Attributes
+    ----------
+    pushed_mm
+        How far, in or out.
+    swung_deg
+        By how much.
+    tip_way_mm
+        (3,) where the tip goes when the hub swings so, for each mm beyond the skin, in the CT's coordinates; None
+        where that is not known.
+    """
 
     pushed_mm: float = 0.0
     swung_deg: float = 0.0
+    tip_way_mm: Float | None = None
 
     def __bool__(self) -> bool:
         return self.pushed_mm > 0.0 or self.swung_deg > 0.0
@@ -89,16 +103,31 @@ class TipEstimate:
 
     def moved(self, by: HandMoved) -> None:
         """Take into account what the hand did: the sides stay nearly known, the depth does not."""
-        across = _PUSHED_MM + _PUSHED_PER_MM * by.pushed_mm if by.pushed_mm > 0.0 else 0.0
-        slope = _PUSHED_SLOPE if by.pushed_mm > 0.0 else 0.0
+        noise = np.zeros(4)
+        if by.pushed_mm > 0.0:
+            across = _PUSHED_MM + _PUSHED_PER_MM * by.pushed_mm
+            noise += np.square([across, across, _PUSHED_SLOPE, _PUSHED_SLOPE])
         if by.swung_deg > 0.0:
-            across, slope = float(np.hypot(across, _SWUNG_MM)), float(np.hypot(slope, _SWUNG_SLOPE))
-        self._p = self._p + np.diag(np.square([across, across, 0.0, slope, slope]))
+            noise += self._swing(by)
+        self._p[[0, 1, 3, 4], [0, 1, 3, 4]] += noise
         if by.pushed_mm > 0.0:
             # The depth is seen or read anew; nothing of what it went with the sides is kept.
             self._p[2, :] = self._p[:, 2] = 0.0
             self._p[2, 2] = _START_ALONG_MM**2
             self._depth_from = ""
+
+    def _swing(self, by: HandMoved) -> Float:
+        """Turn the needle about the skin as the hub was swung; return the variances of sides and slopes."""
+        if by.tip_way_mm is None:
+            return np.square([_SWUNG_MM, _SWUNG_MM, _SWUNG_SLOPE, _SWUNG_SLOPE])
+        # Tissue holds the deep part back and the shaft bends: between none and all of the swing reaches the tip.
+        turned = 0.5 * (self._axes[:2] @ by.tip_way_mm)
+        deep = max(float(self._x[2]), 0.0)
+        self._x[:2] += deep * turned
+        self._x[3:] += turned
+        size = float(np.linalg.norm(turned))
+        across, slope = np.hypot(_SWUNG_LEAST_MM, size * deep), np.hypot(_SWUNG_LEAST_SLOPE, size)
+        return np.square([across, across, slope, slope])
 
     def read_depth(self, depth_mm: float) -> None:
         """Take in the depth as the hand reads it at the hub."""
@@ -107,12 +136,20 @@ class TipEstimate:
         if before > READ_SIGMA_MM**2:
             self._depth_from = "read at the hub"
 
-    def mismatch(self, needle: SeenNeedle, geometry: ProjectionGeometry, extra_px: float = 0.0) -> float:
-        """Return how badly a needle of a picture fits what is known of this one: a squared, normalised distance."""
-        spread = needle.tip_covariance() + extra_px**2 * np.eye(2)
-        slope = self._numeric(lambda x: project_points(geometry, self._tip(x)))
-        away = np.asarray(needle.tip_px) - project_points(geometry, self._tip(self._x))
-        return float(away @ np.linalg.solve(slope @ self._p @ slope.T + spread, away))
+    def mismatch(
+        self, needle: SeenNeedle, geometry: ProjectionGeometry, length_mm: float, extra_px: float = 0.0
+    ) -> float:
+        """Return how badly a needle of a picture fits what is known of this one: a squared, normalised distance.
+
+        Of a needle seen end on the hub counts too: which of its ends is which is told by nothing else.
+        """
+        away, slope, spread = self._beside(needle, geometry, extra_px)
+        if needle.hub_px is not None and self._end_on(geometry):
+            hub = partial(self._hub_px, geometry, length_mm)
+            away = np.concatenate([away, np.asarray(needle.hub_px) - hub(self._x)])
+            slope = np.concatenate([slope, self._numeric(hub)])
+            spread = np.kron(np.diag([0.0, 1.0]), _hub_spread(needle)) + np.kron(np.diag([1.0, 0.0]), spread)
+        return _squared(away, slope @ self._p @ slope.T + spread)
 
     def see(self, needle: SeenNeedle, geometry: ProjectionGeometry, length_mm: float, extra_px: float = 0.0) -> bool:
         """Take in a needle as a picture shows it; False when it is too far off to be this needle.
@@ -128,8 +165,8 @@ class TipEstimate:
         extra_px
             Error of where the CT lies in the picture, 1 σ.
         """
-        spread = needle.tip_covariance() + extra_px**2 * np.eye(2)
-        if self.mismatch(needle, geometry, extra_px) > _GATE:
+        away, slope, spread = self._beside(needle, geometry, extra_px)
+        if _squared(away, slope @ self._p @ slope.T + spread) > _GATE:
             return False
         self._correct(lambda x: project_points(geometry, self._tip(x)), np.asarray(needle.tip_px), spread)
         self._see_slopes(needle, geometry, length_mm)
@@ -156,21 +193,28 @@ class TipEstimate:
         unit: Float = way / np.linalg.norm(way)
         return unit
 
+    def _hub_px(self, geometry: ProjectionGeometry, length_mm: float, x: Float) -> Float:
+        return project_points(geometry, self._tip(x) - length_mm * self._direction(x))
+
+    def _end_on(self, geometry: ProjectionGeometry) -> bool:
+        tip = self._tip(self._x)
+        seen = project_points(geometry, tip - 10.0 * self._axes[2]) - project_points(geometry, tip)
+        return float(np.linalg.norm(seen)) * geometry.grid.pitch_mm < 4.0
+
+    def _beside(self, needle: SeenNeedle, geometry: ProjectionGeometry, extra_px: float) -> tuple[Float, Float, Float]:
+        """Return how far a tip is seen from where it should be, px, that place's slope by the state, and its spread."""
+        slope = self._numeric(lambda x: project_points(geometry, self._tip(x)))
+        away = np.asarray(needle.tip_px) - project_points(geometry, self._tip(self._x))
+        return away, slope, needle.tip_covariance() + extra_px**2 * np.eye(2)
+
     def _see_slopes(self, needle: SeenNeedle, geometry: ProjectionGeometry, length_mm: float) -> None:
         """Correct the slopes by how the shaft runs in the picture."""
-        tip, way = self._tip(self._x), needle.tangent()
-        seen = project_points(geometry, self._tip(self._x) - 10.0 * self._axes[2]) - project_points(geometry, tip)
-        end_on = float(np.linalg.norm(seen)) * geometry.grid.pitch_mm < 4.0
-        if end_on:
+        way = needle.tangent()
+        if self._end_on(geometry):
             # From hub to tip over the known length: how far the shaft is from end on.
             if needle.hub_px is None:
                 return
-            spread = (2.0 * needle.tip_sigma_px**2 + 4.0) * np.eye(2)
-            self._correct(
-                lambda x: project_points(geometry, self._tip(x) - length_mm * self._direction(x)),
-                np.asarray(needle.hub_px),
-                spread,
-            )
+            self._correct(partial(self._hub_px, geometry, length_mm), np.asarray(needle.hub_px), _hub_spread(needle))
             self._slopes_seen[:] = True
             return
 
@@ -211,3 +255,11 @@ class TipEstimate:
         left = np.eye(5) - gain @ slope
         # Joseph's form stays symmetric and positive.
         self._p = left @ before @ left.T + gain @ spread @ gain.T
+
+
+def _hub_spread(needle: SeenNeedle) -> Float:
+    return (2.0 * needle.tip_sigma_px**2 + 4.0) * np.eye(2)
+
+
+def _squared(away: Float, spread: Float) -> float:
+    return float(away @ np.linalg.solve(spread, away))
