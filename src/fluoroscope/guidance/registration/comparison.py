@@ -169,7 +169,8 @@ class Comparison:
         part = 1.0 if self.measure is Measure.GRADIENT_ORIENTATION else 0.15
         self._floor = np.empty((2, len(pooled)))
         self._floor[0, :-1], self._floor[1, :-1] = 0.25 * part * mean_f, part * mean_m
-        self._floor[:, -1] = 1e-12
+        self._floor[:, -1] = 0.0
+        self._floor += 1e-12
         share = energy / (energy + 0.5 * mean_m)
         total = float(share.sum())
         self._share = np.append((1.0 - self._whole_share) * share / max(total, 1e-12), self._whole_share)

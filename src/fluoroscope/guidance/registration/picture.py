@@ -118,7 +118,8 @@ def _averaged(
 def _without(image: NDArray[np.float32], metal: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Return a picture whose metal is filled with what is nearest, so that its edges reach no farther than itself."""
     rows, columns = ndimage.distance_transform_edt(metal, return_distances=False, return_indices=True)
-    return image[rows, columns]
+    filled: NDArray[np.float32] = image[rows, columns]
+    return filled
 
 
 def apart(pictures: Sequence[Picture]) -> bool:
