@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fluoroscope.app.guidance import live_plans
@@ -40,6 +40,7 @@ def beam(path, joints_for):
     return geometry_in(projection_geometry(CARM.pose(joints), GRID), PLACED)
 
 
+@settings(deadline=None)
 @given(st.floats(-25, 25), st.floats(-35, 35), st.floats(-15, 15), st.floats(-15, 15))
 def test_the_bulls_eye_lays_the_ray_through_the_target_along_the_path(x, z, sideways, tilt):
     path = path_to((x, 30.0, z), (x + sideways, 95.0, z + tilt))

@@ -226,6 +226,7 @@ class LiveGuidance:
         moved_ns = max(self._arm_ns, self._patient_ns)
         planned = None if shown is None else self._planned(shown)
         fresh = shown is not None and shown.acquired_ns > max(moved_ns, self._needle_ns)
+        self._scene.may_outline = self._warming.wait(0.0)
         told = self._scene.status(path, shown, planned, now_ns, moved_ns, self._plans.made.nearby)
         hand = self._hand.hub_signs() if self._hand.needle_in else None
         csf = hand is not None and hand.returns == "csf"

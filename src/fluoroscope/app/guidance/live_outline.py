@@ -10,7 +10,7 @@ from fluoroscope.geometry.rigid import Matrix, apply
 from fluoroscope.patient.level_names import sacral_numbers, vertebra_numbers
 from fluoroscope.patient.library import Patient
 
-__all__ = ["Silhouettes"]
+__all__ = ["Silhouettes", "outline_px"]
 
 Float = NDArray[np.float64]
 
@@ -52,28 +52,29 @@ class Silhouettes:
         for surface in self._surfaces:
             pixels = project_points(geometry, apply(equipment_from_ct, surface))
             if np.isfinite(pixels).all():
-                found += self._edges(pixels, self._cell_px(geometry, apply(equipment_from_ct, surface.mean(axis=0))))
+                found += outline_px(pixels, self._cell_px(geometry, apply(equipment_from_ct, surface.mean(axis=0))))
         return found
 
     def _cell_px(self, geometry: ProjectionGeometry, at_mm: Float) -> float:
         depth = float(geometry.pixel_from_world[2] @ np.append(at_mm, 1.0))
         return self._cell_mm * geometry.source_to_detector_mm / depth / geometry.grid.pitch_mm
 
-    @staticmethod
-    def _edges(pixels: Float, cell_px: float) -> list[Float]:
-        from scipy import ndimage
-        from skimage import measure
 
-        corner = pixels.min(axis=0) - 4.0 * cell_px
-        cells = np.rint((pixels - corner) / cell_px).astype(np.int64)
-        shadow = np.zeros(tuple(cells.max(axis=0) + 5), dtype=np.bool_)
-        shadow[cells[:, 0], cells[:, 1]] = True
-        shadow = ndimage.binary_fill_holes(ndimage.binary_closing(shadow, iterations=1))
-        soft = ndimage.gaussian_filter(shadow.astype(np.float32), _BLUR_CELLS)
-        lines = measure.find_contours(soft, 0.5)  # type: ignore[no-untyped-call]
-        rough = [line for line in lines if len(line) >= _LEAST_POINTS]
-        polygons = [measure.approximate_polygon(line, _TOLERANCE_CELLS) for line in rough]  # type: ignore[no-untyped-call]
-        return [corner + cell_px * polygon for polygon in polygons]
+def outline_px(pixels: Float, cell_px: float) -> list[Float]:
+    """Return the closed outlines (n, 2) of the shadow of points seen at ``pixels`` (n, 2), drawn in such cells."""
+    from scipy import ndimage
+    from skimage import measure
+
+    corner = pixels.min(axis=0) - 4.0 * cell_px
+    cells = np.rint((pixels - corner) / cell_px).astype(np.int64)
+    shadow = np.zeros(tuple(cells.max(axis=0) + 5), dtype=np.bool_)
+    shadow[cells[:, 0], cells[:, 1]] = True
+    shadow = ndimage.binary_fill_holes(ndimage.binary_closing(shadow, iterations=1))
+    soft = ndimage.gaussian_filter(shadow.astype(np.float32), _BLUR_CELLS)
+    lines = measure.find_contours(soft, 0.5)  # type: ignore[no-untyped-call]
+    rough = [line for line in lines if len(line) >= _LEAST_POINTS]
+    polygons = [measure.approximate_polygon(line, _TOLERANCE_CELLS) for line in rough]  # type: ignore[no-untyped-call]
+    return [corner + cell_px * polygon for polygon in polygons]
 
 
 def _surface(inside: NDArray[np.bool_]) -> Float:

@@ -43,6 +43,8 @@ class LiveScene:
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
+        self.may_outline = False
+        """Set once what draws outlines is loaded: that takes seconds, and a status may not."""
         self.forget()
 
     def forget(self) -> None:
@@ -230,7 +232,7 @@ class LiveScene:
     def _outlines(self, geometry: ProjectionGeometry, laid: Laid) -> list[Vector]:
         """Return the outlines of the path's bones, drawn anew where they lie otherwise."""
         key = (geometry.pixel_from_world.tobytes(), laid.equipment_from_ct.tobytes())
-        if self._outlined[0] != key and self._silhouettes is not None:
+        if self._outlined[0] != key and self._silhouettes is not None and self.may_outline:
             self._outlined = (key, self._silhouettes.outlines_px(geometry, laid.equipment_from_ct))
         return self._outlined[1]
 

@@ -12,6 +12,7 @@ import threading
 
 import numpy as np
 
+from fluoroscope.app.guidance.live_outline import outline_px
 from fluoroscope.geometry.grid import DetectorGrid
 from fluoroscope.geometry.pose import CArmPose
 from fluoroscope.geometry.projection import projection_geometry
@@ -73,6 +74,8 @@ def warm() -> None:
     view = XRayView(picture, geometry, np.ones(picture.shape, dtype=np.bool_))
     found = register(models, [view], np.eye(4), level=level, start=Start.NEAR)
     VertebraTracker(models, level, found).update([view])
+    # Its first use loads large libraries: not while a page waits for its status.
+    outline_px(np.argwhere(np.asarray(volume.values[:, :, 10]) > 0).astype(np.float64), 1.0)
     tracker = NeedleTracker(pitch_mm=1.6)
     for time_s in (0.0, 0.1):
         tracker.update(view.attenuation, view.valid, time_s)
