@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Evidence", "judge"]
 
-_EDGE_MM, _EDGE_OF_VOXEL = 0.03, 0.13
+_EDGE_MM, _EDGE_OF_VOXEL = 0.06, 0.11
 """How far all edges may lie outward together: of a 1 mm CT, and for each mm its voxel is larger. Calibrated as
 `information` is."""
 _LEAST_LIKENESS, _LEAST_OF_BEST = 0.22, 0.45
