@@ -126,3 +126,13 @@ def test_what_cannot_be_asked_is_refused(world):
         register(world.models, [view], world.truth, level="L3", start=Click(500.0, 3.0))
     with pytest.raises(ValueError, match="names view 2"):
         register(world.models, [view], world.truth, level="L3", start=Click(5.0, 3.0, view=2))
+
+
+@pytest.mark.req("REQ-GUI-006")
+def test_a_patient_said_to_lie_otherwise_than_he_does_is_no_success(world):
+    views = [world.view(0.0, seed=21), world.view(80.0, seed=22)]
+    found = register(world.models, views, start_of(world, 40.0, (0.0, 0.0, 0.0)), level="L3")
+    assert not found.success
+    assert found.reason
+    supine = register(world.models, views, np.eye(4), level="L3", start=Start.NOTHING)
+    assert not supine.success

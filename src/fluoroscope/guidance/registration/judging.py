@@ -35,6 +35,10 @@ _MOST_MISFIT, _MISFIT_POWER = 0.30, 5
 its neighbours the more. Of tuning seeds (two patients, 108 cases) it parts wrong patients from right poses best."""
 
 
+_MOST_TURNED_DEG = 25.0
+"""From how the patient is said to lie: starts are good to 10 degrees, a spine bends and turns by less than as much."""
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """What a registration is judged by.
@@ -49,6 +53,8 @@ class Evidence:
         Other optima, best first, as the group saw them.
     misfit
         Of the neighbours (`neighbours_misfit`); 0 where it was not asked.
+    turned_deg
+        How far the pose is turned from where the search began.
     """
 
     spine: Spine
@@ -56,6 +62,7 @@ class Evidence:
     final: "Final"
     ranked: Sequence[Refined]
     misfit: float = 0.0
+    turned_deg: float = 0.0
 
 
 def judge(evidence: Evidence, evaluations: int, began: float) -> Registration:
@@ -126,6 +133,11 @@ def _reason(evidence: Evidence, per_view: tuple[float, ...]) -> str:
         return (
             f"no image looks enough like {spine.level} of this CT (similarity {max(per_view):.2f}, at least"
             f" {_LEAST_OF_BEST:.2f}); check patient, angles and picture"
+        )
+    if evidence.turned_deg > _MOST_TURNED_DEG:
+        return (
+            f"{spine.level} would lie turned by {evidence.turned_deg:.0f} degrees from how the patient is said to lie;"
+            " check patient, Patient Position and angles"
         )
     if evidence.misfit > _MOST_MISFIT * max(final.refined.value, 0.0) ** _MISFIT_POWER:
         return (
