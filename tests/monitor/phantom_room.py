@@ -201,6 +201,8 @@ class PhantomRoom(PhantomDose, PhantomBedside):
                     **self._dose_told(),
                 },
                 "history": self._history_told(),
+                "guidance": None,
+                "links": None,
                 "pulses": {
                     "delivered": self._delivered,
                     "dropped": self._dropped,
