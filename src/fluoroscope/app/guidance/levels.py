@@ -1,6 +1,5 @@
 """The vertebrae of a CT named on X-ray files: from paths to facts, and the picture with the names."""
 
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,11 +8,10 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from fluoroscope import NOT_A_MEDICAL_DEVICE
-from fluoroscope.app.guidance.xray_files import clip_position, clip_view
+from fluoroscope.app.guidance.xray_files import open_views
+from fluoroscope.app.guidance.xray_picture import bone_dark, wrapped, write_side_by_side
 from fluoroscope.app.setup import RoomSetup, load_patient
 from fluoroscope.app.terminal import Progress
-from fluoroscope.dicom.xa import read_clip
-from fluoroscope.geometry.table import PatientPosition
 from fluoroscope.guidance.levels import (
     LevelLabels,
     anatomy_warnings,
@@ -26,7 +24,6 @@ from fluoroscope.guidance.registration import vertebra_models
 from fluoroscope.guidance.view import XRayView
 from fluoroscope.patient.level_names import LEVELS
 from fluoroscope.records.loading import load_records
-from fluoroscope.records.whole_file import whole_file
 
 __all__ = ["LevelsRequest", "NamedLevels", "label_files", "write_names"]
 
@@ -92,7 +89,7 @@ def label_files(request: LevelsRequest, progress: Progress) -> NamedLevels:
         A file that cannot be read or lacks geometry, a frame that is not there, a mark outside the image, no labels.
     """
     load_records()
-    views, position = _opened(request)
+    views, position, _ = open_views(request.images, (request.frame,))
     if request.at is not None:
         grid = views[0].geometry.grid
         if not (0 <= request.at[0] < grid.rows and 0 <= request.at[1] < grid.columns):
@@ -114,23 +111,6 @@ def label_files(request: LevelsRequest, progress: Progress) -> NamedLevels:
     found = label_levels(models, views, position=position, skeleton=skeleton, warnings=warnings)
     progress(1.0, "done")
     return NamedLevels(_facts(request, found, views), found, views, request.at)
-
-
-def _opened(request: LevelsRequest) -> tuple[tuple[XRayView, ...], PatientPosition]:
-    with ExitStack() as stack:
-        clips = [stack.enter_context(read_clip(path)) for path in request.images]
-        for clip in clips:
-            if not 0 <= request.frame < clip.frame_count:
-                raise ValueError(f"{clip.name}: no frame {request.frame}; it has {clip.frame_count}, counted from 0")
-        views = tuple(clip_view(clip, request.frame) for clip in clips)
-        positions = [clip_position(clip) for clip in clips]
-        for clip, position in zip(clips, positions, strict=True):
-            if position is not positions[0]:
-                raise ValueError(
-                    f"{clip.name}: the patient lies {position.value}, in {clips[0].name} {positions[0].value};"
-                    " give images between which the patient did not move"
-                )
-    return views, positions[0]
 
 
 def _facts(request: LevelsRequest, found: LevelLabels, views: tuple[XRayView, ...]) -> dict[str, Any]:
@@ -165,23 +145,13 @@ def _facts(request: LevelsRequest, found: LevelLabels, views: tuple[XRayView, ..
 
 def write_names(path: Path, named: NamedLevels) -> None:
     """Write a PNG of the pictures beside each other, with names and outlines, or with why there are none."""
-    panels = [_panel(named, index) for index in range(len(named.views))]
-    sheet = Image.new("RGB", (sum(panel.width for panel in panels), max(panel.height for panel in panels)))
-    left = 0
-    for panel in panels:
-        sheet.paste(panel, (left, 0))
-        left += panel.width
-    with whole_file(path) as file:
-        sheet.save(file, format="PNG")
+    write_side_by_side(path, [_panel(named, index) for index in range(len(named.views))])
 
 
 def _panel(named: NamedLevels, index: int) -> Image.Image:
     view, labels = named.views[index], named.labels
     scale = _HEIGHT_PX / view.attenuation.shape[0]
-    inside = view.attenuation[view.valid] if view.valid.any() else view.attenuation
-    low, high = np.percentile(inside, (0.5, 99.5))
-    grey = 255.0 * np.clip((high - view.attenuation) / max(float(high - low), 1e-6), 0.0, 1.0)
-    picture = Image.fromarray(grey.astype(np.uint8)).convert("RGB")
+    picture = Image.fromarray(bone_dark(view)).convert("RGB")
     picture = picture.resize((round(picture.width * scale), _HEIGHT_PX), Image.Resampling.BILINEAR)
     draw, font = ImageDraw.Draw(picture), ImageFont.load_default(20)
     small = ImageFont.load_default(14)
@@ -197,17 +167,8 @@ def _panel(named: NamedLevels, index: int) -> Image.Image:
         draw.line([(column - 9, row), (column + 9, row)], fill=_MARK, width=2)
         draw.line([(column, row - 9), (column, row + 9)], fill=_MARK, width=2)
     said = [named.facts.get("wrong_level", ""), "" if labels.success else f"not labelled: {labels.reason}"]
-    lines = [line for text in [*said, *labels.warnings] if text for line in _wrapped(text, picture.width // 8)]
+    lines = [line for text in [*said, *labels.warnings] if text for line in wrapped(text, picture.width // 8)]
     draw.multiline_text((8, 8), "\n".join(lines), fill=_WARNING, font=small, stroke_width=2, stroke_fill=(0, 0, 0))
     draw.text((8, _HEIGHT_PX - 22), NOT_A_MEDICAL_DEVICE, fill=(240, 240, 240), font=small, stroke_width=2,
               stroke_fill=(0, 0, 0))  # fmt: skip
     return picture
-
-
-def _wrapped(text: str, width: int) -> list[str]:
-    lines = [""]
-    for word in text.split():
-        if len(lines[-1]) + len(word) > width:
-            lines.append("")
-        lines[-1] = f"{lines[-1]} {word}".strip()
-    return lines

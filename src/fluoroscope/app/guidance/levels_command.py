@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from fluoroscope.app.guidance.picture_options import check_overlay, pixel_option
 from fluoroscope.app.terminal import loading_bar, print_json, print_table, warn
 
 __all__ = ["name_levels"]
@@ -25,9 +26,8 @@ def name_levels(
     """Name the vertebrae on X-ray images from a labelled CT, without a start. Not for clinical use."""
     from fluoroscope.app.guidance.levels import LevelsRequest, label_files, write_names
 
-    request = LevelsRequest(ct, tuple(image), frame, expect, _pixel(at), labels, names, series)
-    if overlay is not None and not overlay.absolute().parent.is_dir():
-        raise ValueError(f"--overlay {overlay}: its folder does not exist; make it first")
+    request = LevelsRequest(ct, tuple(image), frame, expect, pixel_option("--at", at), labels, names, series)
+    check_overlay(overlay)
     with loading_bar() as progress:
         named = label_files(request, progress)
     if overlay is not None:
@@ -36,16 +36,6 @@ def name_levels(
         print_json(named.facts)
     else:
         _print(named.facts)
-
-
-def _pixel(word: str | None) -> tuple[float, float] | None:
-    if word is None:
-        return None
-    try:
-        row, column = (float(part) for part in word.split(","))
-    except ValueError:
-        raise ValueError(f"--at {word}: give ROW,COLUMN in pixels, such as 250,310") from None
-    return row, column
 
 
 def _print(facts: dict[str, Any]) -> None:

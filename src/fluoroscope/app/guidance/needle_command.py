@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from fluoroscope.app.guidance.picture_options import check_overlay
 from fluoroscope.app.terminal import loading_bar, print_json, print_table
 
 __all__ = ["find_needles"]
@@ -21,7 +22,6 @@ def find_needles(
     """Find needles, wires and catheters in a recorded run, and follow them from frame to frame."""
     from fluoroscope.app.guidance.needle_finding import (
         TOLD_FROM,
-        check_overlay,
         found_facts,
         found_rows,
         found_words,

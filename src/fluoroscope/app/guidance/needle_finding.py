@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -140,9 +139,3 @@ def found_rows(found: Sequence[FrameNeedles]) -> list[list[str]]:
         if not told:
             rows.append([str(one.index), "–", "–", "–", "–", "nothing seen"])
     return rows
-
-
-def check_overlay(path: Path | None) -> None:
-    """Raise ValueError when a picture cannot be written there."""
-    if path is not None and not path.absolute().parent.is_dir():
-        raise ValueError(f"--overlay {path}: its folder does not exist; make it first")

@@ -1,18 +1,15 @@
 """A CT's vertebra registered to X-ray files: from paths to facts, and the overlay as a picture."""
 
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fluoroscope.app.guidance.xray_files import clip_position, clip_view
+from fluoroscope.app.guidance.xray_files import open_views
 from fluoroscope.app.setup import RoomSetup, load_patient
 from fluoroscope.app.terminal import Progress
-from fluoroscope.dicom.xa import Clip, read_clip
-from fluoroscope.geometry.positioner import view_text
 from fluoroscope.geometry.projection import project_points
 from fluoroscope.geometry.rigid import Matrix, apply, inverse, translation
 from fluoroscope.geometry.table import PatientPosition, TablePose, patient_from_equipment
@@ -106,15 +103,7 @@ def register_files(request: RegisterRequest, progress: Progress) -> Registered:
         A file that cannot be read or lacks geometry, a frame or level that is not there, no labels.
     """
     load_records()
-    with ExitStack() as stack:
-        clips = [stack.enter_context(read_clip(path)) for path in request.images]
-        frames = request.frames if len(request.frames) == len(clips) else request.frames * len(clips)
-        for clip, frame in zip(clips, frames, strict=True):
-            if not 0 <= frame < clip.frame_count:
-                raise ValueError(f"{clip.name}: no frame {frame}; it has {clip.frame_count}, counted from 0")
-        views = tuple(clip_view(clip, frame) for clip, frame in zip(clips, frames, strict=True))
-        position = _one_position(clips)
-        texts = [_view_text(clip, frame) for clip, frame in zip(clips, frames, strict=True)]
+    views, position, texts = open_views(request.images, request.frames)
     patient = load_patient(
         RoomSetup(request.ct, request.labels, position.value, names=request.names, series=request.series),
         lambda fraction, text: progress(0.5 * fraction, text),
@@ -129,22 +118,6 @@ def register_files(request: RegisterRequest, progress: Progress) -> Registered:
     found = register(models, views, initial, level=request.wanted, start=start)
     progress(1.0, "done")
     return Registered(_facts(request, found, models, views, texts), found, models, views)
-
-
-def _one_position(clips: Sequence[Clip]) -> PatientPosition:
-    positions = [clip_position(clip) for clip in clips]
-    for clip, position in zip(clips, positions, strict=True):
-        if position is not positions[0]:
-            raise ValueError(
-                f"{clip.name}: the patient lies {position.value}, in {clips[0].name} {positions[0].value};"
-                " give images between which the patient did not move"
-            )
-    return positions[0]
-
-
-def _view_text(clip: Clip, frame: int) -> str:
-    angles = clip.angles[frame]
-    return view_text(angles.primary_deg, angles.secondary_deg)
 
 
 def _models(patient: Patient, level: str) -> dict[str, VertebraModel]:

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from fluoroscope.app.guidance.picture_options import check_overlay, pixel_option
 from fluoroscope.app.terminal import loading_bar, print_json, print_table
 
 __all__ = ["register_vertebra"]
@@ -34,10 +35,9 @@ def register_vertebra(
     from fluoroscope.app.guidance.register_overlay import write_overlay
 
     request = RegisterRequest(
-        ct, tuple(image), level, tuple(frame or (0,)), start, _pixel(click), labels, names, series
+        ct, tuple(image), level, tuple(frame or (0,)), start, pixel_option("--click", click), labels, names, series
     )
-    if overlay is not None and not overlay.absolute().parent.is_dir():
-        raise ValueError(f"--overlay {overlay}: its folder does not exist; make it first")
+    check_overlay(overlay)
     with loading_bar() as progress:
         done = register_files(request, progress)
     if overlay is not None:
@@ -46,16 +46,6 @@ def register_vertebra(
         print_json(done.facts)
     else:
         _print(done.facts)
-
-
-def _pixel(word: str | None) -> tuple[float, float] | None:
-    if word is None:
-        return None
-    try:
-        row, column = (float(part) for part in word.split(","))
-    except ValueError:
-        raise ValueError(f"--click {word}: give ROW,COLUMN in pixels, such as 250,310") from None
-    return row, column
 
 
 def _print(facts: dict[str, Any]) -> None:

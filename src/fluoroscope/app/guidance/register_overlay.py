@@ -5,16 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from skimage import measure
 
 from fluoroscope import NOT_A_MEDICAL_DEVICE
+from fluoroscope.app.guidance.xray_picture import bone_dark, wrapped, write_side_by_side
 from fluoroscope.geometry.projection import project_points
 from fluoroscope.geometry.rigid import apply
 from fluoroscope.guidance.registration import Registration, VertebraModel, render
 from fluoroscope.guidance.view import XRayView
-from fluoroscope.records.whole_file import whole_file
 
 __all__ = ["write_overlay"]
 
@@ -30,20 +29,12 @@ def write_overlay(
     A registration that failed has no outline: its reason stands in the picture instead. Neighbours are drawn where
     they would be if the spine were as in the CT.
     """
-    panels = [_panel(view, models, found) for view in views]
-    width = sum(panel.width for panel in panels) + 4 * (len(panels) - 1)
-    sheet = Image.new("RGB", (width, max(panel.height for panel in panels)))
-    left = 0
-    for panel in panels:
-        sheet.paste(panel, (left, 0))
-        left += panel.width + 4
-    with whole_file(path) as file:
-        sheet.save(file, format="PNG")
+    write_side_by_side(path, [_panel(view, models, found) for view in views], gap_px=4)
 
 
 def _panel(view: XRayView, models: Mapping[str, VertebraModel], found: Registration) -> Image.Image:
     scale = max(1, round(_HEIGHT_PX / view.attenuation.shape[0]))
-    picture = Image.fromarray(_grey(view)).convert("RGB")
+    picture = Image.fromarray(bone_dark(view)).convert("RGB")
     picture = picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.BILINEAR)
     draw = ImageDraw.Draw(picture)
     size = max(12, picture.height // 40)
@@ -54,28 +45,10 @@ def _panel(view: XRayView, models: Mapping[str, VertebraModel], found: Registrat
                 _outline(draw, view, model, found, scale, font)
         _outline(draw, view, models[found.level], found, scale, font)
     else:
-        lines = _wrapped(f"{found.level} not registered: {found.reason}", 2 * picture.width // size)
+        lines = wrapped(f"{found.level} not registered: {found.reason}", 2 * picture.width // size)
         draw.multiline_text((size, size), "\n".join(lines), fill=_WARNING, font=font)
     draw.text((size, picture.height - 2 * size), NOT_A_MEDICAL_DEVICE, fill=(230, 230, 230), font=font)
     return picture
-
-
-def _wrapped(text: str, width: int) -> list[str]:
-    lines = [""]
-    for word in text.split():
-        if len(lines[-1]) + len(word) > width:
-            lines.append("")
-        lines[-1] = f"{lines[-1]} {word}".strip()
-    return lines
-
-
-def _grey(view: XRayView) -> NDArray[np.uint8]:
-    """Return the picture with bone dark, as on the monitor."""
-    inside = view.attenuation[view.valid] if view.valid.any() else view.attenuation
-    low, high = np.percentile(inside, (0.5, 99.5))
-    share = np.clip((high - view.attenuation) / max(float(high - low), 1e-6), 0.0, 1.0)
-    grey: NDArray[np.uint8] = np.asarray(255.0 * share, dtype=np.uint8)
-    return grey
 
 
 def _outline(

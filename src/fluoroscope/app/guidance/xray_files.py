@@ -1,16 +1,19 @@
 """From the frames of an X-ray file with standard geometry tags to what guidance takes."""
 
 import math
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
 
-from fluoroscope.dicom.xa import Clip
+from fluoroscope.dicom.xa import Clip, read_clip
 from fluoroscope.geometry.grid import DetectorGrid
 from fluoroscope.geometry.pose import CArmPose
-from fluoroscope.geometry.positioner import pose_for_patient_view
+from fluoroscope.geometry.positioner import pose_for_patient_view, view_text
 from fluoroscope.geometry.projection import projection_geometry
 from fluoroscope.geometry.table import PatientPosition, TablePose
 from fluoroscope.guidance.view import XRayView, view_of
 
-__all__ = ["MissingGeometryError", "clip_pose", "clip_position", "clip_view"]
+__all__ = ["MissingGeometryError", "clip_pose", "clip_position", "clip_view", "open_views"]
 
 
 class MissingGeometryError(ValueError):
@@ -68,3 +71,43 @@ def clip_view(clip: Clip, frame: int = 0) -> XRayView:
     pose = clip_pose(clip, frame)
     grid = DetectorGrid(clip.rows, clip.columns, clip.pitch_mm or math.nan)
     return view_of(clip.frame(frame), clip.intensity, projection_geometry(pose, grid), bits=clip.bits_stored)
+
+
+def open_views(
+    paths: Sequence[Path], frames: Sequence[int]
+) -> tuple[tuple[XRayView, ...], PatientPosition, tuple[str, ...]]:
+    """Return views, how the patient lay, and each view in words, of files between which the patient did not move.
+
+    Parameters
+    ----------
+    paths
+        X-ray files, one or more.
+    frames
+        Frame of each, or one for all; from 0.
+
+    Raises
+    ------
+    ValueError
+        A file that cannot be read or lacks geometry, a frame that is not there, a patient who lay otherwise.
+    """
+    with ExitStack() as stack:
+        clips = [stack.enter_context(read_clip(path)) for path in paths]
+        taken = list(zip(clips, frames if len(frames) == len(clips) else [*frames] * len(clips), strict=True))
+        for clip, frame in taken:
+            if not 0 <= frame < clip.frame_count:
+                raise ValueError(f"{clip.name}: no frame {frame}; it has {clip.frame_count}, counted from 0")
+        views = tuple(clip_view(clip, frame) for clip, frame in taken)
+        position = _one_position(clips)
+        angles = [clip.angles[frame] for clip, frame in taken]
+    return views, position, tuple(view_text(one.primary_deg, one.secondary_deg) for one in angles)
+
+
+def _one_position(clips: Sequence[Clip]) -> PatientPosition:
+    positions = [clip_position(clip) for clip in clips]
+    for clip, position in zip(clips, positions, strict=True):
+        if position is not positions[0]:
+            raise ValueError(
+                f"{clip.name}: the patient lies {position.value}, in {clips[0].name} {positions[0].value};"
+                " give images between which the patient did not move"
+            )
+    return positions[0]
