@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["apply", "inverse", "rotation", "translation"]
+__all__ = ["apply", "inverse", "rotation", "translation", "turn_deg"]
 
 Matrix = NDArray[np.float64]
 
@@ -52,3 +52,9 @@ def apply(target_from_source: Matrix, points_mm: ArrayLike) -> NDArray[np.float6
     points = np.asarray(points_mm, dtype=np.float64)
     moved: NDArray[np.float64] = points @ target_from_source[:3, :3].T + target_from_source[:3, 3]
     return moved
+
+
+def turn_deg(matrix: Matrix) -> float:
+    """Return the angle of a rigid transform's rotation, 0 to 180 degrees."""
+    cosine = 0.5 * (float(np.trace(matrix[:3, :3])) - 1.0)
+    return float(np.rad2deg(np.arccos(np.clip(cosine, -1.0, 1.0))))

@@ -12,7 +12,7 @@ from fluoroscope.app.guidance.xray_files import clip_pose, clip_view
 from fluoroscope.app.terminal import Progress
 from fluoroscope.dicom.xa import read_clip
 from fluoroscope.geometry.pose import CArmPose
-from fluoroscope.geometry.rigid import Matrix
+from fluoroscope.geometry.rigid import Matrix, turn_deg
 from fluoroscope.guidance.calibration import (
     BeadPhantom,
     CalibratedBeam,
@@ -194,7 +194,7 @@ def _to_first(
 ) -> dict[str, Any]:
     """Return by how much a picture stands otherwise to the first than their tags say."""
     moved: Matrix = pose_difference((first[1].geometry, other[1].geometry), (first[2].geometry, other[2].geometry))
-    turn = float(np.degrees(np.arccos(np.clip((np.trace(moved[:3, :3]) - 1.0) / 2.0, -1.0, 1.0))))
+    turn = turn_deg(moved)
     return {"turn_deg": round(turn, 4), "shift_mm": round(float(np.linalg.norm(moved[:3, 3])), 3),
             "equipment_from_tags": moved.tolist()}  # fmt: skip
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fluoroscope.geometry.projection import project_points
-from fluoroscope.geometry.rigid import Matrix, apply
+from fluoroscope.geometry.rigid import Matrix, apply, inverse, turn_deg
 from fluoroscope.guidance.registration.comparison import Comparison, Measure
 from fluoroscope.guidance.registration.judging import Evidence, judge
 from fluoroscope.guidance.registration.model import VertebraModel
@@ -80,14 +80,8 @@ def register(
     best = ranked[0]
     final, used = final_stage(spine, pictures, best.pose)
     misfit, asked = neighbours_misfit(spine, pictures, final.refined.pose)
-    evidence = Evidence(spine, pictures, final, ranked, misfit, _turned_deg(final.refined.pose, initial))
+    evidence = Evidence(spine, pictures, final, ranked, misfit, turn_deg(inverse(initial) @ final.refined.pose))
     return judge(evidence, count + evaluations + used + asked, began)
-
-
-def _turned_deg(one: Matrix, other: Matrix) -> float:
-    """Return the angle between two poses."""
-    cosine = 0.5 * (float(np.trace(one[:3, :3] @ other[:3, :3].T)) - 1.0)
-    return float(np.rad2deg(np.arccos(np.clip(cosine, -1.0, 1.0))))
 
 
 def _check(views: Sequence[XRayView], initial: Matrix, start: Start | Click) -> None:
